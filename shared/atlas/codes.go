@@ -1,0 +1,181 @@
+package atlas
+
+import "net/http"
+
+// General codes (CONTRACT 1.5).
+const (
+	UnexpectedError        Code = "UNEXPECTED_ERROR"
+	Unauthenticated        Code = "UNAUTHENTICATED" // written as UNEXPECTED_ERROR by the gateway response; see identity
+	UserUnauthorized       Code = "USER_UNAUTHORIZED"
+	UserCannotAccessGroup  Code = "USER_CANNOT_ACCESS_GROUP"
+	UserCannotAccessOrg    Code = "USER_CANNOT_ACCESS_ORG"
+	MalformedJSON          Code = "MALFORMED_JSON"
+	InvalidJSON            Code = "INVALID_JSON"
+	InvalidJSONAttribute   Code = "INVALID_JSON_ATTRIBUTE"
+	MissingAttribute       Code = "MISSING_ATTRIBUTE"
+	InvalidAttribute       Code = "INVALID_ATTRIBUTE"
+	InvalidPathParameter   Code = "INVALID_PATH_PARAMETER"
+	InvalidQueryParameter  Code = "INVALID_QUERY_PARAMETER"
+	InvalidEnumValue       Code = "INVALID_ENUM_VALUE"
+	InvalidRegion          Code = "INVALID_REGION"
+	InvalidProvider        Code = "INVALID_PROVIDER"
+	ValidationError        Code = "VALIDATION_ERROR"
+	RequestTooLarge        Code = "REQUEST_TOO_LARGE"
+	MethodNotAllowed       Code = "METHOD_NOT_ALLOWED"
+	ResourceNotFound       Code = "RESOURCE_NOT_FOUND"
+	InvalidVersionDate     Code = "INVALID_VERSION_DATE"
+	VersionGone            Code = "VERSION_GONE"
+	RateLimited            Code = "RATE_LIMITED_TOKEN_BUCKET"
+	ConcurrentModification Code = "CONCURRENT_MODIFICATION"
+	ServiceUnavailable     Code = "SERVICE_UNAVAILABLE"
+)
+
+// Projects, organisations and identities (CONTRACT 7).
+const (
+	GroupNotFound             Code = "GROUP_NOT_FOUND"
+	InvalidGroupID            Code = "INVALID_GROUP_ID"
+	GroupNameNotFound         Code = "GROUP_NAME_NOT_FOUND"
+	GroupAlreadyExists        Code = "GROUP_ALREADY_EXISTS"
+	InvalidGroupName          Code = "INVALID_GROUP_NAME"
+	CannotCloseGroupClusters  Code = "CANNOT_CLOSE_GROUP_ACTIVE_ATLAS_CLUSTERS"
+	CannotCloseGroupEndpoints Code = "CANNOT_CLOSE_GROUP_ACTIVE_PRIVATE_ENDPOINTS"
+	OrgNotFound               Code = "ORG_NOT_FOUND"
+	InvalidOrgID              Code = "INVALID_ORG_ID"
+	EventNotFound             Code = "EVENT_NOT_FOUND"
+)
+
+// Encryption at rest (CONTRACT 3.6) and cloud provider access (CONTRACT 4).
+const (
+	MissingEARProvider      Code = "MISSING_ENCRYPTION_AT_REST_PROVIDER"
+	InvalidEARProvider      Code = "INVALID_ENCRYPTION_AT_REST_PROVIDER"
+	EARProviderNotSupported Code = "ENCRYPTION_AT_REST_PROVIDER_NOT_SUPPORTED"
+	EARSettingsInvalid      Code = "ENCRYPTION_AT_REST_SETTINGS_INVALID"
+	NoPermission            Code = "NO_PERMISSION_TO_ENCRYPT_DECRYPT"
+	KMSUnreachable          Code = "ENCRYPTION_AT_REST_KMS_UNREACHABLE"
+	CannotRotateDisabled    Code = "CANNOT_ROTATE_KEY_ENCRYPTION_DISABLED"
+
+	AWSKeyNotFound           Code = "AWS_CUSTOMER_MASTER_KEY_NOT_FOUND"
+	AWSKeyNotEnabled         Code = "AWS_KMS_CUSTOMER_MASTER_KEY_NOT_ENABLED"
+	AWSKeyPendingDeletion    Code = "AWS_KMS_CUSTOMER_MASTER_KEY_PENDING_DELETION"
+	AWSKeyPendingImport      Code = "AWS_KMS_CUSTOMER_MASTER_KEY_PENDING_IMPORT"
+	AWSKeyUnsuitable         Code = "AWS_KMS_CUSTOMER_MASTER_KEY_NOT_SUPPORTED"
+	AWSRegionNotSupported    Code = "AWS_KMS_REGION_NOT_SUPPORTED"
+	InvalidAWSCredentials    Code = "INVALID_AWS_CREDENTIALS"
+	AWSCredentialsDeprecated Code = "AWS_KMS_CREDENTIALS_AUTH_DEPRECATED"
+	CannotAssumeRole         Code = "CANNOT_ASSUME_ROLE"
+
+	AzureEnvironmentNotSupported Code = "AZURE_KEY_VAULT_ENVIRONMENT_NOT_SUPPORTED"
+	AzureKeyExpired              Code = "AZURE_KEY_VAULT_KEY_EXPIRED"
+	AzureKeyExpiring             Code = "AZURE_KEY_VAULT_KEY_EXPIRING"
+	AzureKeyIdentifierInvalid    Code = "AZURE_KEY_VAULT_KEY_IDENTIFIER_INVALID_FORMAT"
+	AzureKeyNotActive            Code = "AZURE_KEY_VAULT_KEY_NOT_ACTIVE"
+	AzureKeyNotEnabled           Code = "AZURE_KEY_VAULT_KEY_NOT_ENABLED"
+	AzureKeyNotFound             Code = "AZURE_KEY_VAULT_KEY_NOT_FOUND"
+	AzureCredentialsDeprecated   Code = "AZURE_KEY_VAULT_CREDENTIALS_DEPRECATED"
+	InvalidAzureAPIRequest       Code = "INVALID_AZURE_API_REQUEST"
+	InvalidAzureCredentials      Code = "INVALID_AZURE_CREDENTIALS"
+	CannotAuthenticateSP         Code = "CANNOT_AUTHENTICATE_SERVICE_PRINCIPAL"
+	AzureServicePrincipalInvalid Code = "CLOUD_PROVIDER_ACCESS_AZURE_SERVICE_PRINCIPAL_INVALID"
+
+	GoogleKeyDestroyScheduled Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_DESTROY_SCHEDULED"
+	GoogleKeyDestroyed        Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_DESTROYED"
+	GoogleKeyDisabled         Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_DISABLED"
+	GoogleKeyNotFound         Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_NOT_FOUND"
+	GoogleKeyPending          Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_PENDING_GENERATION"
+	InvalidGoogleCredentials  Code = "INVALID_GOOGLE_CLOUD_CREDENTIALS"
+	GoogleCredentialsRefused  Code = "GOOGLE_CLOUD_KMS_CREDENTIALS_AUTH_REFUSED"
+
+	RoleNotFound      Code = "CLOUD_PROVIDER_ACCESS_ROLE_NOT_FOUND"
+	RoleNotAuthorized Code = "CLOUD_PROVIDER_ACCESS_ROLE_NOT_AUTHORIZED"
+	RoleInUse         Code = "AWS_IAM_ROLE_IN_USE"
+)
+
+// sentence is what a code means to a client. detail is a format for the error's Params.
+type sentence struct {
+	status int
+	detail string
+}
+
+// codes is the one table from code to status and sentence. A code that is missing here
+// answers 500 with the sentence of UNEXPECTED_ERROR. Sentences that the real service is known
+// to send are kept as they are (CONTRACT 3.6, CLIENTS D), since people search for them.
+var codes = map[Code]sentence{
+	UnexpectedError:        {http.StatusInternalServerError, "Unexpected error."},
+	Unauthenticated:        {http.StatusUnauthorized, "You are not authorized for this resource."},
+	UserUnauthorized:       {http.StatusUnauthorized, "Current user is not authorized to perform this action."},
+	UserCannotAccessGroup:  {http.StatusUnauthorized, "Current user cannot access group with ID %v."},
+	UserCannotAccessOrg:    {http.StatusUnauthorized, "Current user cannot access organization with ID %v."},
+	MalformedJSON:          {http.StatusBadRequest, "Received JSON is malformed."},
+	InvalidJSON:            {http.StatusBadRequest, "Received JSON does not match expected format."},
+	InvalidJSONAttribute:   {http.StatusBadRequest, "Received JSON for the %v attribute does not match expected format."},
+	MissingAttribute:       {http.StatusBadRequest, "The required attribute %v was not specified."},
+	InvalidAttribute:       {http.StatusBadRequest, "Invalid attribute %v specified."},
+	InvalidPathParameter:   {http.StatusBadRequest, "An invalid path parameter %v was specified."},
+	InvalidQueryParameter:  {http.StatusBadRequest, "An invalid query parameter %v was specified."},
+	InvalidEnumValue:       {http.StatusBadRequest, "An invalid enumeration value %v was specified."},
+	InvalidRegion:          {http.StatusBadRequest, "No region %v exists for provider %v."},
+	InvalidProvider:        {http.StatusBadRequest, "The specified provider %v is not valid."},
+	ValidationError:        {http.StatusBadRequest, "Validation failed for the request body."},
+	RequestTooLarge:        {http.StatusRequestEntityTooLarge, "The request body is larger than %v bytes."},
+	MethodNotAllowed:       {http.StatusMethodNotAllowed, "The method %v is not allowed for this resource."},
+	ResourceNotFound:       {http.StatusNotFound, "Cannot find resource %v."},
+	InvalidVersionDate:     {http.StatusNotAcceptable, "Invalid accept header or version date."},
+	VersionGone:            {http.StatusGone, "Version %v of %v is no longer available."},
+	RateLimited:            {http.StatusTooManyRequests, "Rate limit exceeded for %v. Please retry after %v seconds. Request capacity: %v. Refill rate: %v per %v seconds."},
+	ConcurrentModification: {http.StatusConflict, "The resource was changed by another request at the same time. Nothing was written; read it again and retry."},
+	ServiceUnavailable:     {http.StatusServiceUnavailable, "The service cannot answer right now. Nothing was changed; please retry."},
+
+	GroupNotFound:             {http.StatusNotFound, "No group with ID %v exists."},
+	InvalidGroupID:            {http.StatusNotFound, "An invalid group ID %v was specified."},
+	GroupNameNotFound:         {http.StatusNotFound, "No group with name %v exists."},
+	GroupAlreadyExists:        {http.StatusConflict, "A group with name \"%v\" already exists."},
+	InvalidGroupName:          {http.StatusBadRequest, "Group name \"%v\" is invalid."},
+	CannotCloseGroupClusters:  {http.StatusConflict, "Cannot close group while it has active clusters. Terminate all clusters in the group first."},
+	CannotCloseGroupEndpoints: {http.StatusConflict, "Cannot close group while it has active private endpoints. Remove them first."},
+	OrgNotFound:               {http.StatusNotFound, "No organization with ID %v exists."},
+	InvalidOrgID:              {http.StatusNotFound, "An invalid organization ID %v was specified."},
+	EventNotFound:             {http.StatusNotFound, "No event with ID %v exists."},
+
+	MissingEARProvider:      {http.StatusBadRequest, "At least one Encryption at Rest provider must be specified."},
+	InvalidEARProvider:      {http.StatusBadRequest, "Encryption at Rest provider %v is invalid."},
+	EARProviderNotSupported: {http.StatusBadRequest, "Encryption at Rest provider %v is not supported here."},
+	EARSettingsInvalid:      {http.StatusBadRequest, "Atlas is unable to access your encryption key. You cannot change your encryption key until access to your current encryption key has been restored."},
+	NoPermission:            {http.StatusBadRequest, "The credentials have no permission to encrypt and decrypt with the key %v."},
+	KMSUnreachable:          {http.StatusServiceUnavailable, "The key management provider could not be reached, so the key was not validated. Nothing was changed."},
+	CannotRotateDisabled:    {http.StatusConflict, "Cannot change the key because Encryption at Rest is not enabled for %v."},
+
+	AWSKeyNotFound:           {http.StatusNotFound, "The AWS KMS customer master key %v was not found in region %v."},
+	AWSKeyNotEnabled:         {http.StatusBadRequest, "The AWS KMS customer master key %v is not enabled."},
+	AWSKeyPendingDeletion:    {http.StatusBadRequest, "The AWS KMS customer master key %v is pending deletion."},
+	AWSKeyPendingImport:      {http.StatusBadRequest, "The AWS KMS customer master key %v is waiting for its key material to be imported."},
+	AWSKeyUnsuitable:         {http.StatusBadRequest, "The AWS KMS key %v cannot be used: it must be a symmetric encryption key."},
+	AWSRegionNotSupported:    {http.StatusBadRequest, "AWS KMS is not supported in region %v."},
+	InvalidAWSCredentials:    {http.StatusBadRequest, "Invalid AWS credentials."},
+	AWSCredentialsDeprecated: {http.StatusBadRequest, "Credentials based authentication is no longer supported for AWS KMS."},
+	CannotAssumeRole:         {http.StatusBadRequest, "Atlas cannot assume the specified role (%v)."},
+
+	AzureEnvironmentNotSupported: {http.StatusBadRequest, "The Azure environment %v is not supported."},
+	AzureKeyExpired:              {http.StatusBadRequest, "The Azure Key Vault key %v has expired."},
+	AzureKeyExpiring:             {http.StatusBadRequest, "The Azure Key Vault key %v expires within 48 hours."},
+	AzureKeyIdentifierInvalid:    {http.StatusBadRequest, "The Azure Key Vault key identifier %v has an invalid format."},
+	AzureKeyNotActive:            {http.StatusBadRequest, "The Azure Key Vault key %v is not active yet."},
+	AzureKeyNotEnabled:           {http.StatusBadRequest, "The Azure Key Vault key %v is not enabled."},
+	AzureKeyNotFound:             {http.StatusBadRequest, "The Azure Key Vault key %v was not found."},
+	AzureCredentialsDeprecated:   {http.StatusBadRequest, "Credentials based authentication is no longer supported for Azure Key Vault in this group."},
+	InvalidAzureAPIRequest:       {http.StatusBadRequest, "Azure refused the request as invalid."},
+	InvalidAzureCredentials:      {http.StatusBadRequest, "Invalid Azure credentials."},
+	CannotAuthenticateSP:         {http.StatusBadRequest, "Atlas cannot authenticate as the service principal %v."},
+	AzureServicePrincipalInvalid: {http.StatusBadRequest, "The Azure service principal %v is invalid."},
+
+	GoogleKeyDestroyScheduled: {http.StatusBadRequest, "The Google Cloud KMS key version %v is scheduled to be destroyed."},
+	GoogleKeyDestroyed:        {http.StatusBadRequest, "The Google Cloud KMS key version %v has been destroyed."},
+	GoogleKeyDisabled:         {http.StatusBadRequest, "The Google Cloud KMS key version %v is disabled."},
+	GoogleKeyNotFound:         {http.StatusBadRequest, "The Google Cloud KMS key version %v was not found."},
+	GoogleKeyPending:          {http.StatusBadRequest, "The Google Cloud KMS key version %v is still being generated."},
+	InvalidGoogleCredentials:  {http.StatusBadRequest, "Invalid Google Cloud credentials."},
+	GoogleCredentialsRefused:  {http.StatusBadRequest, "Service account keys are no longer accepted for Google Cloud KMS in this group because it uses role-based access."},
+
+	RoleNotFound:      {http.StatusNotFound, "The specified Cloud Provider Access role (%v) was not found."},
+	RoleNotAuthorized: {http.StatusBadRequest, "The specified Cloud Provider Access role (%v) has not been authorized."},
+	RoleInUse:         {http.StatusBadRequest, "Cannot remove the AWS IAM role because it is still in use."},
+}

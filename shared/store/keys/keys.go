@@ -1,0 +1,86 @@
+// Package keys is the one place that says where each entity lives in the table.
+//
+// A partition is an organisation, a group, or an identity that the authorizer must find in one
+// read. Sort keys are "<KIND>#<rest>", so that a prefix query lists one kind. See
+// docs/design.md, section "Data".
+package keys
+
+import (
+	"latchkey/shared/store"
+	"time"
+)
+
+// Org is an organisation's record.
+func Org(orgID string) store.Key { return store.Key{PK: "ORG#" + orgID, SK: "ORG"} }
+
+// Group is a group's record.
+func Group(groupID string) store.Key { return store.Key{PK: "GROUP#" + groupID, SK: "GROUP"} }
+
+// GroupName reserves a group's name within its organisation.
+func GroupName(orgID, name string) store.Key {
+	return store.Key{PK: "ORG#" + orgID, SK: "GROUPNAME#" + name}
+}
+
+// GroupsOf places a group in the index under its organisation, sorted by name.
+func GroupsOf(orgID, name string) store.Key {
+	return store.Key{PK: "ORG#" + orgID, SK: "GROUP#" + name}
+}
+
+// APIKey is an API key's record, found by its public key: the authorizer's one read.
+func APIKey(publicKey string) store.Key { return store.Key{PK: "APIKEY#" + publicKey, SK: "APIKEY"} }
+
+// APIKeyID points from an API key's id to its public key.
+func APIKeyID(orgID, id string) store.Key {
+	return store.Key{PK: "ORG#" + orgID, SK: "APIKEYID#" + id}
+}
+
+// APIKeysOf places an API key in the index under its organisation.
+func APIKeysOf(orgID, id string) store.Key { return store.Key{PK: "ORG#" + orgID, SK: "APIKEY#" + id} }
+
+// ServiceAccount is a service account's record, found by its client id.
+func ServiceAccount(clientID string) store.Key {
+	return store.Key{PK: "SA#" + clientID, SK: "SA"}
+}
+
+// ServiceAccountsOf places a service account in the index under its organisation.
+func ServiceAccountsOf(orgID, clientID string) store.Key {
+	return store.Key{PK: "ORG#" + orgID, SK: "SA#" + clientID}
+}
+
+// SigningKeys is the record of the keys that sign nonces and access tokens.
+func SigningKeys() store.Key { return store.Key{PK: "SYSTEM", SK: "SIGNINGKEYS"} }
+
+// Encryption is a group's encryption-at-rest configuration.
+func Encryption(groupID string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: "ENCRYPTION"}
+}
+
+// Role is one access role (cloud provider access) of a group.
+func Role(groupID, roleID string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: RolePrefix + roleID}
+}
+
+// RolePrefix selects a group's access roles.
+const RolePrefix = "ROLE#"
+
+// Event is one event of a group's or organisation's activity feed. scope is "GROUP#<id>" or
+// "ORG#<id>". Events have partitions of their own, so that a busy feed never slows a group.
+func Event(scope string, at time.Time, id string) store.Key {
+	return store.Key{PK: EventPartition(scope), SK: EventTime(at) + "#" + id}
+}
+
+// EventID points from an event's id to its place in the feed.
+func EventID(scope, id string) store.Key {
+	return store.Key{PK: EventPartition(scope), SK: "ID#" + id}
+}
+
+// EventPartition is the partition that holds a scope's events.
+func EventPartition(scope string) string { return "EVENTS#" + scope }
+
+// EventPrefix selects the events of a partition, leaving out the pointers by id.
+const EventPrefix = "T#"
+
+// EventTime is the sort key of an instant in a feed, to the microsecond.
+func EventTime(at time.Time) string {
+	return EventPrefix + at.UTC().Format("2006-01-02T15:04:05.000000Z")
+}

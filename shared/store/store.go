@@ -1,0 +1,174 @@
+// Package store is the port to Latchkey's one table, modelled on what DynamoDB does well:
+// get one item, query one partition by sort-key prefix, query one index, and write several
+// items in one transaction with a condition on each.
+//
+// Its one invariant: every write is conditional on the version that the writer read, so two
+// writers never silently overwrite each other. Nothing scans. Adapters are store/dynamo and
+// store/bolt; both pass the suite in store/storetest.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Key addresses one item: a partition and its place within it.
+type Key struct {
+	PK string
+	SK string
+}
+
+// String renders the key for errors and logs.
+func (k Key) String() string { return k.PK + "/" + k.SK }
+
+// Item is one stored record.
+type Item struct {
+	Key
+	// Index places the item in the table's one secondary index; the zero Key leaves it out.
+	// The index is eventually consistent: an item found there must be read again by its Key
+	// before anything is decided on it.
+	Index Key
+	// Version counts the writes to the item. 0 means the item has never been stored.
+	Version int64
+	// Expires is when the item may be removed by the table itself. Zero keeps it for ever.
+	// Removal may come days late, so readers must check the time themselves. Second precision.
+	Expires time.Time
+	// Body is the record as JSON.
+	Body []byte
+}
+
+// Query selects items of one partition whose sort key starts with Prefix.
+type Query struct {
+	PK     string
+	Prefix string // of the sort key; "" selects the whole partition
+	// Index queries the secondary index: PK and Prefix are matched against Item.Index.
+	Index bool
+	// From and Until bound the sort key in addition to Prefix: From <= SK < Until. "" leaves that side open.
+	From, Until string
+	// Descending returns the greatest sort key first.
+	Descending bool
+	// Limit bounds the items of one page; 0 means the adapter's own bound.
+	Limit int
+	// After continues a query behind the page whose Next it is.
+	After string
+}
+
+// Page is a run of a query's items in sort-key order.
+type Page struct {
+	Items []Item
+	// Next continues the query; "" when this is the last page. It is opaque and holds a place
+	// in the key order, so that items inserted or removed meanwhile neither repeat nor hide others.
+	Next string
+}
+
+// Table is the port. Implementations are safe for concurrent use.
+type Table interface {
+	// Get reads one item with strong consistency. It returns ErrNotFound if there is none.
+	Get(ctx context.Context, key Key) (Item, error)
+	// Query reads one page.
+	Query(ctx context.Context, q Query) (Page, error)
+	// Write applies every operation or none. It returns a *ConflictError, which matches
+	// ErrConflict, when a condition does not hold. At most MaxWrites operations, one per key.
+	// A Write whose answer is lost may have happened; repeating it then conflicts.
+	Write(ctx context.Context, ops ...Op) error
+}
+
+// MaxWrites is the number of operations one transaction may hold (DynamoDB's limit).
+const MaxWrites = 100
+
+// Op is one operation of a transaction. Make it with Put, Delete or Check.
+type Op struct {
+	Kind OpKind
+	Item Item // Key and Version are the condition; the rest counts for puts only
+}
+
+// OpKind tells the operations apart.
+type OpKind int
+
+// The operations.
+const (
+	OpPut OpKind = iota + 1
+	OpDelete
+	OpCheck
+)
+
+// Put stores the item with Version+1 if the stored version is item.Version; 0 demands that
+// no item exists.
+func Put(item Item) Op { return Op{Kind: OpPut, Item: item} }
+
+// Delete removes the item if its stored version is the given one.
+func Delete(key Key, version int64) Op {
+	return Op{Kind: OpDelete, Item: Item{Key: key, Version: version}}
+}
+
+// Check demands that the stored version is the given one, 0 that no item exists, and changes nothing.
+func Check(key Key, version int64) Op {
+	return Op{Kind: OpCheck, Item: Item{Key: key, Version: version}}
+}
+
+// ErrNotFound is returned by Get for a key that holds no item.
+var ErrNotFound = errors.New("store: no such item")
+
+// ErrConflict matches every *ConflictError.
+var ErrConflict = errors.New("store: version conflict")
+
+// ErrTooManyWrites is returned for a transaction of more than MaxWrites operations, of none,
+// or with the same key twice.
+var ErrTooManyWrites = errors.New("store: a transaction holds 1 to 100 operations on distinct keys")
+
+// ConflictError names the first item whose condition did not hold.
+type ConflictError struct{ Key Key }
+
+// Error names the item.
+func (e *ConflictError) Error() string { return fmt.Sprintf("store: version conflict on %s", e.Key) }
+
+// Is matches ErrConflict.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// Load reads the item at key and decodes its body into a T. The item's version is returned
+// for the write that follows. It returns ErrNotFound if there is none.
+func Load[T any](ctx context.Context, t Table, key Key) (value T, version int64, err error) {
+	item, err := t.Get(ctx, key)
+	if err != nil {
+		return value, 0, err
+	}
+	value, err = Decode[T](item)
+	return value, item.Version, err
+}
+
+// Decode decodes an item's body.
+func Decode[T any](item Item) (value T, err error) {
+	if err := json.Unmarshal(item.Body, &value); err != nil {
+		return value, fmt.Errorf("store: decode %s: %w", item.Key, err)
+	}
+	return value, nil
+}
+
+// Encode builds the item that stores value at key; version is the one that was read, 0 for a
+// new item. Set Index and Expires on the result as needed.
+func Encode(key Key, version int64, value any) (Item, error) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return Item{}, fmt.Errorf("store: encode %s: %w", key, err)
+	}
+	return Item{Key: key, Version: version, Body: body}, nil
+}
+
+// All reads every page of a query. Use it only where the partition is known to be small.
+func All(ctx context.Context, t Table, q Query) ([]Item, error) {
+	var items []Item
+	for {
+		page, err := t.Query(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, page.Items...)
+		if page.Next == "" {
+			return items, nil
+		}
+		q.After = page.Next
+	}
+}
