@@ -63,21 +63,22 @@ func Role(groupID, roleID string) store.Key {
 // RolePrefix selects a group's access roles.
 const RolePrefix = "ROLE#"
 
-// Event is one event of a group's or organisation's activity feed. scope is "GROUP#<id>" or
-// "ORG#<id>". Events have partitions of their own, so that a busy feed never slows a group.
+// Event is one event of an activity feed. scope is GroupScope or OrgScope of an id. Feeds have
+// partitions of their own, so that a busy feed never slows a group.
 func Event(scope string, at time.Time, id string) store.Key {
 	return store.Key{PK: EventPartition(scope), SK: EventTime(at) + "#" + id}
-}
-
-// EventID points from an event's id to its place in the feed.
-func EventID(scope, id string) store.Key {
-	return store.Key{PK: EventPartition(scope), SK: "ID#" + id}
 }
 
 // EventPartition is the partition that holds a scope's events.
 func EventPartition(scope string) string { return "EVENTS#" + scope }
 
-// EventPrefix selects the events of a partition, leaving out the pointers by id.
+// GroupScope is the feed of a group.
+func GroupScope(groupID string) string { return "GROUP#" + groupID }
+
+// OrgScope is the feed of an organisation.
+func OrgScope(orgID string) string { return "ORG#" + orgID }
+
+// EventPrefix selects the events of a partition.
 const EventPrefix = "T#"
 
 // EventTime is the sort key of an instant in a feed, to the microsecond.
