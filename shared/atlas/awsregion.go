@@ -1,0 +1,97 @@
+package atlas
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// AWSPartition is a set of AWS regions with accounts of its own: "aws", "aws-cn".
+type AWSPartition string
+
+// partition is what distinguishes one partition from another.
+type partition struct {
+	name      AWSPartition
+	dnsSuffix string
+	regions   *regexp.Regexp
+}
+
+// direction is the last word of a region's name. Spelt out, so that "us-gov-1" is a region of
+// no partition instead of one of "aws".
+const direction = `(central|east|west|(north|south)(east|west)?)-[1-9][0-9]?$`
+
+// partitions is the one table of partitions. Regions are patterns rather than a list, since
+// AWS opens new ones; which of them Latchkey offers is the API's enum (awsRegions).
+var partitions = []partition{
+	{"aws", "amazonaws.com", regexp.MustCompile(`^(af|ap|ca|eu|il|me|mx|sa|us)-` + direction)},
+	{"aws-cn", "amazonaws.com.cn", regexp.MustCompile(`^cn-` + direction)},
+	{"aws-us-gov", "amazonaws.com", regexp.MustCompile(`^us-gov-` + direction)},
+	{"aws-iso", "c2s.ic.gov", regexp.MustCompile(`^us-iso-` + direction)},
+	{"aws-iso-b", "sc2s.sgov.gov", regexp.MustCompile(`^us-isob-` + direction)},
+	{"aws-iso-e", "cloud.adc-e.uk", regexp.MustCompile(`^eu-isoe-` + direction)},
+	{"aws-iso-f", "csp.hci.ic.gov", regexp.MustCompile(`^us-isof-` + direction)},
+	{"aws-eusc", "amazonaws.eu", regexp.MustCompile(`^eusc-[a-z]{2}-` + direction)},
+}
+
+// DNSSuffix is the domain of the partition's services; "" if there is no such partition.
+func (p AWSPartition) DNSSuffix() string {
+	i := slices.IndexFunc(partitions, func(known partition) bool { return known.name == p })
+	if i < 0 {
+		return ""
+	}
+	return partitions[i].dnsSuffix
+}
+
+// AWSRegion is a region in AWS's own spelling: "us-east-1".
+type AWSRegion string
+
+// awsRegions is the API's enum of AWS regions (CONTRACT 3.1) without GLOBAL, in AWS's spelling.
+var awsRegions = []AWSRegion{
+	"us-gov-west-1", "us-gov-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1",
+	"eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-central-2", "ap-east-1", "ap-east-2",
+	"ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3",
+	"ap-southeast-4", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ap-south-1", "ap-south-2", "sa-east-1",
+	"cn-north-1", "cn-northwest-1", "me-south-1", "me-central-1", "af-south-1", "eu-south-1", "eu-south-2",
+	"il-central-1", "ca-west-1", "mx-central-1",
+}
+
+// globalRegion is in the API's enum but is no place: there is no KMS in it.
+const globalRegion = "GLOBAL"
+
+// AWSRegions lists the regions of the API's enum.
+func AWSRegions() []AWSRegion { return slices.Clone(awsRegions) }
+
+// ParseAWSRegion reads a region of the API's enum in either spelling and any case:
+// "US_EAST_1", "us-east-1". GLOBAL, which has no KMS, fails with AWS_KMS_REGION_NOT_SUPPORTED,
+// anything else with INVALID_REGION.
+func ParseAWSRegion(s string) (AWSRegion, error) {
+	if strings.EqualFold(s, globalRegion) {
+		return "", Fail(AWSRegionNotSupported, globalRegion)
+	}
+	r := AWSRegion(strings.ReplaceAll(strings.ToLower(s), "_", "-"))
+	if len(s) != len(r) || !slices.Contains(awsRegions, r) {
+		return "", Fail(InvalidRegion, s, "AWS")
+	}
+	return r, nil
+}
+
+// String is the region in AWS's spelling.
+func (r AWSRegion) String() string { return string(r) }
+
+// Atlas is the region in the API's spelling: "US_EAST_1".
+func (r AWSRegion) Atlas() string {
+	return strings.ToUpper(strings.ReplaceAll(string(r), "-", "_"))
+}
+
+// Partition is the partition the region belongs to; "" if its name fits none.
+func (r AWSRegion) Partition() AWSPartition {
+	for _, p := range partitions {
+		if p.regions.MatchString(string(r)) {
+			return p.name
+		}
+	}
+	return ""
+}
+
+// DNSSuffix is the domain of the region's services: "amazonaws.com"; "" if there is no such region.
+func (r AWSRegion) DNSSuffix() string { return r.Partition().DNSSuffix() }
