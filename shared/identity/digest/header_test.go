@@ -1,0 +1,119 @@
+package digest_test
+
+import (
+	"strings"
+	"testing"
+
+	"latchkey/shared/identity/digest"
+)
+
+const (
+	md5Response = "0123456789abcdef0123456789abcdef"
+	// good is what mongodb-forks/digest sends.
+	good = `Digest username="abcdefgh", realm="MMS Public API", nonce="n", uri="/api/x?a=1", ` +
+		`response="0123456789abcdef0123456789abcdef", algorithm="MD5", qop=auth, nc=00000001, cnonce="0011223344556677"`
+)
+
+func TestHeadersOfEveryStyleAreRead(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"mongodb-forks/digest":     good,
+		"everything quoted":        `Digest username="abcdefgh",realm="MMS Public API",nonce="n",uri="/api/x?a=1",response="` + md5Response + `",algorithm="MD5",qop="auth",nc="00000001",cnonce="0011223344556677"`,
+		"lower-case scheme":        strings.Replace(good, "Digest ", "digest ", 1),
+		"upper-case names":         strings.Replace(good, "username=", "USERNAME=", 1),
+		"upper-case response":      strings.Replace(good, md5Response, strings.ToUpper(md5Response), 1),
+		"spaces around the equals": strings.Replace(good, "qop=auth", "qop = auth", 1),
+		"no spaces after commas":   strings.ReplaceAll(good, ", ", ","),
+		"tabs and empty elements":  strings.ReplaceAll(good, ", ", ",\t, ,"),
+		"unknown parameters":       good + `, charset=UTF-8, opaque="", userhash=false`,
+		"escaped quotes":           strings.Replace(good, `username="abcdefgh"`, `username="abc\d\efgh"`, 1),
+		"no algorithm":             strings.Replace(good, ` algorithm="MD5",`, "", 1),
+		"algorithm in lower case":  strings.Replace(good, `"MD5"`, "md5", 1),
+		"parameters reversed":      `Digest cnonce="0011223344556677", nc=00000001, qop=auth, response="` + md5Response + `", uri="/api/x?a=1", nonce="n", realm="MMS Public API", username="abcdefgh"`,
+	}
+	for name, header := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, err := digest.Parse(header)
+			if err != nil {
+				t.Fatalf("%v: %s", err, header)
+			}
+			if a.Username != "abcdefgh" || a.URI != "/api/x?a=1" || a.Nonce != "n" || a.Algorithm != digest.MD5 {
+				t.Errorf("read %+v", a)
+			}
+		})
+	}
+}
+
+func TestHeadersThatProveNothingAreRefused(t *testing.T) {
+	t.Parallel()
+	without := func(old, replacement string) string { return strings.Replace(good, old, replacement, 1) }
+	tests := map[string]string{
+		"nothing":                        "",
+		"another scheme":                 "Basic YWJjOmRlZg==",
+		"a scheme alone":                 "Digest",
+		"no parameters":                  "Digest ",
+		"no username":                    without(`username="abcdefgh", `, ""),
+		"an empty username":              without(`"abcdefgh"`, `""`),
+		"no uri":                         without(`uri="/api/x?a=1", `, ""),
+		"no response":                    without(`response="`+md5Response+`", `, ""),
+		"a response of another hash":     without(`"MD5"`, `"SHA-256"`),
+		"a response that is no hash":     without(md5Response, strings.Repeat("x", 32)),
+		"no qop":                         without("qop=auth, ", ""),
+		"another qop":                    without("qop=auth", "qop=auth-int"),
+		"no nc":                          without("nc=00000001, ", ""),
+		"a short nc":                     without("nc=00000001", "nc=1"),
+		"an nc of zero":                  without("nc=00000001", "nc=00000000"),
+		"an nc that is no number":        without("nc=00000001", "nc=0000000g"),
+		"no cnonce":                      without(`, cnonce="0011223344556677"`, ""),
+		"a huge cnonce":                  without("0011223344556677", strings.Repeat("0", 300)),
+		"another realm":                  without("MMS Public API", "mms public api"),
+		"MD5-sess":                       without(`"MD5"`, `"MD5-sess"`),
+		"SHA-256-sess":                   without(`"MD5"`, "SHA-256-sess"),
+		"SHA-512-256":                    without(`"MD5"`, "SHA-512-256"),
+		"a hashed username":              good + ", userhash=true",
+		"a parameter given twice":        good + `, uri="/api/y"`,
+		"twice in different case":        good + `, URI="/api/y"`,
+		"an unclosed quote":              good + `, opaque="`,
+		"an escape at the end":           good + `, opaque="\`,
+		"rubbish after a quoted value":   good + `, opaque="a"b`,
+		"a control character":            without("0011223344556677", "0011\x01"),
+		"a line break in a quoted value": good + ", opaque=\"a\nb\"",
+		"a value without a name":         good + `, ="a"`,
+		"a name without a value":         good + `, opaque`,
+		"too long":                       good + `, opaque="` + strings.Repeat("a", 9000) + `"`,
+		"too many parameters":            good + manyParameters(),
+	}
+	for name, header := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if a, err := digest.Parse(header); err == nil {
+				t.Errorf("accepted as %+v", a)
+			}
+		})
+	}
+}
+
+func manyParameters() string {
+	var b strings.Builder
+	for i := range 26 {
+		b.WriteString(", x" + string(rune('a'+i)) + "=1")
+	}
+	return b.String()
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(good)
+	f.Add(`Digest username="a\"b", realm="MMS Public API"`)
+	f.Add("digest ,,, =")
+	f.Fuzz(func(t *testing.T, header string) {
+		a, err := digest.Parse(header)
+		if err != nil {
+			return
+		}
+		a.Signs(digest.Target{Paths: []string{"/api/x"}})
+		if a.Verify("GET", password) && !strings.Contains(header, a.Username) {
+			t.Errorf("verified %q", header)
+		}
+	})
+}
