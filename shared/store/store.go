@@ -31,12 +31,15 @@ type Item struct {
 	// The index is eventually consistent: an item found there must be read again by its Key
 	// before anything is decided on it.
 	Index Key
-	// Version counts the writes to the item. 0 means the item has never been stored.
+	// Version counts the writes to the item. 0 means the item has never been stored. An item
+	// that was deleted and is stored again counts from 1, so an entity that may come back
+	// under the same key keeps a record of its end instead of being deleted.
 	Version int64
 	// Expires is when the item may be removed by the table itself. Zero keeps it for ever.
-	// Removal may come days late, so readers must check the time themselves. Second precision.
+	// Removal may come days late, so readers must check the time themselves. Second precision;
+	// not before 1970.
 	Expires time.Time
-	// Body is the record as JSON.
+	// Body is the record as JSON in UTF-8.
 	Body []byte
 }
 
@@ -50,23 +53,27 @@ type Query struct {
 	From, Until string
 	// Descending returns the greatest sort key first.
 	Descending bool
-	// Limit bounds the items of one page; 0 means the adapter's own bound.
+	// Limit bounds the items of one page; 0 means the adapter's own bound, which also holds
+	// for greater limits.
 	Limit int
-	// After continues a query behind the page whose Next it is.
+	// After continues a query behind the page whose Next it is. A query with an After that is
+	// not the Next of the same query (which may have another Limit) fails with ErrBadCursor.
 	After string
 }
 
 // Page is a run of a query's items in sort-key order.
 type Page struct {
 	Items []Item
-	// Next continues the query; "" when this is the last page. It is opaque and holds a place
-	// in the key order, so that items inserted or removed meanwhile neither repeat nor hide others.
+	// Next continues the query; "" when this is the last page. The page behind it may turn
+	// out to be empty. It is opaque and holds a place in the key order, so that items inserted
+	// or removed meanwhile neither repeat nor hide others.
 	Next string
 }
 
 // Table is the port. Implementations are safe for concurrent use.
 type Table interface {
-	// Get reads one item with strong consistency. It returns ErrNotFound if there is none.
+	// Get reads one item with strong consistency. It returns ErrNotFound if there is none,
+	// also for a key that no item can have (too long, not UTF-8).
 	Get(ctx context.Context, key Key) (Item, error)
 	// Query reads one page.
 	Query(ctx context.Context, q Query) (Page, error)
@@ -76,8 +83,20 @@ type Table interface {
 	Write(ctx context.Context, ops ...Op) error
 }
 
-// MaxWrites is the number of operations one transaction may hold (DynamoDB's limit).
-const MaxWrites = 100
+// The limits, which are DynamoDB's. Every adapter enforces them, so that what works on one
+// machine works deployed. See limits.go for how they are counted.
+const (
+	// MaxWrites is the number of operations one transaction may hold.
+	MaxWrites = 100
+	// MaxItem is the size of one item's keys and body in bytes. DynamoDB's limit is 400 kB
+	// (409,600 bytes); the rest is for the attributes' names and the version.
+	MaxItem = 400_000
+	// MaxTransaction is the size of all items of a transaction in bytes (DynamoDB: 4 MB).
+	MaxTransaction = 4_000_000
+	// MaxPK and MaxSK are the sizes of a partition key and a sort key in bytes.
+	MaxPK = 2048
+	MaxSK = 1024
+)
 
 // Op is one operation of a transaction. Make it with Put, Delete or Check.
 type Op struct {
@@ -118,6 +137,17 @@ var ErrConflict = errors.New("store: version conflict")
 // ErrTooManyWrites is returned for a transaction of more than MaxWrites operations, of none,
 // or with the same key twice.
 var ErrTooManyWrites = errors.New("store: a transaction holds 1 to 100 operations on distinct keys")
+
+// ErrInvalid is returned for what no table accepts, before anything is read or written: a key
+// with an empty part, text that is not UTF-8, a negative version or limit.
+var ErrInvalid = errors.New("store: invalid argument")
+
+// ErrTooLarge is returned for an item of more than MaxItem bytes or a transaction of more
+// than MaxTransaction, before anything is written.
+var ErrTooLarge = errors.New("store: too large")
+
+// ErrBadCursor is returned for a Query.After that is not the Next of a page of that query.
+var ErrBadCursor = errors.New("store: not a place in this query")
 
 // ConflictError names the first item whose condition did not hold.
 type ConflictError struct{ Key Key }

@@ -26,6 +26,40 @@ func GroupsOf(orgID, name string) store.Key {
 	return store.Key{PK: "ORG#" + orgID, SK: "GROUP#" + name}
 }
 
+// ClosedGroups places a closed group in the index until what it left behind is removed.
+func ClosedGroups(groupID string) store.Key {
+	return store.Key{PK: "CLOSEDGROUPS", SK: "GROUP#" + groupID}
+}
+
+// Preferences is what a tenant tuned in a group: settings, limits, managed slow operations.
+func Preferences(groupID string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: "PREFERENCES"}
+}
+
+// OrgName reserves an organisation's name within the deployment.
+func OrgName(name string) store.Key { return store.Key{PK: "ORGNAME#" + name, SK: "ORGNAME"} }
+
+// Person is a person of an organisation: somebody to e-mail.
+func Person(orgID, personID string) store.Key {
+	return store.Key{PK: "ORG#" + orgID, SK: PersonPrefix + personID}
+}
+
+// Member is a person's membership in a group.
+func Member(groupID, personID string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: PersonPrefix + personID}
+}
+
+// PersonPrefix selects the people of an organisation, or the members of a group, oldest first.
+const PersonPrefix = "USER#"
+
+// MembersOf places a membership in the index under the organisation, sorted by person.
+func MembersOf(orgID, personID, groupID string) store.Key {
+	return store.Key{PK: "ORG#" + orgID, SK: MemberPrefix + personID + "#" + groupID}
+}
+
+// MemberPrefix selects the memberships of an organisation in the index.
+const MemberPrefix = "MEMBER#"
+
 // APIKey is an API key's record, found by its public key: the authorizer's one read.
 func APIKey(publicKey string) store.Key { return store.Key{PK: "APIKEY#" + publicKey, SK: "APIKEY"} }
 
