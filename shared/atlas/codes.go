@@ -13,6 +13,7 @@ const (
 	InvalidJSON            Code = "INVALID_JSON"
 	InvalidJSONAttribute   Code = "INVALID_JSON_ATTRIBUTE"
 	MissingAttribute       Code = "MISSING_ATTRIBUTE"
+	MissingAttributes      Code = "MISSING_ATTRIBUTES"
 	InvalidAttribute       Code = "INVALID_ATTRIBUTE"
 	InvalidPathParameter   Code = "INVALID_PATH_PARAMETER"
 	InvalidQueryParameter  Code = "INVALID_QUERY_PARAMETER"
@@ -42,6 +43,19 @@ const (
 	OrgNotFound               Code = "ORG_NOT_FOUND"
 	InvalidOrgID              Code = "INVALID_ORG_ID"
 	EventNotFound             Code = "EVENT_NOT_FOUND"
+
+	APIKeyNotFound               Code = "API_KEY_NOT_FOUND"
+	APIKeyRequiresDescription    Code = "API_KEY_REQUIRES_DESCRIPTION"
+	MissingAPIKeyRoles           Code = "MISSING_API_KEY_ROLES"
+	MaxAPIKeysReached            Code = "MAX_PUBLIC_API_KEY_REACHED"
+	InvalidRoleForOrg            Code = "INVALID_ROLE_FOR_ORG"
+	InvalidRoleForGroup          Code = "INVALID_ROLE_FOR_GROUP"
+	CannotDemoteLastOrgOwner     Code = "CANNOT_DEMOTE_LAST_ORG_OWNER"
+	CannotDeleteLastAdmin        Code = "CANNOT_DELETE_LAST_ADMIN"
+	ServiceAccountNotFound       Code = "SERVICE_ACCOUNT_NOT_FOUND"
+	ServiceAccountSecretNotFound Code = "SERVICE_ACCOUNT_SECRET_NOT_FOUND"
+	MaxServiceAccountsReached    Code = "MAX_SERVICE_ACCOUNTS_REACHED"
+	MaxSecretsReached            Code = "MAX_SERVICE_ACCOUNT_SECRETS_REACHED"
 )
 
 // Encryption at rest (CONTRACT 3.6) and cloud provider access (CONTRACT 4).
@@ -71,6 +85,7 @@ const (
 	AzureKeyNotActive            Code = "AZURE_KEY_VAULT_KEY_NOT_ACTIVE"
 	AzureKeyNotEnabled           Code = "AZURE_KEY_VAULT_KEY_NOT_ENABLED"
 	AzureKeyNotFound             Code = "AZURE_KEY_VAULT_KEY_NOT_FOUND"
+	AzureKeyUnsuitable           Code = "AZURE_KEY_VAULT_KEY_NOT_SUPPORTED"
 	AzureCredentialsDeprecated   Code = "AZURE_KEY_VAULT_CREDENTIALS_DEPRECATED"
 	InvalidAzureAPIRequest       Code = "INVALID_AZURE_API_REQUEST"
 	InvalidAzureCredentials      Code = "INVALID_AZURE_CREDENTIALS"
@@ -81,6 +96,7 @@ const (
 	GoogleKeyDestroyed        Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_DESTROYED"
 	GoogleKeyDisabled         Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_DISABLED"
 	GoogleKeyNotFound         Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_NOT_FOUND"
+	GoogleKeyUnsuitable       Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_NOT_SUPPORTED"
 	GoogleKeyPending          Code = "GOOGLE_CLOUD_KMS_KEY_VERSION_PENDING_GENERATION"
 	InvalidGoogleCredentials  Code = "INVALID_GOOGLE_CLOUD_CREDENTIALS"
 	GoogleCredentialsRefused  Code = "GOOGLE_CLOUD_KMS_CREDENTIALS_AUTH_REFUSED"
@@ -88,6 +104,9 @@ const (
 	RoleNotFound      Code = "CLOUD_PROVIDER_ACCESS_ROLE_NOT_FOUND"
 	RoleNotAuthorized Code = "CLOUD_PROVIDER_ACCESS_ROLE_NOT_AUTHORIZED"
 	RoleInUse         Code = "AWS_IAM_ROLE_IN_USE"
+
+	ServicePrincipalInUse Code = "AZURE_SERVICE_PRINCIPAL_IN_USE"
+	ServiceAccountInUse   Code = "GCP_SERVICE_ACCOUNT_IN_USE"
 )
 
 // sentence is what a code means to a client. detail is a format for the error's Params.
@@ -109,6 +128,7 @@ var codes = map[Code]sentence{
 	InvalidJSON:            {http.StatusBadRequest, "Received JSON does not match expected format."},
 	InvalidJSONAttribute:   {http.StatusBadRequest, "Received JSON for the %v attribute does not match expected format."},
 	MissingAttribute:       {http.StatusBadRequest, "The required attribute %v was not specified."},
+	MissingAttributes:      {http.StatusBadRequest, "The required attributes %v were not specified."},
 	InvalidAttribute:       {http.StatusBadRequest, "Invalid attribute %v specified."},
 	InvalidPathParameter:   {http.StatusBadRequest, "An invalid path parameter %v was specified."},
 	InvalidQueryParameter:  {http.StatusBadRequest, "An invalid query parameter %v was specified."},
@@ -136,6 +156,19 @@ var codes = map[Code]sentence{
 	InvalidOrgID:              {http.StatusNotFound, "An invalid organization ID %v was specified."},
 	EventNotFound:             {http.StatusNotFound, "No event with ID %v exists."},
 
+	APIKeyNotFound:               {http.StatusNotFound, "No API key with ID %v exists."},
+	APIKeyRequiresDescription:    {http.StatusBadRequest, "All API keys require a non-empty description."},
+	MissingAPIKeyRoles:           {http.StatusBadRequest, "API keys must have at least one role."},
+	MaxAPIKeysReached:            {http.StatusForbidden, "You have reached the limit of max number of API keys. You can have at most %v API keys."},
+	InvalidRoleForOrg:            {http.StatusBadRequest, "Role %v invalid for organization %v."},
+	InvalidRoleForGroup:          {http.StatusBadRequest, "Role %v is invalid for group %v."},
+	CannotDemoteLastOrgOwner:     {http.StatusForbidden, "Cannot demote the last owner of the organization."},
+	CannotDeleteLastAdmin:        {http.StatusForbidden, "An organization or project needs to have at least one owner. You cannot demote or remove the last owner."},
+	ServiceAccountNotFound:       {http.StatusNotFound, "No service account with client ID %v exists."},
+	ServiceAccountSecretNotFound: {http.StatusNotFound, "No secret with ID %v exists for the service account."},
+	MaxServiceAccountsReached:    {http.StatusForbidden, "You have reached the limit of service accounts. An organization can have at most %v service accounts."},
+	MaxSecretsReached:            {http.StatusBadRequest, "A service account can have at most %v secrets. Delete one first."},
+
 	MissingEARProvider:      {http.StatusBadRequest, "At least one Encryption at Rest provider must be specified."},
 	InvalidEARProvider:      {http.StatusBadRequest, "Encryption at Rest provider %v is invalid."},
 	EARProviderNotSupported: {http.StatusBadRequest, "Encryption at Rest provider %v is not supported here."},
@@ -161,6 +194,7 @@ var codes = map[Code]sentence{
 	AzureKeyNotActive:            {http.StatusBadRequest, "The Azure Key Vault key %v is not active yet."},
 	AzureKeyNotEnabled:           {http.StatusBadRequest, "The Azure Key Vault key %v is not enabled."},
 	AzureKeyNotFound:             {http.StatusBadRequest, "The Azure Key Vault key %v was not found."},
+	AzureKeyUnsuitable:           {http.StatusBadRequest, "The Azure Key Vault key %v cannot be used: it must be an RSA key that may encrypt and decrypt."},
 	AzureCredentialsDeprecated:   {http.StatusBadRequest, "Credentials based authentication is no longer supported for Azure Key Vault in this group."},
 	InvalidAzureAPIRequest:       {http.StatusBadRequest, "Azure refused the request as invalid."},
 	InvalidAzureCredentials:      {http.StatusBadRequest, "Invalid Azure credentials."},
@@ -171,6 +205,7 @@ var codes = map[Code]sentence{
 	GoogleKeyDestroyed:        {http.StatusBadRequest, "The Google Cloud KMS key version %v has been destroyed."},
 	GoogleKeyDisabled:         {http.StatusBadRequest, "The Google Cloud KMS key version %v is disabled."},
 	GoogleKeyNotFound:         {http.StatusBadRequest, "The Google Cloud KMS key version %v was not found."},
+	GoogleKeyUnsuitable:       {http.StatusBadRequest, "The Google Cloud KMS key version %v cannot be used: its key must be for symmetric encryption."},
 	GoogleKeyPending:          {http.StatusBadRequest, "The Google Cloud KMS key version %v is still being generated."},
 	InvalidGoogleCredentials:  {http.StatusBadRequest, "Invalid Google Cloud credentials."},
 	GoogleCredentialsRefused:  {http.StatusBadRequest, "Service account keys are no longer accepted for Google Cloud KMS in this group because it uses role-based access."},
@@ -178,4 +213,7 @@ var codes = map[Code]sentence{
 	RoleNotFound:      {http.StatusNotFound, "The specified Cloud Provider Access role (%v) was not found."},
 	RoleNotAuthorized: {http.StatusBadRequest, "The specified Cloud Provider Access role (%v) has not been authorized."},
 	RoleInUse:         {http.StatusBadRequest, "Cannot remove the AWS IAM role because it is still in use."},
+
+	ServicePrincipalInUse: {http.StatusBadRequest, "Cannot remove the Azure service principal because it is still in use."},
+	ServiceAccountInUse:   {http.StatusBadRequest, "Cannot remove the GCP service account because it is still in use."},
 }

@@ -26,6 +26,18 @@ type Type string
 // AccessDenied is Latchkey's own type for an attempt that was refused for lack of a role.
 const AccessDenied Type = "ACCESS_DENIED"
 
+// Types of encryption at rest (CONTRACT 5.4). Those that begin with a provider's name are
+// built from it: AWS_ENCRYPTION_KEY_INVALID, …_VALID, …_ROTATED.
+const (
+	ConfigurationUpdated             Type = "ENCRYPTION_AT_REST_CONFIGURATION_UPDATED"
+	ConfigurationValidationFailed    Type = "ENCRYPTION_AT_REST_CONFIGURATION_VALIDATION_FAILED"
+	ConfigurationValidationSucceeded Type = "ENCRYPTION_AT_REST_CONFIGURATION_VALIDATION_SUCCEEDED"
+	NetworkAccessDenied              Type = "ENCRYPTION_AT_REST_KMS_NETWORK_ACCESS_DENIED"
+	NetworkAccessRestored            Type = "ENCRYPTION_AT_REST_KMS_NETWORK_ACCESS_RESTORED"
+	ConfigNoLongerValid              Type = "ENCRYPTION_AT_REST_CONFIG_NO_LONGER_VALID"
+	ConfigIsValid                    Type = "ENCRYPTION_AT_REST_CONFIG_IS_VALID"
+)
+
 // Event is one entry of a feed.
 type Event struct {
 	ID          string         `json:"id"`

@@ -66,7 +66,10 @@ const (
 	// by the customer's act, so what is damaged is ours.
 	KeyMismatch    Reason = "KEY_MISMATCH"
 	OurCredentials Reason = "OUR_CREDENTIALS" // Latchkey's own identity was refused or is missing
-	SealFailed     Reason = "SEAL_FAILED"     // the tenant's stored secret could not be unsealed
+	// RequestInvalid: the provider refused a request as malformed. While configuring, that is
+	// the customer's to mend; later it is ours.
+	RequestInvalid Reason = "REQUEST_INVALID"
+	SealFailed     Reason = "SEAL_FAILED" // the tenant's stored secret could not be unsealed
 	Internal       Reason = "INTERNAL"
 	Cancelled      Reason = "CANCELLED" // the caller gave up
 )
@@ -85,7 +88,7 @@ var classes = map[Reason]Class{
 
 	RateLimited: Throttled,
 
-	KeyMismatch: Inconclusive, OurCredentials: Inconclusive, SealFailed: Inconclusive, Internal: Inconclusive, Cancelled: Inconclusive,
+	KeyMismatch: Inconclusive, OurCredentials: Inconclusive, RequestInvalid: Inconclusive, SealFailed: Inconclusive, Internal: Inconclusive, Cancelled: Inconclusive,
 }
 
 // Class reports the class a reason belongs to. An unknown reason is Inconclusive: it must

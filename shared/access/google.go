@@ -1,0 +1,38 @@
+package access
+
+import (
+	"context"
+	"errors"
+
+	"latchkey/shared/store"
+	"latchkey/shared/verdict"
+)
+
+// finishGoogle makes the service account of a role and records the outcome. It may run any
+// number of times: the account's address was stored before the first try, and making an
+// account that exists succeeds. While Google can't be reached the role stays IN_PROGRESS,
+// which clients poll.
+func (s *Service) finishGoogle(ctx context.Context, role Role) (Role, error) {
+	status := Complete
+	if err := s.Google.Create(ctx, role.Google.Email); err != nil {
+		failure, ok := errors.AsType[*verdict.Failure](err)
+		if !ok {
+			return Role{}, err
+		}
+		s.Log.WarnContext(ctx, "service account not made", "roleId", role.ID, "groupId", role.GroupID, "error", err.Error())
+		if failure.Class() == verdict.Unreachable || failure.Class() == verdict.Throttled {
+			return role, nil
+		}
+		status = Failed
+	}
+	role.Google = &GoogleRole{Email: role.Google.Email, Status: status}
+	put, err := role.put()
+	if err != nil {
+		return Role{}, err
+	}
+	err = s.Table.Write(ctx, put)
+	if errors.Is(err, store.ErrConflict) {
+		return Find(ctx, s.Table, role.GroupID, role.ID) // somebody else finished it
+	}
+	return role, err
+}

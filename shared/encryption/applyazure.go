@@ -1,0 +1,104 @@
+package encryption
+
+import (
+	"strings"
+
+	"latchkey/shared/atlas"
+)
+
+// applyAzure merges the Azure block.
+func (s Settings) applyAzure(u *atlas.AzureKeyVaultUpdate) (*Azure, *Change, error) {
+	if u == nil {
+		return s.Azure, nil, nil
+	}
+	what, err := intend(atlas.Azure, s.Azure != nil, u.Enabled, sent(u.AzureEnvironment, u.ClientID, u.KeyIdentifier,
+		u.KeyVaultName, u.ResourceGroupName, u.RoleID, u.Secret, u.SubscriptionID, u.TenantID) ||
+		u.RequirePrivateNetworking != nil && *u.RequirePrivateNetworking)
+	switch {
+	case err != nil || what == leave:
+		return s.Azure, nil, err
+	case what == remove:
+		return nil, &Change{Provider: atlas.Azure, Kind: Disable, Fields: []string{"enabled"}}, nil
+	}
+	next := Azure{Environment: string(atlas.AzurePublic)}
+	if s.Azure != nil {
+		next = *s.Azure
+	}
+	m := merger{}
+	accessChanged := m.set("azureEnvironment", &next.Environment, u.AzureEnvironment)
+	keyChanged := m.set("keyIdentifier", &next.KeyIdentifier, u.KeyIdentifier)
+	m.set("keyVaultName", &next.VaultName, u.KeyVaultName)
+	accessChanged = m.set("resourceGroupName", &next.ResourceGroup, u.ResourceGroupName) || accessChanged
+	accessChanged = m.set("subscriptionID", &next.SubscriptionID, u.SubscriptionID) || accessChanged
+	accessChanged = m.set("tenantID", &next.TenantID, u.TenantID) || accessChanged
+	m.flag("requirePrivateNetworking", &next.PrivateNetworking, u.RequirePrivateNetworking)
+	secret, err := s.mergeAzureAccess(&next, &m, u)
+	if err != nil {
+		return nil, nil, err
+	}
+	accessChanged = accessChanged || s.Azure != nil && (next.RoleID != s.Azure.RoleID || next.ClientID != s.Azure.ClientID)
+	change := m.change(atlas.Azure, s.Azure != nil, keyChanged, accessChanged, secret)
+	if change == nil {
+		return s.Azure, nil, nil
+	}
+	return &next, change, next.check(secret)
+}
+
+// mergeAzureAccess merges service principal and application and returns a new client secret,
+// if one counts. "On success static credentials are dropped" (CONTRACT 3.3).
+func (s Settings) mergeAzureAccess(next *Azure, m *merger, u *atlas.AzureKeyVaultUpdate) (secret string, err error) {
+	m.set("roleId", &next.RoleID, u.RoleID)
+	if sent(u.RoleID) {
+		next.ClientID, next.Secret = "", nil
+		return "", nil
+	}
+	if s.roleOnly(atlas.Azure) {
+		if sent(u.ClientID, u.Secret) {
+			return "", atlas.Fail(atlas.AzureCredentialsDeprecated).
+				Hinting("This project has switched to role-based access, which cannot be undone. Send \"roleId\".")
+		}
+		return "", nil
+	}
+	if m.set("clientID", &next.ClientID, u.ClientID) {
+		next.Secret = nil // a secret belongs to one application
+	}
+	return value(u.Secret), nil
+}
+
+// check demands a complete configuration whose parts fit together.
+func (a Azure) check(secret string) error {
+	members := []member{
+		{"azureEnvironment", a.Environment}, {"keyIdentifier", a.KeyIdentifier}, {"keyVaultName", a.VaultName},
+		{"resourceGroupName", a.ResourceGroup}, {"subscriptionID", a.SubscriptionID},
+	}
+	switch {
+	case a.RoleID != "":
+	case a.ClientID == "" && a.TenantID == "" && secret == "":
+		members = append(members, member{"roleId", ""})
+	default:
+		members = append(members, member{"clientID", a.ClientID}, member{"tenantID", a.TenantID}, member{"secret", either(secret, a.Secret)})
+	}
+	if err := require(members...); err != nil {
+		return err
+	}
+	for _, m := range []member{{"subscriptionID", a.SubscriptionID}, {"tenantID", a.TenantID}, {"clientID", a.ClientID}} {
+		if m.value != "" && !atlas.ValidUUID(m.value) {
+			return atlas.Fail(atlas.InvalidAttribute, m.name).Hinting("It must be a UUID.")
+		}
+	}
+	environment, err := atlas.ParseAzureEnvironment(a.Environment)
+	if err != nil {
+		return err
+	}
+	id, err := atlas.ParseAzureKeyID(a.KeyIdentifier)
+	if err != nil {
+		return err
+	}
+	switch {
+	case id.Environment != environment:
+		return atlas.Fail(atlas.AzureKeyIdentifierInvalid, a.KeyIdentifier).Hinting("Its host does not belong to the environment %s.", environment)
+	case !strings.EqualFold(id.Vault, a.VaultName):
+		return atlas.Fail(atlas.AzureKeyIdentifierInvalid, a.KeyIdentifier).Hinting("Its host does not belong to the key vault %s.", a.VaultName)
+	}
+	return nil
+}

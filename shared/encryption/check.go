@@ -1,0 +1,152 @@
+package encryption
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/kms"
+	"latchkey/shared/store"
+	"latchkey/shared/validity"
+	"latchkey/shared/verdict"
+)
+
+// Get reads a group's settings and validates every enabled key on demand. Calls within five
+// seconds share one check.
+func (s *Service) Get(ctx context.Context, groupID string) (Settings, error) {
+	settings, err := s.Load(ctx, groupID)
+	if err != nil {
+		return Settings{}, err
+	}
+	verdicts := s.checkAll(ctx, settings)
+	for p, v := range verdicts {
+		if err := s.Record(ctx, &settings, p, v); err != nil {
+			return Settings{}, err
+		}
+	}
+	return settings, nil
+}
+
+// checkAll checks the keys of all enabled providers at the same time.
+func (s *Service) checkAll(ctx context.Context, settings Settings) map[atlas.Provider]verdict.Verdict {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	verdicts := map[atlas.Provider]verdict.Verdict{}
+	for _, p := range atlas.Providers() {
+		state := settings.Key(p)
+		if state == nil {
+			continue
+		}
+		wg.Go(func() {
+			v := s.Checker.Check(ctx, s.subject(settings, p))
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts[p] = v
+		})
+	}
+	wg.Wait()
+	return verdicts
+}
+
+func (s *Service) subject(settings Settings, p atlas.Provider) validity.Subject {
+	state := settings.Key(p)
+	return validity.Subject{
+		GroupID: settings.GroupID, Name: string(p), Revision: state.Revision, Probe: state.Probe,
+		Ref: func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
+	}
+}
+
+// recordAttempts bounds how often storing a verdict is repeated after a conflict.
+const recordAttempts = 5
+
+// Record applies a verdict to the settings and stores it, unless it changes nothing, is about
+// another configuration, or a later one is already there. Events tell of changes of class.
+func (s *Service) Record(ctx context.Context, settings *Settings, p atlas.Provider, v verdict.Verdict) error {
+	for range recordAttempts {
+		before := settings.clone()
+		changed := settings.conclude(p, v)
+		if !changed {
+			return nil
+		}
+		ops, err := s.verdictOps(before, *settings, p)
+		if err != nil {
+			return err
+		}
+		err = s.Table.Write(ctx, ops...)
+		if err == nil {
+			settings.version++
+			return nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("store verdict on %s key of %s: %w", p, settings.GroupID, err)
+		}
+		if *settings, err = s.Load(ctx, settings.GroupID); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("store verdict on %s key of %s: %w", p, settings.GroupID, store.ErrConflict)
+}
+
+// conclude applies a verdict to a provider's key and reports whether that changed anything
+// that has to be stored. It is pure.
+func (s *Settings) conclude(p atlas.Provider, v verdict.Verdict) bool {
+	state := s.Key(p)
+	if state == nil || state.Revision != v.Settings || !v.Supersedes(state.Verdict) || v.SameConclusion(state.Verdict) {
+		return false
+	}
+	v.Since = v.StartedAt
+	if v.Class() == state.Verdict.Class() {
+		v.Since = state.Verdict.Since
+	}
+	state.Verdict = v
+	switch v.Class() {
+	case verdict.Valid:
+		state.Valid = true
+	case verdict.Invalid:
+		state.Valid = false
+	case verdict.Unreachable, verdict.Throttled, verdict.Inconclusive:
+	}
+	return true
+}
+
+// verdictOps stores settings with a new verdict and the events that follow from it.
+func (s *Service) verdictOps(before, after Settings, p atlas.Provider) ([]store.Op, error) {
+	put, err := after.put()
+	if err != nil {
+		return nil, err
+	}
+	ops := []store.Op{put}
+	old, now := before.Key(p).Verdict, after.Key(p).Verdict
+	for _, t := range transitions(p, old.Class(), now.Class(), before.Key(p).Valid) {
+		e := audit.New(s.Now(), t, audit.System(), after.OrgID, after.GroupID).
+			With("reason", string(now.Reason)).With("key", after.keyName(p)).
+			With("providerCode", now.ProviderCode).With("providerRequestId", now.RequestID)
+		op, err := s.Journal.Put(e)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, op)
+	}
+	return ops, nil
+}
+
+// transitions are the events of a change of class (CONTRACT 5.4). wasValid is what the last
+// conclusive verdict said.
+func transitions(p atlas.Provider, from, to verdict.Class, wasValid bool) []audit.Type {
+	var types []audit.Type
+	if from == verdict.Unreachable && to != verdict.Unreachable && to != verdict.Inconclusive {
+		types = append(types, audit.NetworkAccessRestored)
+	}
+	switch {
+	case to == verdict.Unreachable && from != verdict.Unreachable:
+		types = append(types, audit.NetworkAccessDenied)
+	case to == verdict.Invalid && wasValid:
+		types = append(types, audit.Type(string(p)+"_ENCRYPTION_KEY_INVALID"), audit.ConfigNoLongerValid)
+	case to == verdict.Valid && !wasValid:
+		types = append(types, audit.Type(string(p)+"_ENCRYPTION_KEY_VALID"), audit.ConfigIsValid)
+	}
+	return types
+}

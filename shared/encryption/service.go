@@ -1,0 +1,94 @@
+package encryption
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"latchkey/shared/access"
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/consistency"
+	"latchkey/shared/kms"
+	"latchkey/shared/seal"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+	"latchkey/shared/validity"
+)
+
+// Sealer seals static credentials.
+type Sealer interface {
+	Seal(ctx context.Context, plaintext []byte, c seal.Context) (seal.Sealed, error)
+	Open(ctx context.Context, s seal.Sealed, c seal.Context) ([]byte, error)
+}
+
+// Vaults asks Azure Resource Manager whether a vault is where a configuration says it is. A
+// failure is a *verdict.Failure; not being allowed to ask is none.
+type Vaults interface {
+	CheckVault(ctx context.Context, ref kms.Reference) error
+}
+
+// Service is the use case "encryption at rest".
+type Service struct {
+	Table    store.Table
+	Journal  audit.Journal
+	Sealer   Sealer
+	Keys     validity.Keyring
+	Vaults   Vaults
+	Checker  *validity.Checker
+	Patience consistency.Patience
+	Policy   Policy
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Load reads a group's settings. It returns GROUP_NOT_FOUND if the group is closed.
+func (s *Service) Load(ctx context.Context, groupID string) (Settings, error) {
+	settings, version, err := store.Load[Settings](ctx, s.Table, keys.Encryption(groupID))
+	if errors.Is(err, store.ErrNotFound) {
+		return Settings{}, atlas.Fail(atlas.GroupNotFound, groupID)
+	}
+	if err != nil {
+		return Settings{}, fmt.Errorf("load encryption settings of %s: %w", groupID, err)
+	}
+	settings.version = version
+	return settings, nil
+}
+
+// RolesInUse implements access.Usage.
+func (s *Service) RolesInUse(ctx context.Context, groupID string) (map[string]bool, store.Op, error) {
+	settings, err := s.Load(ctx, groupID)
+	if err != nil {
+		return nil, store.Op{}, err
+	}
+	ids := map[string]bool{}
+	for _, p := range atlas.Providers() {
+		if id := settings.RoleID(p); id != "" {
+			ids[id] = true
+		}
+	}
+	return ids, store.Check(keys.Encryption(groupID), settings.version), nil
+}
+
+// ProveRole implements access.Usage: the group's key must open its probe through the role.
+func (s *Service) ProveRole(ctx context.Context, role access.Role) error {
+	settings, err := s.Load(ctx, role.GroupID)
+	if err != nil {
+		return err
+	}
+	ref, err := s.reference(ctx, settings, role.Provider, credential{role: &role})
+	if err != nil {
+		return err
+	}
+	state := settings.Key(role.Provider)
+	err = s.Patience.Try(ctx, func(ctx context.Context) error {
+		key, err := s.Keys.Renew(ref)
+		if err != nil {
+			return err
+		}
+		return key.CheckProbe(ctx, role.GroupID, state.Probe)
+	})
+	return refusal(err, settings, role.Provider)
+}

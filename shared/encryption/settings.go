@@ -1,0 +1,148 @@
+// Package encryption is encryption at rest with customer-managed keys: which key each group
+// uses at which provider, how it is reached, and whether it is valid.
+//
+// Its invariants: settings change as a whole or not at all; nothing is stored that was not
+// validated exactly as it is stored; what the old settings sealed, the new ones can open.
+package encryption
+
+import (
+	"time"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/kms"
+	"latchkey/shared/seal"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+	"latchkey/shared/verdict"
+)
+
+// Settings is a group's encryption-at-rest configuration. It exists from the creation of the
+// group until the group is closed.
+type Settings struct {
+	GroupID string `json:"groupId"`
+	OrgID   string `json:"orgId"`
+	// Revision counts the changes of the configuration. Storing a verdict leaves it alone, so
+	// a check never makes a client's change fail.
+	Revision    int64     `json:"revision"`
+	Updated     time.Time `json:"updated,omitzero"`
+	SearchNodes bool      `json:"searchNodes,omitempty"`
+
+	AWS    *AWS    `json:"aws,omitempty"` // nil while disabled
+	Azure  *Azure  `json:"azure,omitempty"`
+	Google *Google `json:"google,omitempty"`
+
+	// RoleOnly lists the providers at which the group has used role-based access. Static
+	// credentials are refused there for ever: "you can't undo the role-based access
+	// configuration" (private-endpoints document).
+	RoleOnly []atlas.Provider `json:"roleOnly,omitempty"`
+
+	version int64
+}
+
+// AWS is the configuration of a key in AWS KMS. Strings are kept as the client sent them.
+type AWS struct {
+	KeyID  string `json:"keyId"`
+	Region string `json:"region"`
+	// RoleID names the access role. Without one, AccessKeyID and Secret are a user's keys.
+	RoleID            string      `json:"roleId,omitempty"`
+	AccessKeyID       string      `json:"accessKeyId,omitempty"`
+	Secret            seal.Sealed `json:"secret,omitempty"`
+	PrivateNetworking bool        `json:"privateNetworking,omitempty"`
+	Key               KeyState    `json:"key"`
+}
+
+// Azure is the configuration of a key in Azure Key Vault.
+type Azure struct {
+	Environment    string `json:"environment"`
+	KeyIdentifier  string `json:"keyIdentifier"`
+	VaultName      string `json:"vaultName"`
+	ResourceGroup  string `json:"resourceGroup"`
+	SubscriptionID string `json:"subscriptionId"`
+	TenantID       string `json:"tenantId,omitempty"`
+	// RoleID names the service principal. Without one, ClientID and Secret are the tenant's
+	// application.
+	RoleID            string      `json:"roleId,omitempty"`
+	ClientID          string      `json:"clientId,omitempty"`
+	Secret            seal.Sealed `json:"secret,omitempty"`
+	PrivateNetworking bool        `json:"privateNetworking,omitempty"`
+	Key               KeyState    `json:"key"`
+}
+
+// Google is the configuration of a key in Google Cloud KMS.
+type Google struct {
+	KeyVersion string `json:"keyVersion"`
+	// RoleID names the service account. Without one, Secret is the tenant's account key.
+	RoleID string      `json:"roleId,omitempty"`
+	Secret seal.Sealed `json:"secret,omitempty"`
+	Key    KeyState    `json:"key"`
+}
+
+// KeyState is what Latchkey knows of a configured key.
+type KeyState struct {
+	// Revision is the settings' revision at which this configuration was validated. Verdicts
+	// on other revisions don't apply to it.
+	Revision int64     `json:"revision"`
+	Probe    kms.Probe `json:"probe"`
+	Version  string    `json:"version"` // the key version that encrypted at the last full check
+	Since    time.Time `json:"since"`   // when the group began to use this key
+	// Verdict is the newest verdict, Valid the newest conclusive one: an outage says nothing
+	// about whether the key is valid.
+	Verdict verdict.Verdict `json:"verdict"`
+	Valid   bool            `json:"valid"`
+}
+
+// New is the configuration of a new group: nothing is enabled.
+func New(groupID, orgID string) Settings { return Settings{GroupID: groupID, OrgID: orgID} }
+
+// Create is the operation that stores the configuration of a new group.
+func Create(groupID, orgID string) (store.Op, error) { return New(groupID, orgID).put() }
+
+// put is the operation that stores the settings if nobody changed them meanwhile.
+func (s Settings) put() (store.Op, error) {
+	item, err := store.Encode(keys.Encryption(s.GroupID), s.version, s)
+	return store.Put(item), err
+}
+
+// Key is the state of a provider's key; nil while the provider is disabled.
+func (s *Settings) Key(p atlas.Provider) *KeyState {
+	switch {
+	case p == atlas.AWS && s.AWS != nil:
+		return &s.AWS.Key
+	case p == atlas.Azure && s.Azure != nil:
+		return &s.Azure.Key
+	case p == atlas.GCP && s.Google != nil:
+		return &s.Google.Key
+	}
+	return nil
+}
+
+// RoleID is the access role that a provider's configuration uses, "" if none.
+func (s Settings) RoleID(p atlas.Provider) string {
+	switch {
+	case p == atlas.AWS && s.AWS != nil:
+		return s.AWS.RoleID
+	case p == atlas.Azure && s.Azure != nil:
+		return s.Azure.RoleID
+	case p == atlas.GCP && s.Google != nil:
+		return s.Google.RoleID
+	}
+	return ""
+}
+
+// clone copies the settings so that changing the copy's blocks leaves the original alone.
+func (s Settings) clone() Settings {
+	if s.AWS != nil {
+		block := *s.AWS
+		s.AWS = &block
+	}
+	if s.Azure != nil {
+		block := *s.Azure
+		s.Azure = &block
+	}
+	if s.Google != nil {
+		block := *s.Google
+		s.Google = &block
+	}
+	s.RoleOnly = append([]atlas.Provider(nil), s.RoleOnly...)
+	return s
+}

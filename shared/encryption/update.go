@@ -1,0 +1,328 @@
+package encryption
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"latchkey/shared/access"
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/identity"
+	"latchkey/shared/kms"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+	"latchkey/shared/verdict"
+)
+
+// updateTimeout bounds a whole update: API Gateway cuts a request off after 29 seconds, and a
+// client must learn how its update ended.
+const updateTimeout = 25 * time.Second
+
+// attemptTimeout bounds one attempt to validate a key, so that a provider that hangs leaves
+// time to say so.
+const attemptTimeout = 10 * time.Second
+
+// keyExpiryMargin is how long an Azure key must still be valid to be configured (CLIENTS D:
+// AZURE_KEY_VAULT_KEY_EXPIRING, 48 h).
+const keyExpiryMargin = 48 * time.Hour
+
+// Update merges a client's update, proves the result at the providers, and stores it. Nothing
+// is stored unless everything was proved. It returns CONCURRENT_MODIFICATION if somebody else
+// changed the configuration meanwhile.
+func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string, u atlas.EncryptionAtRestUpdate) (Settings, error) {
+	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
+	defer cancel()
+	current, err := s.Load(ctx, groupID)
+	if err != nil {
+		return Settings{}, err
+	}
+	next, changes, err := current.Apply(u, s.Policy)
+	if err != nil {
+		return Settings{}, err
+	}
+	if len(changes) == 0 && next.SearchNodes == current.SearchNodes {
+		return current, nil
+	}
+	next.Revision, next.Updated = current.Revision+1, s.Now().UTC()
+	relied, err := s.prove(ctx, current, &next, changes)
+	if err != nil {
+		s.recordRefusal(ctx, c, current, changes, err)
+		return Settings{}, err
+	}
+	return s.commit(ctx, c, current, next, changes, relied)
+}
+
+// proof is what proving one change yields.
+type proof struct {
+	state  *KeyState // the validated key; nil for a change without validation
+	secret []byte    // the new sealed static secret
+	relied []store.Op
+}
+
+// prove validates every change at its provider, at the same time, and completes next with the
+// outcome. It returns the conditions that the validation relied on.
+func (s *Service) prove(ctx context.Context, current Settings, next *Settings, changes []Change) ([]store.Op, error) {
+	proofs := make([]proof, len(changes))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, change := range changes {
+		group.Go(func() (err error) {
+			proofs[i], err = s.proveOne(ctx, current, *next, change)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var relied []store.Op
+	for i, change := range changes {
+		p := proofs[i]
+		relied = append(relied, p.relied...)
+		if p.state != nil {
+			*next.Key(change.Provider) = *p.state
+		}
+		if p.secret != nil {
+			next.setSecret(change.Provider, p.secret)
+		}
+	}
+	return relied, nil
+}
+
+func (s *Service) proveOne(ctx context.Context, current, next Settings, change Change) (proof, error) {
+	p := change.Provider
+	if change.Kind == Disable {
+		return proof{}, s.proveAccessible(ctx, current, p, kms.Reference{})
+	}
+	if !change.validates() {
+		return proof{}, nil
+	}
+	var out proof
+	if roleID := next.RoleID(p); roleID != "" {
+		role, err := access.Find(ctx, s.Table, next.GroupID, roleID)
+		if err != nil {
+			return proof{}, err
+		}
+		out.relied = append(out.relied, store.Check(keys.Role(next.GroupID, roleID), role.Version()))
+	}
+	ref, err := s.reference(ctx, next, p, credential{secret: change.Secret})
+	if err != nil {
+		return proof{}, refusal(err, next, p)
+	}
+	if out.state, err = s.validate(ctx, current, next, change, ref); err != nil {
+		return proof{}, err
+	}
+	if change.Secret != "" {
+		if out.secret, err = s.Sealer.Seal(ctx, []byte(change.Secret), secretContext(next.GroupID, p)); err != nil {
+			return proof{}, fmt.Errorf("seal %s secret: %w", p, err)
+		}
+	}
+	return out, nil
+}
+
+// validate checks the new key thoroughly, and that nothing sealed so far is lost: the same
+// key must still open its old probe, and a key that is replaced must be accessible.
+func (s *Service) validate(ctx context.Context, current, next Settings, change Change, ref kms.Reference) (*KeyState, error) {
+	p := change.Provider
+	old := current.Key(p)
+	if old != nil && change.KeyChanged {
+		if err := s.proveAccessible(ctx, current, p, ref); err != nil {
+			return nil, err
+		}
+	}
+	var probe kms.Probe
+	var description kms.Description
+	err := s.Patience.Try(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+		defer cancel()
+		key, err := s.Keys.Renew(ref)
+		if err != nil {
+			return err
+		}
+		if old != nil && !change.KeyChanged {
+			if err := key.CheckProbe(ctx, next.GroupID, old.Probe); err != nil {
+				return err
+			}
+		}
+		probe, description, err = key.NewProbe(ctx, next.GroupID)
+		return err
+	})
+	if err == nil {
+		err = s.checkExtras(ctx, ref, description)
+	}
+	if err != nil {
+		return nil, refusal(err, next, p)
+	}
+	return s.newState(next, old, change, probe, description), nil
+}
+
+// checkExtras are the demands on a key that is being configured, beyond that it works.
+func (s *Service) checkExtras(ctx context.Context, ref kms.Reference, d kms.Description) error {
+	if !d.Expires.IsZero() && d.Expires.Sub(s.Now()) < keyExpiryMargin {
+		return verdict.Failed(verdict.KeyExpiring, "expires at %s", d.Expires.Format(time.RFC3339))
+	}
+	if ref.Azure != nil && s.Vaults != nil {
+		return s.Vaults.CheckVault(ctx, ref)
+	}
+	return nil
+}
+
+func (s *Service) newState(next Settings, old *KeyState, change Change, probe kms.Probe, d kms.Description) *KeyState {
+	now := s.Now().UTC()
+	state := &KeyState{
+		Revision: next.Revision, Probe: probe, Version: d.Version, Since: now, Valid: true,
+		Verdict: verdict.Verdict{Reason: verdict.OK, Settings: next.Revision, StartedAt: now, Since: now},
+	}
+	if old != nil && !change.KeyChanged {
+		state.Since = old.Since
+	}
+	return state
+}
+
+// proveAccessible demands that the current key can still be used, in the stored way or, while
+// credentials and key change together, in the new way: "You cannot change a key or disable
+// Encryption at Rest using Customer Key Management without a valid key".
+func (s *Service) proveAccessible(ctx context.Context, current Settings, p atlas.Provider, replacement kms.Reference) error {
+	state := current.Key(p)
+	ref, err := s.reference(ctx, current, p, credential{})
+	if err == nil {
+		err = s.checkProbe(ctx, ref, state.Probe)
+	}
+	if err == nil {
+		return nil
+	}
+	if alternative, ok := withAccessOf(ref, replacement); ok && s.checkProbe(ctx, alternative, state.Probe) == nil {
+		return nil
+	}
+	failure, ok := errors.AsType[*verdict.Failure](err)
+	if !ok || failure.Class() == verdict.Invalid {
+		return atlas.Fail(atlas.EARSettingsInvalid).Because(err)
+	}
+	return refusal(err, current, p)
+}
+
+func (s *Service) checkProbe(ctx context.Context, ref kms.Reference, probe kms.Probe) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	key, err := s.Keys.Renew(ref)
+	if err != nil {
+		return err
+	}
+	return key.CheckProbe(ctx, ref.GroupID, probe)
+}
+
+// withAccessOf is the key of ref reached with the credentials of other. ok is false if other
+// is of another provider or none.
+func withAccessOf(ref, other kms.Reference) (kms.Reference, bool) {
+	switch {
+	case ref.AWS != nil && other.AWS != nil:
+		mixed := *other.AWS
+		mixed.KeyName, mixed.Region = ref.AWS.KeyName, ref.AWS.Region
+		ref.AWS = &mixed
+	case ref.Azure != nil && other.Azure != nil:
+		mixed := *other.Azure
+		mixed.KeyIdentifier, mixed.Environment = ref.Azure.KeyIdentifier, ref.Azure.Environment
+		ref.Azure = &mixed
+	case ref.Google != nil && other.Google != nil:
+		mixed := *other.Google
+		mixed.KeyVersion = ref.Google.KeyVersion
+		ref.Google = &mixed
+	default:
+		return ref, false
+	}
+	return ref, true
+}
+
+// commitAttempts bounds how often a commit is repeated because a verdict was stored meanwhile.
+const commitAttempts = 4
+
+// commit stores the new settings with their events. A verdict that was stored since the
+// settings were read is no conflict: it is kept, and the commit is repeated.
+func (s *Service) commit(ctx context.Context, c identity.Caller, current, next Settings, changes []Change, relied []store.Op) (Settings, error) {
+	events, err := s.events(c, current, next, changes)
+	if err != nil {
+		return Settings{}, err
+	}
+	for range commitAttempts {
+		put, err := next.put()
+		if err != nil {
+			return Settings{}, err
+		}
+		ops := append([]store.Op{put}, relied...)
+		err = s.Table.Write(ctx, append(ops, events...)...)
+		if err == nil {
+			return next, nil
+		}
+		conflict, ok := errors.AsType[*store.ConflictError](err)
+		if !ok || conflict.Key != keys.Encryption(next.GroupID) {
+			return Settings{}, err
+		}
+		latest, loadErr := s.Load(ctx, next.GroupID)
+		if loadErr != nil {
+			return Settings{}, loadErr
+		}
+		if latest.Revision != current.Revision {
+			return Settings{}, err
+		}
+		next.adopt(latest, changes)
+	}
+	return Settings{}, atlas.Fail(atlas.ConcurrentModification)
+}
+
+// adopt takes over what was stored meanwhile: the version, and the verdicts on the blocks that
+// the update leaves alone.
+func (s *Settings) adopt(latest Settings, changes []Change) {
+	s.version = latest.version
+	for _, p := range atlas.Providers() {
+		mine, theirs := s.Key(p), latest.Key(p)
+		if mine != nil && theirs != nil && mine.Revision == theirs.Revision {
+			mine.Verdict, mine.Valid = theirs.Verdict, theirs.Valid
+		}
+	}
+}
+
+// events are the operations that record an update.
+func (s *Service) events(c identity.Caller, current, next Settings, changes []Change) ([]store.Op, error) {
+	now := s.Now()
+	updated := audit.New(now, audit.ConfigurationUpdated, audit.By(c), next.OrgID, next.GroupID)
+	all := []audit.Event{}
+	for _, change := range changes {
+		p := change.Provider
+		updated = updated.With(string(p), change.Fields)
+		if change.Kind == Modify && change.KeyChanged {
+			all = append(all, audit.New(now, audit.Type(string(p)+"_ENCRYPTION_KEY_ROTATED"), audit.By(c), next.OrgID, next.GroupID).
+				With("from", current.keyName(p)).With("to", next.keyName(p)))
+		}
+		if change.validates() {
+			all = append(all, audit.New(now, audit.ConfigurationValidationSucceeded, audit.By(c), next.OrgID, next.GroupID).
+				With("provider", string(p)))
+		}
+		if next.roleOnly(p) && !current.roleOnly(p) {
+			updated = updated.With(string(p)+" access", "Role-based from now on; static credentials are refused for ever.")
+		}
+	}
+	ops := make([]store.Op, 0, len(all)+1)
+	for _, e := range append([]audit.Event{updated}, all...) {
+		op, err := s.Journal.Put(e)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, op)
+	}
+	return ops, nil
+}
+
+// recordRefusal keeps that an update failed its validation. The client gets the refusal even
+// if it can't be recorded.
+func (s *Service) recordRefusal(ctx context.Context, c identity.Caller, current Settings, changes []Change, refused error) {
+	e := audit.New(s.Now(), audit.ConfigurationValidationFailed, audit.By(c), current.OrgID, current.GroupID).
+		With("errorCode", string(atlas.CodeOf(refused)))
+	for _, change := range changes {
+		e = e.With(string(change.Provider), change.Fields)
+	}
+	if err := s.Journal.Append(context.WithoutCancel(ctx), e); err != nil {
+		s.Log.ErrorContext(ctx, "refusal not recorded", "groupId", current.GroupID, "error", err.Error())
+	}
+}

@@ -1,0 +1,68 @@
+package kms_test
+
+import (
+	"context"
+	"testing"
+
+	"latchkey/shared/kms"
+	"latchkey/shared/kms/driver"
+	"latchkey/shared/kms/kmstest"
+	"latchkey/shared/verdict"
+)
+
+func TestMemoryKeyPassesTheConformanceSuite(t *testing.T) {
+	kmstest.Run(t, func(*testing.T) *kmstest.Harness {
+		m := kmstest.NewMemory()
+		h := &kmstest.Harness{
+			Key: m.Key("k"), Other: kmstest.NewMemory().Key("other"), Breaks: map[kmstest.Break]kmstest.Breaking{},
+		}
+		reasons := map[kmstest.Break]verdict.Reason{
+			kmstest.Disable: verdict.KeyDisabled, kmstest.ScheduleDeletion: verdict.KeyPendingDeletion,
+			kmstest.Delete: verdict.KeyDeleted, kmstest.Deny: verdict.AccessDenied,
+			kmstest.WrongExternalID: verdict.RoleDenied, kmstest.BadCredentials: verdict.CredentialsInvalid,
+			kmstest.ExpiredSecret: verdict.CredentialsExpired, kmstest.ExpiredKey: verdict.KeyExpired,
+			kmstest.NotYetActive: verdict.KeyNotActive, kmstest.Firewall: verdict.NetworkRefused,
+			kmstest.Throttle: verdict.RateLimited, kmstest.Timeout: verdict.TimedOut, kmstest.Outage: verdict.ConnectFailed,
+			kmstest.ServerError: verdict.ProviderError, kmstest.RegionOutage: verdict.ConnectFailed,
+			kmstest.OwnCredentials: verdict.OurCredentials, kmstest.UnknownKey: verdict.KeyNotFound,
+		}
+		for b, r := range reasons {
+			h.Breaks[b] = kmstest.Breaking{
+				Do:     func(testing.TB) *kms.Key { m.Break(r); return nil },
+				Undo:   func(testing.TB) { m.Break(verdict.OK) },
+				Reason: r,
+			}
+		}
+		return h
+	})
+}
+
+// unbound is a driver that can't authenticate a binding, as RSA can't.
+type unbound struct{ *kmstest.Memory }
+
+func (unbound) Capabilities() driver.Capabilities { return driver.Capabilities{} }
+
+func (u unbound) Encrypt(ctx context.Context, p []byte, _ driver.Binding) (driver.Sealed, error) {
+	return u.Memory.Encrypt(ctx, p, driver.Binding{})
+}
+
+func (u unbound) Decrypt(ctx context.Context, s driver.Sealed, _ driver.Binding) ([]byte, error) {
+	return u.Memory.Decrypt(ctx, s, driver.Binding{})
+}
+
+func TestKeyBindsWhereTheProviderCanNot(t *testing.T) {
+	key := kms.NewKey("k", unbound{kmstest.NewMemory()})
+	mine := kms.Binding{GroupID: "g1", Use: "probe"}
+	sealed, err := key.Encrypt(t.Context(), []byte("secret"), mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := key.Decrypt(t.Context(), sealed, mine); err != nil || string(got) != "secret" {
+		t.Errorf("decrypt = %q, %v", got, err)
+	}
+	for _, other := range []kms.Binding{{GroupID: "g2", Use: "probe"}, {GroupID: "g1", Use: "other"}, {GroupID: "g1pro", Use: "be"}} {
+		if got, err := key.Decrypt(t.Context(), sealed, other); err == nil {
+			t.Errorf("decrypted under %+v: %q", other, got)
+		}
+	}
+}

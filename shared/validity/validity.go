@@ -1,0 +1,144 @@
+// Package validity checks whether customer master keys still open what they sealed, and
+// concludes a verdict.
+//
+// A healthy check is one call to the tenant's KMS with cached credentials. Its invariant: no
+// verdict of class INVALID without a second check, with fresh credentials, that agrees.
+package validity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"latchkey/shared/kms"
+	"latchkey/shared/verdict"
+)
+
+// Keyring opens keys.
+type Keyring interface {
+	// Open reaches a key with cached credentials. It does no I/O of its own.
+	Open(ref kms.Reference) (*kms.Key, error)
+	// Renew reaches a key with credentials that nobody has used yet.
+	Renew(ref kms.Reference) (*kms.Key, error)
+}
+
+// Subject is one key to check.
+type Subject struct {
+	GroupID string
+	// Revision is the version of the configuration that Ref and Probe belong to.
+	Revision int64
+	Probe    kms.Probe
+	// Ref resolves the key's name and credentials; it may unseal secrets. Its error makes the
+	// check INCONCLUSIVE, unless it is a *verdict.Failure.
+	Ref func(ctx context.Context) (kms.Reference, error)
+	// Name tells the subjects of a group apart: the provider.
+	Name string
+}
+
+// Shared is how long callers share the conclusion of one check (validation on demand).
+const Shared = 5 * time.Second
+
+// checkTimeout bounds one call to a tenant's KMS. It is long for a KMS and short enough that
+// the check, its confirmation and the rest of a request fit into API Gateway's 29 seconds.
+const checkTimeout = 8 * time.Second
+
+// Checker concludes verdicts. It is safe for concurrent use; make it with New.
+type Checker struct {
+	keys Keyring
+	now  func() time.Time
+
+	flights singleflight.Group
+	mu      sync.Mutex
+	recent  map[string]verdict.Verdict
+}
+
+// New returns a Checker.
+func New(keys Keyring, now func() time.Time) *Checker {
+	return &Checker{keys: keys, now: now, recent: map[string]verdict.Verdict{}}
+}
+
+// Check concludes a verdict on the subject. Calls within Shared of a check's start get that
+// check's verdict. The check goes on if the caller gives up, since others may wait for it.
+func (c *Checker) Check(ctx context.Context, s Subject) verdict.Verdict {
+	id := fmt.Sprintf("%s/%s/%d", s.GroupID, s.Name, s.Revision)
+	if v, ok := c.shared(id); ok {
+		return v
+	}
+	result, _, _ := c.flights.Do(id, func() (any, error) {
+		if v, ok := c.shared(id); ok {
+			return v, nil
+		}
+		v := c.check(context.WithoutCancel(ctx), s)
+		c.remember(id, v)
+		return v, nil
+	})
+	v, ok := result.(verdict.Verdict)
+	if !ok {
+		return verdict.Verdict{Reason: verdict.Internal, Settings: s.Revision, StartedAt: c.now()}
+	}
+	return v
+}
+
+func (c *Checker) check(ctx context.Context, s Subject) verdict.Verdict {
+	v := verdict.Verdict{Settings: s.Revision, StartedAt: c.now().UTC(), Reason: verdict.OK}
+	ref, err := s.Ref(ctx)
+	if err == nil {
+		err = probe(ctx, c.keys.Open, ref, s)
+		if reasonOf(err).Class() == verdict.Invalid {
+			err = probe(ctx, c.keys.Renew, ref, s)
+		}
+	}
+	if err == nil {
+		return v
+	}
+	v.Reason = reasonOf(err)
+	if f, ok := errors.AsType[*verdict.Failure](err); ok {
+		v.ProviderCode, v.RequestID = f.ProviderCode, f.RequestID
+	}
+	return v
+}
+
+// probe opens the key and decrypts the subject's probe with it.
+func probe(ctx context.Context, open func(kms.Reference) (*kms.Key, error), ref kms.Reference, s Subject) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	key, err := open(ref)
+	if err != nil {
+		return err
+	}
+	return key.CheckProbe(ctx, s.GroupID, s.Probe)
+}
+
+// reasonOf is the reason of an error; Internal for one that is no *verdict.Failure.
+func reasonOf(err error) verdict.Reason {
+	if err == nil {
+		return verdict.OK
+	}
+	if f, ok := errors.AsType[*verdict.Failure](err); ok {
+		return f.Reason
+	}
+	return verdict.Internal
+}
+
+func (c *Checker) shared(id string) (verdict.Verdict, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.recent[id]
+	return v, ok && c.now().Sub(v.StartedAt) < Shared
+}
+
+// remember keeps a verdict for those who ask within Shared, and forgets the older ones.
+func (c *Checker) remember(id string, v verdict.Verdict) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for other, old := range c.recent {
+		if c.now().Sub(old.StartedAt) >= Shared {
+			delete(c.recent, other)
+		}
+	}
+	c.recent[id] = v
+}
