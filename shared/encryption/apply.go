@@ -135,7 +135,7 @@ func (m *merger) flag(name string, to *bool, from *bool) {
 
 // change describes the merge; nil if nothing changed.
 func (m *merger) change(p atlas.Provider, isEnabled, keyChanged, accessChanged bool, secret string) *Change {
-	if len(m.fields) == 0 && secret == "" {
+	if isEnabled && len(m.fields) == 0 && secret == "" {
 		return nil
 	}
 	kind := Modify

@@ -46,6 +46,9 @@ func (g Google) check(secret string) error {
 	if err := require(members...); err != nil {
 		return err
 	}
-	_, err := atlas.ParseGoogleKeyVersion(g.KeyVersion)
-	return err
+	if _, err := atlas.ParseGoogleKeyVersion(g.KeyVersion); err != nil {
+		return atlas.Fail(atlas.InvalidAttribute, "keyVersionResourceID").
+			Hinting("It must have the form projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N.").Because(err)
+	}
+	return nil
 }
