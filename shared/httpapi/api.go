@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -64,9 +65,7 @@ func New(cfg Config, groups ...[]Route) *API {
 	a.router.NotFound(a.refuse(func(r *http.Request) error {
 		return atlas.Fail(atlas.ResourceNotFound, r.URL.Path)
 	}))
-	a.router.MethodNotAllowed(a.refuse(func(r *http.Request) error {
-		return atlas.Fail(atlas.MethodNotAllowed, r.Method)
-	}))
+	a.router.MethodNotAllowed(a.refuseMethod)
 	return a
 }
 
@@ -76,8 +75,7 @@ func (a *API) Routes() []Route { return a.routes }
 // ServeHTTP serves one request: never panics, always answers, logs one line.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := &call{start: a.cfg.Now(), requestID: requestID()}
-	r.URL.Path, r.URL.RawPath = trimSlash(r.URL.Path), trimSlash(r.URL.RawPath)
-	r = r.WithContext(context.WithValue(r.Context(), callKey{}, call))
+	r = escaped(r.WithContext(context.WithValue(r.Context(), callKey{}, call)))
 	defer a.log(r, call)
 	defer func() {
 		if p := recover(); p != nil {
@@ -134,7 +132,11 @@ func (a *API) endpoint(route Route) http.HandlerFunc {
 			return
 		}
 		deprecate(w.Header(), route.Deprecated[req.Version])
-		if resp.Raw {
+		switch {
+		case resp.Text != "":
+			c.status = writeText(w, resp)
+			return
+		case resp.Raw:
 			c.status = writeRaw(w, resp)
 			return
 		}
@@ -174,6 +176,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route Route, c *call
 
 func newRequest(r *http.Request) (*Request, error) {
 	caller, _ := r.Context().Value(callerKey{}).(identity.Caller)
+	if caller.RemoteAddress == "" {
+		caller.RemoteAddress = remoteHost(r)
+	}
 	base, ok := r.Context().Value(baseKey{}).(string)
 	if !ok {
 		base = "http://" + r.Host
@@ -183,7 +188,7 @@ func newRequest(r *http.Request) (*Request, error) {
 		return nil, atlas.Fail(atlas.InvalidQueryParameter, "?"+r.URL.RawQuery).Because(err)
 	}
 	req := &Request{
-		Caller: caller, Base: base, Path: r.URL.Path, Query: query, Header: r.Header, params: map[string]string{},
+		Caller: caller, Base: base, Path: r.URL.RawPath, Query: query, Header: r.Header, params: map[string]string{},
 	}
 	rctx := chi.RouteContext(r.Context())
 	for i, name := range rctx.URLParams.Keys {
@@ -202,6 +207,14 @@ func newRequest(r *http.Request) (*Request, error) {
 	return req, nil
 }
 
+// remoteHost is the peer's address without its port. Gateways may leave the port out.
+func remoteHost(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return r.RemoteAddr
+}
+
 // limit draws a token for the request and says in the headers how many are left.
 func (a *API) limit(h http.Header, route Route, req *Request) error {
 	if route.Limit.ID == "" {
@@ -210,7 +223,9 @@ func (a *API) limit(h http.Header, route Route, req *Request) error {
 	subject := req.Caller.RemoteAddress
 	switch route.Limit.Scope {
 	case PerGroup:
-		subject = req.GroupID()
+		// Everybody with access to a group is of one organisation; strangers, who are refused
+		// only later, draw from buckets of their own.
+		subject = req.Caller.OrgID + "/" + req.GroupID()
 	case PerOrg:
 		subject = req.Caller.OrgID
 	case PerUser:
@@ -252,6 +267,29 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, atlas.Fail(atlas.MalformedJSON).Because(err)
 	}
 	return body, nil
+}
+
+// escaped prepares the path for the router, which matches RawPath where there is one: always
+// the escaped form, so that each parameter is unescaped exactly once.
+func escaped(r *http.Request) *http.Request {
+	u := *r.URL
+	u.RawPath = trimSlash(u.EscapedPath())
+	u.Path = trimSlash(u.Path)
+	r.URL = &u
+	return r
+}
+
+// refuseMethod answers requests for a path that exists with a method that it does not have,
+// and names those it has, as RFC 9110 demands.
+func (a *API) refuseMethod(w http.ResponseWriter, r *http.Request) {
+	for _, method := range []string{
+		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	} {
+		if a.router.Match(chi.NewRouteContext(), method, r.URL.RawPath) {
+			w.Header().Add("Allow", method)
+		}
+	}
+	a.fail(w, r, callOf(r), atlas.Fail(atlas.MethodNotAllowed, r.Method))
 }
 
 // refuse answers requests that match no route.

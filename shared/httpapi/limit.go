@@ -41,6 +41,13 @@ var (
 	LimitOpen       = EndpointSet{"unauthenticated", "Unauthenticated", PerIP, 300, 100}
 )
 
+// EndpointSets lists the endpoint sets, for clients that ask what limits they have.
+func EndpointSets() []EndpointSet {
+	return []EndpointSet{
+		LimitEncryption, LimitAccess, LimitClusters, LimitGroup, LimitEvents, LimitOrg, LimitOrgs, LimitGroups, LimitOpen,
+	}
+}
+
 // maxBuckets bounds the limiter's memory. When it is reached, full buckets, which say no more
 // than a missing one, are dropped.
 const maxBuckets = 50_000

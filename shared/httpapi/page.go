@@ -82,7 +82,7 @@ func PageOf[T any](r *Request, w Window, items []T, total int, more bool) Respon
 	if items == nil {
 		items = []T{}
 	}
-	page := atlas.Page[T]{Results: items, Links: []atlas.Link{{Href: r.pageURL(w, w.Number), Rel: "self"}}}
+	page := atlas.Page[T]{Results: items, Links: []atlas.Link{{Href: r.selfURL(w), Rel: "self"}}}
 	if w.Number > 1 {
 		page.Links = append(page.Links, atlas.Link{Href: r.pageURL(w, w.Number-1), Rel: "previous"})
 	}
@@ -95,9 +95,18 @@ func PageOf[T any](r *Request, w Window, items []T, total int, more bool) Respon
 	return OK(page)
 }
 
-// pageURL is the URL of a page with all effective parameters: filters first, in alphabetical
-// order, then the paging parameters in the order the real service prints them (CONTRACT 1.4).
+// selfURL and pageURL are the URLs of this and of another page, with all effective parameters:
+// filters first, in alphabetical order, then the paging parameters in the order that the real
+// service prints them in each (CONTRACT 1.4).
+func (r *Request) selfURL(w Window) string {
+	return r.filteredURL(w) + "&pageNum=" + strconv.Itoa(w.Number) + "&itemsPerPage=" + strconv.Itoa(w.Size)
+}
+
 func (r *Request) pageURL(w Window, number int) string {
+	return r.filteredURL(w) + "&itemsPerPage=" + strconv.Itoa(w.Size) + "&pageNum=" + strconv.Itoa(number)
+}
+
+func (r *Request) filteredURL(w Window) string {
 	filters := url.Values{}
 	for name, values := range r.Query {
 		switch name {
@@ -110,7 +119,5 @@ func (r *Request) pageURL(w Window, number int) string {
 	if query != "" {
 		query += "&"
 	}
-	query += "includeCount=" + strconv.FormatBool(w.IncludeCount) + "&pageNum=" + strconv.Itoa(number) +
-		"&itemsPerPage=" + strconv.Itoa(w.Size)
-	return r.Base + r.Path + "?" + query
+	return r.Base + r.Path + "?" + query + "includeCount=" + strconv.FormatBool(w.IncludeCount)
 }

@@ -50,7 +50,7 @@ type Request struct {
 	// Base is the URL of the API's root as the client reaches it, without a trailing slash
 	// ("https://keys.example.com/prod"), for links.
 	Base  string
-	Path  string // below Base, without a trailing slash
+	Path  string // below Base, escaped, without a trailing slash
 	Query url.Values
 	// Header is the request's; hostile like everything else in it.
 	Header http.Header
@@ -83,10 +83,15 @@ type Response struct {
 	Header http.Header
 	// Raw answers with Body exactly as it stands, not indented or enveloped (OAuth).
 	Raw bool
+	// Text answers with plain text instead of Body.
+	Text string
 }
 
 // OK answers 200 with a body.
 func OK(body any) Response { return Response{Status: http.StatusOK, Body: body} }
+
+// Text answers 200 with plain text.
+func Text(s string) Response { return Response{Status: http.StatusOK, Text: s} }
 
 // Created answers 201 with a body and its Location.
 func Created(body any, location string) Response {

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,9 +25,7 @@ func write(w http.ResponseWriter, query url.Values, contentType string, resp Res
 			return 0, err
 		}
 	}
-	for name, values := range resp.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), resp.Header)
 	if body != nil {
 		w.Header().Set("Content-Type", contentType)
 	}
@@ -43,12 +44,21 @@ func writeRaw(w http.ResponseWriter, resp Response) int {
 	return status
 }
 
+// writeText answers with plain text, whatever the query asks for.
+func writeText(w http.ResponseWriter, resp Response) int {
+	maps.Copy(w.Header(), resp.Header)
+	w.Header().Set("Content-Type", "text/plain;charset=utf-8")
+	w.WriteHeader(resp.Status)
+	io.WriteString(w, resp.Text) //nolint:errcheck // the client is gone; there is nobody to tell
+	return resp.Status
+}
+
 func writeError(w http.ResponseWriter, query url.Values, e *atlas.Error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Error-Code", string(e.Code))
 	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
 	body, err := encode(query, e.Status(), e.Body())
 	if err != nil {
