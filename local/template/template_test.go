@@ -1,0 +1,136 @@
+package template_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"latchkey/local/template"
+)
+
+const sample = `
+Parameters:
+  Bound: {Type: Number, Default: 5, MinValue: 1, MaxValue: 10, Description: A number.}
+  Flag: {Type: String, Default: "true", AllowedValues: ["true", "false"]}
+  Name: {Type: String, Default: p-a, AllowedPattern: "p-[a-z]+"}
+Conditions:
+  HasFlag: !Equals [!Ref Flag, "true"]
+  NoFlag: !Not [!Condition HasFlag]
+  Both: !And [!Condition HasFlag, !Equals [!Ref Name, p-a]]
+  Either: !Or [!Condition NoFlag, !Equals [!Ref Name, p-b]]
+Globals:
+  Function:
+    Timeout: 9
+    Environment: {Variables: {TABLE: !Ref Table, LEVEL: info}}
+Resources:
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties: {Name: !Sub "${AWS::StackName}-${Name}-${!Literal}"}
+  SweepKeysFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      Environment: {Variables: {LEVEL: debug, BOUND: !Ref Bound}}
+      MemorySize: 128
+      Policies:
+        - Statement:
+            - {Sid: One, Effect: Allow, Action: a:B, Resource: !GetAtt Table.Arn}
+            - !If [NoFlag, {Sid: Two, Effect: Deny, Action: [a:B, a:C], Resource: !Sub "${Table.Arn}/index/x"}, !Ref AWS::NoValue]
+  Rare:
+    Type: AWS::Logs::LogGroup
+    Condition: Either
+    Properties: {A: !If [Both, yes it is, no]}
+Outputs:
+  Name: {Value: !Ref Name}
+`
+
+func parse(t *testing.T, params map[string]string) *template.Template {
+	t.Helper()
+	tmpl, err := template.Parse([]byte(sample), template.Options{Parameters: params})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tmpl
+}
+
+func TestParse_resolvesReferencesAndConditions(t *testing.T) {
+	tmpl := parse(t, nil)
+	table, ok := tmpl.Resource("Table")
+	if !ok || table.Properties["Name"] != "latchkey-p-a-${Literal}" {
+		t.Errorf("Table = %v", table.Properties)
+	}
+	if _, ok := tmpl.Resource("Rare"); ok {
+		t.Error("a resource whose condition is false is there")
+	}
+	tmpl = parse(t, map[string]string{"Flag": "false"})
+	if rare, ok := tmpl.Resource("Rare"); !ok || rare.Properties["A"] != "no" {
+		t.Errorf("Rare = %v, %v", rare.Properties, ok)
+	}
+	if got := parse(t, map[string]string{"Name": "p-z"}).Outputs["Name"]; got != "p-z" {
+		t.Errorf("output = %q", got)
+	}
+}
+
+func TestFunctions_mergesGlobalsAsSAMDoes(t *testing.T) {
+	functions, err := parse(t, map[string]string{"Flag": "false"}).Functions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []template.Function{{
+		ID: "SweepKeysFunction", Name: "sweepkeys", Timeout: 9 * time.Second, MemorySize: 128,
+		Environment: map[string]string{"TABLE": "Table", "LEVEL": "debug", "BOUND": "5"},
+		Statements: []template.Statement{
+			{Sid: "One", Effect: "Allow", Action: template.Strings{"a:B"}, Resource: template.Strings{"arn:aws:dynamodb:us-east-1:123456789012:table/Table"}},
+			{Sid: "Two", Effect: "Deny", Action: template.Strings{"a:B", "a:C"}, Resource: template.Strings{"arn:aws:dynamodb:us-east-1:123456789012:table/Table/index/x"}},
+		},
+	}}
+	if diff := cmp.Diff(want, functions); diff != "" {
+		t.Error(diff)
+	}
+	if functions, err = parse(t, nil).Functions(); err != nil || len(functions[0].Statements) != 1 {
+		t.Errorf("AWS::NoValue stayed in a list: %v, %v", functions, err)
+	}
+}
+
+func TestParse_saysWhereAMistakeIs(t *testing.T) {
+	tests := map[string]struct {
+		body   string
+		params map[string]string
+		want   string
+	}{
+		"an unknown name":             {body: "Resources:\n  A: {Type: T, Properties: {B: !Ref C}}", want: "line 2: nothing is named C"},
+		"an unknown resource":         {body: "Resources:\n  A: {Type: T, Properties: {B: !GetAtt C.Arn}}", want: "line 2: there is no resource C"},
+		"an unknown attribute":        {body: "Resources:\n  A: {Type: T, Properties: {B: !GetAtt A.Arn}}", want: "the attribute Arn of a T"},
+		"an unknown function":         {body: "Resources:\n  A: {Type: T, Properties: {B: !Cidr [a]}}", want: "line 2: !Cidr"},
+		"a long form":                 {body: "Resources:\n  A: {Type: T, Properties: {B: {Ref: A}}}", want: "write Ref in its short form"},
+		"an alias":                    {body: "Resources:\n  A: {Type: T, Properties: {B: &x 1, C: *x}}", want: "no YAML aliases"},
+		"a condition of itself":       {body: "Conditions:\n  A: !Not [!Condition A]\nResources:\n  B: {Type: T, Condition: A}", want: "depends on itself"},
+		"a missing condition":         {body: "Resources:\n  B: {Type: T, Condition: A}", want: "no condition A"},
+		"an octal number":             {body: "Resources:\n  A: {Type: T, Properties: {B: 010}}", want: "line 2: write the number"},
+		"no default":                  {body: "Parameters:\n  A: {Type: String}", want: "A has no default"},
+		"a value that does not match": {body: sample, params: map[string]string{"Name": "p-a\nb"}, want: "does not match"},
+		"a value that is not allowed": {body: sample, params: map[string]string{"Flag": "maybe"}, want: "not one of"},
+		"a number out of bounds":      {body: sample, params: map[string]string{"Bound": "11"}, want: "out of bounds"},
+		"what is no number":           {body: sample, params: map[string]string{"Bound": "x"}, want: "no number"},
+		"an unknown parameter":        {body: sample, params: map[string]string{"Nmae": "x"}, want: "no parameter Nmae"},
+		"what is no YAML":             {body: "\t", want: "yaml"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := template.Parse([]byte(tt.body), template.Options{Parameters: tt.params})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error = %v, want …%s…", err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(sample)
+	f.Add("Resources: {A: {Type: T, Properties: {B: !Sub '${A}'}}}")
+	f.Add("Conditions: {A: !And [!Condition A, !Condition A]}\nResources: {B: {Type: T, Condition: A}}")
+	f.Fuzz(func(_ *testing.T, body string) {
+		template.Parse([]byte(body), template.Options{}) //nolint:errcheck // it must only not panic or hang
+	})
+}
