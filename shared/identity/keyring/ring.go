@@ -1,0 +1,94 @@
+// Package keyring holds the service's own signing keys: those that sign Digest nonces and
+// those that sign access tokens. They are made on first use, kept sealed in the table, shared
+// by all instances and rotated without anybody noticing.
+//
+// Its one invariant: a key verifies on every instance before any instance signs with it, and
+// goes on verifying for as long as anything it signed is valid.
+package keyring
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+)
+
+const (
+	// refreshEvery is how often an instance reads the record again.
+	refreshEvery = 5 * time.Minute
+	// settle is how long a new key only verifies, so that every instance has read it before
+	// the first signature appears: twice refreshEvery, for clocks and failed refreshes.
+	settle = 2 * refreshEvery
+	// MinRotation is the least age at which the current keys may be replaced: one before is
+	// kept, and the longest-lived thing it signed, an access token, lives for an hour.
+	MinRotation = 2 * time.Hour
+)
+
+// Key is one signing key: an HMAC key for nonces and an Ed25519 key for tokens, under one id.
+type Key struct {
+	ID string `json:"id"`
+	// ActiveFrom is when the key may start to sign. It verifies at any time.
+	ActiveFrom time.Time `json:"activeFrom"`
+	Nonce      []byte    `json:"nonce"`
+	Seed       []byte    `json:"seed"` // of the Ed25519 key
+}
+
+func newKey(activeFrom time.Time) Key {
+	k := Key{ActiveFrom: activeFrom, Nonce: make([]byte, 32), Seed: make([]byte, ed25519.SeedSize)}
+	var id [8]byte
+	rand.Read(id[:])   //nolint:errcheck // never fails since Go 1.24
+	rand.Read(k.Nonce) //nolint:errcheck // as above
+	rand.Read(k.Seed)  //nolint:errcheck // as above
+	k.ID = hex.EncodeToString(id[:])
+	return k
+}
+
+// Private is the key that signs access tokens.
+func (k Key) Private() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(k.Seed) }
+
+// Public is the key that verifies access tokens.
+func (k Key) Public() ed25519.PublicKey {
+	return ed25519.PublicKey(k.Private()[ed25519.SeedSize:])
+}
+
+// Ring is a set of keys, newest first: at most one that is yet to become active, the current
+// one and the one before.
+type Ring struct{ Keys []Key }
+
+// Current is the key that signs at this time.
+func (r Ring) Current(now time.Time) Key {
+	for _, k := range r.Keys {
+		if !k.ActiveFrom.After(now) {
+			return k
+		}
+	}
+	return r.Keys[len(r.Keys)-1] // only with a clock far behind; the oldest is known best
+}
+
+// NonceKeys are the keys that verify nonces.
+func (r Ring) NonceKeys() [][]byte {
+	keys := make([][]byte, len(r.Keys))
+	for i, k := range r.Keys {
+		keys[i] = k.Nonce
+	}
+	return keys
+}
+
+// ByID finds the key that a token names.
+func (r Ring) ByID(id string) (Key, bool) {
+	for _, k := range r.Keys {
+		if k.ID == id {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// rotated returns the ring with a new key, without those that no valid signature needs any
+// more, and whether there was anything to do.
+func (r Ring) rotated(now time.Time) (Ring, bool) {
+	if now.Sub(r.Keys[0].ActiveFrom) < MinRotation {
+		return r, false
+	}
+	return Ring{Keys: append([]Key{newKey(now.Add(settle))}, r.Keys[:min(len(r.Keys), 2)]...)}, true
+}
