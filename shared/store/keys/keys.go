@@ -81,6 +81,20 @@ func ServiceAccountsOf(orgID, clientID string) store.Key {
 	return store.Key{PK: "ORG#" + orgID, SK: "SA#" + clientID}
 }
 
+// ServiceAccountID lists a service account under its organisation.
+func ServiceAccountID(orgID, clientID string) store.Key {
+	return store.Key{PK: "ORG#" + orgID, SK: ServiceAccountPrefix + clientID}
+}
+
+// APIKeyPrefix and ServiceAccountPrefix select what an organisation's partition lists.
+const (
+	APIKeyPrefix         = "APIKEYID#"
+	ServiceAccountPrefix = "SAID#"
+)
+
+// Owners is the record of the identities that own an organisation.
+func Owners(orgID string) store.Key { return store.Key{PK: "ORG#" + orgID, SK: "OWNERS"} }
+
 // SigningKeys is the record of the keys that sign nonces and access tokens.
 func SigningKeys() store.Key { return store.Key{PK: "SYSTEM", SK: "SIGNINGKEYS"} }
 

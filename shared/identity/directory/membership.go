@@ -1,0 +1,79 @@
+package directory
+
+import (
+	"context"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/identity"
+	"latchkey/shared/store"
+)
+
+// Grant returns the operations that give a caller's own identity more roles in a group. They
+// belong in the transaction that creates the group, which conflicts if the identity changes
+// meanwhile. Latchkey itself holds no roles, so it gets no operations.
+func (d *Directory) Grant(ctx context.Context, c identity.Caller, groupID string, roles []identity.Role) ([]store.Op, error) {
+	switch c.Kind {
+	case identity.KindAPIKey:
+		return d.grantKey(ctx, c, groupID, roles)
+	case identity.KindServiceAccount:
+		return d.grantAccount(ctx, c, groupID, roles)
+	case identity.KindSystem:
+	}
+	return nil, nil
+}
+
+func (d *Directory) grantKey(ctx context.Context, c identity.Caller, groupID string, roles []identity.Role) ([]store.Op, error) {
+	before, err := d.APIKey(ctx, c.OrgID, c.ID)
+	if err != nil {
+		return nil, gone(err)
+	}
+	after := before
+	after.Grants = before.AlsoInGroup(groupID, roles)
+	ops, err := after.put()
+	if err != nil {
+		return nil, err
+	}
+	events := scribe{d.Now(), audit.By(c), after.portrait()}.change(before.portrait(), apiKeyEvents)
+	return d.withEvents(ops, events)
+}
+
+func (d *Directory) grantAccount(ctx context.Context, c identity.Caller, groupID string, roles []identity.Role) ([]store.Op, error) {
+	before, err := d.ServiceAccount(ctx, c.OrgID, c.ID)
+	if err != nil {
+		return nil, gone(err)
+	}
+	after := before
+	after.Grants = before.AlsoInGroup(groupID, roles)
+	ops, err := after.put()
+	if err != nil {
+		return nil, err
+	}
+	events := scribe{d.Now(), audit.By(c), after.portrait()}.change(before.portrait(), serviceAccountEvents)
+	return d.withEvents(ops, events)
+}
+
+// GroupRoles reads all roles that a caller holds in groups. The Caller itself knows only those
+// in the group that its request names.
+func (d *Directory) GroupRoles(ctx context.Context, c identity.Caller) (map[string][]identity.Role, error) {
+	switch c.Kind {
+	case identity.KindAPIKey:
+		k, err := d.APIKey(ctx, c.OrgID, c.ID)
+		return k.GroupRoles, gone(err)
+	case identity.KindServiceAccount:
+		a, err := d.ServiceAccount(ctx, c.OrgID, c.ID)
+		return a.GroupRoles, gone(err)
+	case identity.KindSystem:
+	}
+	return nil, nil
+}
+
+// gone turns "no such identity" into what a caller hears whose identity was deleted while its
+// request was on its way.
+func gone(err error) error {
+	switch atlas.CodeOf(err) {
+	case atlas.APIKeyNotFound, atlas.ServiceAccountNotFound:
+		return atlas.Fail(atlas.UserUnauthorized).Because(err)
+	}
+	return err
+}
