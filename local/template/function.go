@@ -122,7 +122,7 @@ func merge(under, over any) any {
 	switch o := over.(type) {
 	case map[string]any:
 		u, ok := under.(map[string]any)
-		if !ok {
+		if !ok || u == nil {
 			return over
 		}
 		merged := maps.Clone(u)

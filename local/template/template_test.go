@@ -88,6 +88,13 @@ func TestFunctions_mergesGlobalsAsSAMDoes(t *testing.T) {
 	if diff := cmp.Diff(want, functions); diff != "" {
 		t.Error(diff)
 	}
+	bare, err := template.Parse([]byte("Resources:\n  AFunction: {Type: AWS::Serverless::Function, Properties: {Timeout: 1}}"), template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if alone, err := bare.Functions(); err != nil || len(alone) != 1 || alone[0].Timeout != time.Second {
+		t.Errorf("without globals: %v, %v", alone, err)
+	}
 	if functions, err = parse(t, nil).Functions(); err != nil || len(functions[0].Statements) != 1 {
 		t.Errorf("AWS::NoValue stayed in a list: %v, %v", functions, err)
 	}
