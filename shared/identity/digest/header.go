@@ -28,8 +28,8 @@ type Authorization struct {
 	cnonce   string
 }
 
-// IsDigest reports whether the header uses the Digest scheme.
-func IsDigest(header string) bool {
+// isDigest reports whether the header uses the Digest scheme.
+func isDigest(header string) bool {
 	scheme, _, _ := strings.Cut(strings.TrimLeft(header, " \t"), " ")
 	return strings.EqualFold(scheme, "digest")
 }
@@ -39,7 +39,7 @@ func IsDigest(header string) bool {
 // parameters in an order of its own. A parameter sent twice is refused, since two readers could
 // disagree about which one counts.
 func Parse(header string) (Authorization, error) {
-	if len(header) > maxHeader || !IsDigest(header) {
+	if len(header) > maxHeader || !isDigest(header) {
 		return Authorization{}, ErrMalformed
 	}
 	_, rest, _ := strings.Cut(strings.TrimLeft(header, " \t"), " ")

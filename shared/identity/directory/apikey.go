@@ -49,10 +49,10 @@ func (k APIKey) put() ([]store.Op, error) {
 	return k.at.put(k, listing)
 }
 
-// sealContext binds a private key to its organisation and to the one public key that it
-// belongs to.
+// sealContext binds a private key to the one public key that it belongs to. The scope is a
+// kind of its own, so that the authorizer may be allowed to open these secrets and no others.
 func (k APIKey) sealContext() seal.Context {
-	return seal.Context{Scope: "org/" + k.OrgID, Field: "apiKeys." + k.PublicKey}
+	return seal.Context{Scope: "apiKey/" + k.PublicKey, Field: "privateKey"}
 }
 
 // NewAPIKey is what an API key is made from.
