@@ -1,6 +1,7 @@
 package azurekv
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -18,7 +19,11 @@ type transport struct{ base http.RoundTripper }
 
 // Do sends one request.
 func (t transport) Do(r *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(r)
+	sent, err := detached(r)
+	if err != nil {
+		return nil, &transportError{err}
+	}
+	resp, err := t.base.RoundTrip(sent)
 	if err == nil && resp.StatusCode == http.StatusUnauthorized && !plausible(resp.Header.Get("WWW-Authenticate")) {
 		resp.Body.Close() //nolint:errcheck // nothing was written
 		err = errChallenge
@@ -35,6 +40,23 @@ func (t transport) Do(r *http.Request) (*http.Response, error) {
 		resp.Request = r
 	}
 	return resp, nil
+}
+
+// detached copies a request with its body. The SDK rewinds the body as soon as an attempt is
+// given up, when a transport may still be reading it.
+func detached(r *http.Request) (*http.Request, error) {
+	out := r.Clone(r.Context())
+	if r.Body == nil || r.Body == http.NoBody {
+		return out, nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	out.ContentLength = int64(len(body))
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	return out, nil
 }
 
 type limited struct {
