@@ -1,0 +1,67 @@
+// Package adminapi assembles the function that serves every operation which needs the table
+// alone: organisations, projects and what is read along with them, identities, the activity
+// feeds, and what clients ask the service about itself.
+package adminapi
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"latchkey/shared/audit"
+	"latchkey/shared/audit/auditapi"
+	"latchkey/shared/httpapi"
+	"latchkey/shared/identity"
+	"latchkey/shared/identity/directory"
+	"latchkey/shared/project"
+	"latchkey/shared/project/projectapi"
+	"latchkey/shared/store"
+)
+
+// Deps are what the function needs. Fields without a comment are required.
+type Deps struct {
+	Table  store.Table
+	Sealer directory.Sealer
+	Now    func() time.Time
+	Log    *slog.Logger
+	// EventRetention is how long events are kept; 0 keeps them for ever.
+	EventRetention time.Duration
+	// ControlPlane lists the addresses of this deployment; empty if they are not fixed.
+	ControlPlane ControlPlane
+	// Build is the commit that the program was built from; "" if that is unknown.
+	Build string
+	// OnCreate and OnClose join other packages' records to the life of a group.
+	OnCreate []project.CreateHook
+	OnClose  []project.CloseHook
+	// Addresses tells the clusters' addresses; nil if there are none.
+	Addresses projectapi.ClusterAddresses
+	// More are routes of other packages that this function serves too.
+	More []httpapi.Route
+	// Elsewhere are the routes that other functions serve, so that clients are told of all
+	// operations that share a rate limit.
+	Elsewhere []httpapi.Route
+}
+
+// New assembles the function.
+func New(d Deps) *httpapi.API {
+	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
+	identities := &directory.Directory{Table: d.Table, Sealer: d.Sealer, Journal: journal, Now: d.Now}
+	projects := &project.Service{
+		Table: d.Table, Journal: journal, Identities: identities, Now: d.Now, OnCreate: d.OnCreate, OnClose: d.OnClose,
+	}
+	gate := identity.Gate{Groups: projects, Denials: journal}
+	sys := system{controlPlane: d.ControlPlane, build: d.Build, identities: identities}
+	served := [][]httpapi.Route{
+		projectapi.API{Projects: projects, Addresses: d.Addresses}.Routes(),
+		auditapi.API{Journal: journal, Groups: projects}.Routes(),
+		sys.routes(),
+		companionRoutes(),
+		d.More,
+	}
+	limits := &rateLimits{gate: gate, identities: identities, routes: slices.Clone(d.Elsewhere)}
+	served = append(served, limits.endpoints())
+	for _, routes := range served {
+		limits.routes = append(limits.routes, routes...)
+	}
+	return httpapi.New(httpapi.Config{Gate: gate, Now: d.Now, Log: d.Log}, served...)
+}
