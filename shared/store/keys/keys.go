@@ -3,11 +3,16 @@
 // A partition is an organisation, a group, or an identity that the authorizer must find in one
 // read. Sort keys are "<KIND>#<rest>", so that a prefix query lists one kind. See
 // docs/design.md, section "Data".
+//
+// Its invariant: no two entities share a key, whatever their ids and names are. Only the last
+// part of a key is taken as it is; a part that another one follows is escaped.
 package keys
 
 import (
-	"latchkey/shared/store"
+	"strings"
 	"time"
+
+	"latchkey/shared/store"
 )
 
 // Org is an organisation's record.
@@ -54,7 +59,13 @@ const PersonPrefix = "USER#"
 
 // MembersOf places a membership in the index under the organisation, sorted by person.
 func MembersOf(orgID, personID, groupID string) store.Key {
-	return store.Key{PK: "ORG#" + orgID, SK: MemberPrefix + personID + "#" + groupID}
+	return store.Key{PK: "ORG#" + orgID, SK: MemberPrefix + escape(personID) + "#" + groupID}
+}
+
+// escape keeps a part that another one follows from reaching into it. The ids that Latchkey
+// makes have nothing to escape.
+func escape(part string) string {
+	return strings.NewReplacer("%", "%25", "#", "%23").Replace(part)
 }
 
 // MemberPrefix selects the memberships of an organisation in the index.
@@ -129,7 +140,16 @@ func OrgScope(orgID string) string { return "ORG#" + orgID }
 // EventPrefix selects the events of a partition.
 const EventPrefix = "T#"
 
-// EventTime is the sort key of an instant in a feed, to the microsecond.
+// EventTime is the sort key of an instant in a feed, to the microsecond. Instants outside the
+// years 0 to 9999, which clients may ask for, count as the first and the last of them: other
+// years have more digits and would sort anywhere.
 func EventTime(at time.Time) string {
-	return EventPrefix + at.UTC().Format("2006-01-02T15:04:05.000000Z")
+	at = at.UTC()
+	switch year := at.Year(); {
+	case year < 0:
+		at = time.Date(0, time.January, 1, 0, 0, 0, 0, time.UTC)
+	case year > 9999:
+		at = time.Date(9999, time.December, 31, 23, 59, 59, 999999000, time.UTC)
+	}
+	return EventPrefix + at.Format("2006-01-02T15:04:05.000000Z")
 }
