@@ -64,9 +64,13 @@ func (s armService) Serve(w http.ResponseWriter, c *pocket.Call) {
 		writeError(w, refuse(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."))
 		return
 	}
+	path := strings.ToLower(c.URL.Path)
+	if len(path) != len(c.URL.Path) { // positions in one must be positions in the other
+		writeError(w, refuse(http.StatusBadRequest, "InvalidRequestUri", "Names of resources are ASCII."))
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	path := strings.ToLower(c.URL.Path)
 	switch {
 	case strings.Contains(path, assignmentsMarker):
 		s.assignments(w, c)

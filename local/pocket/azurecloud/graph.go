@@ -132,7 +132,7 @@ func (s graphService) applications(w http.ResponseWriter, c *pocket.Call, tenant
 	case "GET ":
 		writeJSON(w, http.StatusOK, app.body())
 	case "DELETE ":
-		answer(w, http.StatusNoContent, nil, s.cfg.State.Delete(kindApp, app.AppID))
+		answer(w, http.StatusNoContent, nil, s.deleteApp(app))
 	case "POST addPassword":
 		v, err := s.addPassword(c, app)
 		answer(w, http.StatusOK, v, err)
@@ -154,6 +154,22 @@ func (s graphService) createApp(c *pocket.Call, tenantID string) (appBody, error
 	}
 	app := application{ObjectID: newUUID(), AppID: newUUID(), Tenant: tenantID, Name: in.DisplayName, Audience: in.Audience}
 	return app.body(), s.cfg.State.Put(kindApp, app.AppID, app)
+}
+
+// deleteApp deletes an application and its service principal at home. Those in other tenants
+// stay, without use.
+func (s graphService) deleteApp(app application) error {
+	p, found, err := s.principalOf(app.Tenant, app.AppID, present)
+	if err != nil {
+		return err
+	}
+	if found {
+		p.Presence.set(state{}, s.cfg.Now(), s.cfg.Lag)
+		if err := s.cfg.State.Put(kindPrincipal, p.ObjectID, p); err != nil {
+			return err
+		}
+	}
+	return s.cfg.State.Delete(kindApp, app.AppID)
 }
 
 // findApp finds an application of a tenant by object id or, as "appId=…", by application id.

@@ -29,6 +29,9 @@ type App struct {
 	Tokens func(tenantID string, o azcore.ClientOptions) (azcore.TokenCredential, error)
 }
 
+// String names the application without its secret, so that it can't be logged by mistake.
+func (a App) String() string { return "application " + a.ClientID }
+
 // In is the application's credential in a tenant that admitted it. It does no I/O. It fails
 // with OUR_CREDENTIALS if the application is not configured.
 func (a App) In(tenantID string, o Options) (*Credential, error) {

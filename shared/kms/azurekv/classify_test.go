@@ -3,6 +3,7 @@ package azurekv_test
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -241,5 +242,8 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the error is %v", err)
 		}
+	}
+	if text := fmt.Sprintf("%v %+v", azurekv.App{Secret: "hunter2"}, azurekv.App{Secret: "hunter2"}); strings.Contains(text, "hunter2") {
+		t.Errorf("the application is printed as %s", text)
 	}
 }
