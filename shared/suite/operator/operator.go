@@ -1,0 +1,261 @@
+// Package operator is what only the operator of a deployment may do: create organisations and
+// give their owners a key. No route of the API leads here; whoever may invoke the function may
+// do all of it.
+//
+// Its invariant: a private key is shown once, by the call that makes it. Every operation may be
+// repeated until it succeeds.
+package operator
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/identity"
+	"latchkey/shared/identity/directory"
+	"latchkey/shared/project"
+	"latchkey/shared/store"
+)
+
+// Deps are what the function needs. All but EventRetention, OnCreate and OnClose are required.
+type Deps struct {
+	Table          store.Table
+	Sealer         directory.Sealer
+	Now            func() time.Time
+	EventRetention time.Duration // 0 keeps events for ever
+	// OnCreate joins other packages' records to new groups, as in adminapi.
+	OnCreate []project.CreateHook
+}
+
+// Function performs the operator's operations.
+type Function struct {
+	identities *directory.Directory
+	projects   *project.Service
+}
+
+// New assembles the function.
+func New(d Deps) *Function {
+	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
+	identities := &directory.Directory{Table: d.Table, Sealer: d.Sealer, Journal: journal, Now: d.Now}
+	return &Function{identities: identities, projects: &project.Service{
+		Table: d.Table, Journal: journal, Identities: identities, Now: d.Now, OnCreate: d.OnCreate,
+	}}
+}
+
+// The operations.
+const (
+	// CreateOrganization founds an organisation with a first group, a person who owns both, and
+	// an API key with the same roles. It is idempotent by the organisation's name.
+	CreateOrganization = "createOrganization"
+	// CreateOwnerKey makes one more owner's API key, for when the first one was lost.
+	CreateOwnerKey = "createOwnerKey"
+	// PurgeClosedProjects removes what deleted projects left behind.
+	PurgeClosedProjects = "purgeClosedProjects"
+)
+
+// Request is the event that the function is invoked with.
+type Request struct {
+	Operation string `json:"operation"`
+	// Name, ProjectName and OwnerEmail are for createOrganization; ProjectName may be empty.
+	Name        string `json:"name,omitempty"`
+	ProjectName string `json:"projectName,omitempty"`
+	OwnerEmail  string `json:"ownerEmail,omitempty"`
+	// OrgID is required by createOwnerKey. For createOrganization the ids may be chosen.
+	OrgID   string `json:"orgId,omitempty"`
+	GroupID string `json:"groupId,omitempty"`
+	// PublicKey and PrivateKey may be chosen together.
+	PublicKey  string `json:"publicKey,omitempty"`
+	PrivateKey string `json:"privateKey,omitempty"`
+}
+
+// Result is what the function answers.
+type Result struct {
+	// Created is whether this call made anything.
+	Created bool   `json:"created"`
+	OrgID   string `json:"orgId,omitempty"`
+	GroupID string `json:"groupId,omitempty"`
+	OwnerID string `json:"ownerId,omitempty"`
+	// PublicKey names the owner's API key; PrivateKey is there only when this call made it.
+	PublicKey  string `json:"publicKey,omitempty"`
+	PrivateKey string `json:"privateKey,omitempty"`
+	// Purged counts the projects whose remains were removed.
+	Purged int `json:"purged,omitempty"`
+}
+
+// Invoke performs one operation: it is a lambda.Handler. Errors that tell the operator what is
+// wrong with the request are *atlas.Error.
+func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	var r Request
+	if err := json.Unmarshal(payload, &r); err != nil {
+		return nil, atlas.Fail(atlas.MalformedJSON).Because(err)
+	}
+	result, err := f.Do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(result)
+}
+
+// Do performs one operation.
+func (f *Function) Do(ctx context.Context, r Request) (Result, error) {
+	switch r.Operation {
+	case CreateOrganization:
+		return f.createOrganization(ctx, r)
+	case CreateOwnerKey:
+		return f.createOwnerKey(ctx, r)
+	case PurgeClosedProjects:
+		purged, err := f.projects.PurgeClosed(ctx)
+		return Result{Purged: purged}, err
+	}
+	return Result{}, atlas.Fail(atlas.InvalidEnumValue, r.Operation).
+		Hinting("The operations are %s, %s and %s.", CreateOrganization, CreateOwnerKey, PurgeClosedProjects)
+}
+
+func (f *Function) createOrganization(ctx context.Context, r Request) (Result, error) {
+	if err := checkKeyPair(r); err != nil {
+		return Result{}, err
+	}
+	founded, err := f.projects.Found(ctx, project.Founding{
+		Name: r.Name, GroupName: r.ProjectName, OwnerEmail: r.OwnerEmail, OrgID: r.OrgID, GroupID: r.GroupID,
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Created: founded.New, OrgID: founded.Org.ID, GroupID: founded.GroupID, OwnerID: founded.Owner.ID}
+	// A call that was cut short between the organisation and its key is finished by the next.
+	existing, err := f.ownersKey(ctx, founded.Org.ID, r.PublicKey)
+	if err != nil {
+		return Result{}, err
+	}
+	if existing != nil {
+		result.PublicKey = existing.PublicKey
+		return result, f.samePair(ctx, *existing, r)
+	}
+	return f.makeKey(ctx, r, result)
+}
+
+func (f *Function) createOwnerKey(ctx context.Context, r Request) (Result, error) {
+	if err := errors.Join(checkKeyPair(r), f.checkPlace(ctx, r)); err != nil {
+		return Result{}, err
+	}
+	result := Result{OrgID: r.OrgID, GroupID: r.GroupID}
+	if r.PublicKey == "" {
+		return f.makeKey(ctx, r, result)
+	}
+	existing, err := f.ownersKey(ctx, r.OrgID, r.PublicKey)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case existing == nil:
+		return f.makeKey(ctx, r, result)
+	case !existing.IsOwner():
+		return Result{}, errTaken(r.PublicKey)
+	}
+	result.PublicKey = existing.PublicKey
+	return result, f.samePair(ctx, *existing, r)
+}
+
+// checkPlace demands an organisation that exists and, if a group is named, one that is open in it.
+func (f *Function) checkPlace(ctx context.Context, r Request) error {
+	if _, err := f.projects.FindOrg(ctx, r.OrgID); err != nil || r.GroupID == "" {
+		return err
+	}
+	g, err := f.projects.Open(ctx, r.GroupID)
+	if err == nil && g.OrgID != r.OrgID {
+		return atlas.Fail(atlas.GroupNotFound, r.GroupID)
+	}
+	return err
+}
+
+// ownerKeyDesc marks the keys that this function makes.
+const ownerKeyDesc = "Owner key made by the operator"
+
+// makeKey makes an owner's key, with the role of Project Owner in the group of the result.
+func (f *Function) makeKey(ctx context.Context, r Request, result Result) (Result, error) {
+	grants := directory.Grants{OrgRoles: []identity.Role{identity.OrgOwner}}
+	if result.GroupID != "" {
+		grants = grants.InGroup(result.GroupID, []identity.Role{identity.GroupOwner})
+	}
+	key, privateKey, err := f.identities.CreateAPIKey(ctx, audit.System(), directory.NewAPIKey{
+		OrgID: result.OrgID, Desc: ownerKeyDesc, Grants: grants, PublicKey: r.PublicKey, PrivateKey: r.PrivateKey,
+	})
+	if errors.Is(err, store.ErrConflict) && r.PublicKey != "" {
+		return Result{}, errTaken(r.PublicKey).Because(err)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	result.Created, result.PublicKey, result.PrivateKey = true, key.PublicKey, privateKey
+	return result, nil
+}
+
+// ownersKey finds the key that an earlier call made: the one with the chosen public key,
+// whatever became of its roles, or an owner's that this function made. nil if there is none. A
+// chosen public key of another organisation is an error.
+func (f *Function) ownersKey(ctx context.Context, orgID, publicKey string) (*directory.APIKey, error) {
+	if publicKey != "" {
+		key, found, err := f.identities.FindByPublicKey(ctx, publicKey)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("find key: %w", err)
+		case !found:
+			return nil, nil
+		case key.OrgID != orgID:
+			return nil, errTaken(publicKey)
+		}
+		return &key, nil
+	}
+	all, err := f.identities.APIKeys(ctx, orgID)
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	for _, key := range all {
+		if key.Desc == ownerKeyDesc && key.IsOwner() {
+			return &key, nil
+		}
+	}
+	return nil, nil
+}
+
+// samePair refuses to pass off an existing key as made from another private key.
+func (f *Function) samePair(ctx context.Context, key directory.APIKey, r Request) error {
+	if r.PrivateKey == "" {
+		return nil
+	}
+	private, err := f.identities.PrivateKey(ctx, key)
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare([]byte(private), []byte(r.PrivateKey)) != 1 {
+		return atlas.Fail(atlas.InvalidAttribute, "privateKey").
+			Hinting("The public key %s exists with another private key.", key.PublicKey)
+	}
+	return nil
+}
+
+// minPrivateKey is the least length of a private key that the operator may choose: Digest lets
+// whoever overhears a request guess the key at leisure.
+const minPrivateKey = 16
+
+func checkKeyPair(r Request) error {
+	switch {
+	case (r.PublicKey == "") != (r.PrivateKey == ""):
+		return atlas.Fail(atlas.InvalidAttribute, "privateKey").Hinting("Choose both keys or neither.")
+	case r.PublicKey == "":
+		return nil
+	case !directory.ValidPublicKey(r.PublicKey):
+		return atlas.Fail(atlas.InvalidAttribute, "publicKey").Hinting("It is letters, digits, - and _.")
+	case len(r.PrivateKey) < minPrivateKey:
+		return atlas.Fail(atlas.InvalidAttribute, "privateKey").Hinting("It needs %d characters or more.", minPrivateKey)
+	}
+	return nil
+}
+
+func errTaken(publicKey string) *atlas.Error {
+	return atlas.Fail(atlas.InvalidAttribute, "publicKey").Hinting("The public key %s is taken.", publicKey)
+}
