@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -66,17 +67,23 @@ func By(c identity.Caller) Actor {
 	return Actor{Kind: c.Kind, ID: c.ID, Name: c.Name, RemoteAddress: c.RemoteAddress}
 }
 
+// resolution is what feeds tell times apart by. Events and filters agree on it, so that an
+// event that one page ends before is where the next one begins.
+const resolution = time.Microsecond
+
 // New makes an event of a group or, with an empty groupID, of an organisation.
 func New(now time.Time, t Type, by Actor, orgID, groupID string) Event {
-	return Event{ID: atlas.NewID(now), Type: t, Created: now.UTC(), Actor: by, OrgID: orgID, GroupID: groupID}
+	return Event{
+		ID: atlas.NewID(now), Type: t, Created: now.UTC().Truncate(resolution), Actor: by, OrgID: orgID, GroupID: groupID,
+	}
 }
 
-// With adds a detail.
+// With returns the event with one more detail; the event itself stays as it is. A detail of
+// the same name is replaced.
 func (e Event) With(name string, value any) Event {
-	detail := map[string]any{name: value}
-	for k, v := range e.Detail {
-		detail[k] = v
-	}
+	detail := make(map[string]any, len(e.Detail)+1)
+	maps.Copy(detail, e.Detail)
+	detail[name] = value
 	e.Detail = detail
 	return e
 }
@@ -146,17 +153,34 @@ func (f Filter) matches(e Event) bool {
 		(len(f.Clusters) == 0 || slices.Contains(f.Clusters, e.ClusterName))
 }
 
-// List reads a feed newest first. It skips the first offset matching events and returns at
-// most limit, and the number of all that match.
-func (j Journal) List(ctx context.Context, scope string, f Filter, offset, limit int) (events []Event, total int, err error) {
+// query is the part of the filter that the table's order answers. An instant between two
+// steps of the resolution bounds as the later one does: no event lies between.
+func (f Filter) query(scope string) store.Query {
 	q := store.Query{PK: keys.EventPartition(scope), Prefix: keys.EventPrefix, Descending: true}
 	if !f.From.IsZero() {
-		q.From = keys.EventTime(f.From)
+		q.From = keys.EventTime(roundUp(f.From))
 	}
 	if !f.Until.IsZero() {
-		q.Until = keys.EventTime(f.Until)
+		q.Until = keys.EventTime(roundUp(f.Until))
 	}
-	err = j.each(ctx, q, func(e Event) bool {
+	return q
+}
+
+func roundUp(t time.Time) time.Time {
+	if down := t.Truncate(resolution); down.Before(t) {
+		return down.Add(resolution)
+	}
+	return t
+}
+
+// isBroad reports whether the filter takes every event within its time.
+func (f Filter) isBroad() bool { return len(f.Types)+len(f.Excluded)+len(f.Clusters) == 0 }
+
+// List reads a feed newest first. It skips the first offset matching events and returns at
+// most limit, and the number of all that match, for which it reads the whole feed. Use Recent
+// where nobody asks for the number.
+func (j Journal) List(ctx context.Context, scope string, f Filter, offset, limit int) (events []Event, total int, err error) {
+	err = j.each(ctx, f.query(scope), func(e Event) bool {
 		if !f.matches(e) {
 			return true
 		}
@@ -166,7 +190,36 @@ func (j Journal) List(ctx context.Context, scope string, f Filter, offset, limit
 		total++
 		return true
 	})
-	return events, total, err
+	if err != nil {
+		return nil, 0, err
+	}
+	return events, total, nil
+}
+
+// Recent reads as List does, but no further than it must. more says whether events follow.
+func (j Journal) Recent(ctx context.Context, scope string, f Filter, offset, limit int) (events []Event, more bool, err error) {
+	q := f.query(scope)
+	if f.isBroad() {
+		q.Limit = offset + limit + 1
+	}
+	seen := 0
+	err = j.each(ctx, q, func(e Event) bool {
+		switch {
+		case !f.matches(e):
+			return true
+		case len(events) == limit && seen >= offset:
+			more = true
+			return false
+		case seen >= offset:
+			events = append(events, e)
+		}
+		seen++
+		return true
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return events, more, nil
 }
 
 // ErrNoEvent is returned by Find.
