@@ -75,7 +75,7 @@ func (a API) list(ctx context.Context, r *httpapi.Request) (httpapi.Response, er
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	events, total, err := a.Journal.List(ctx, scope, filter, w.Offset(), w.Size)
+	events, total, more, err := a.read(ctx, scope, filter, w)
 	if err != nil {
 		return httpapi.Response{}, err
 	}
@@ -83,7 +83,17 @@ func (a API) list(ctx context.Context, r *httpapi.Request) (httpapi.Response, er
 	for i, e := range events {
 		views[i] = viewEvent(r, e, raw)
 	}
-	return httpapi.PageOf(r, w, views, total, w.Offset()+len(events) < total), nil
+	return httpapi.PageOf(r, w, views, total, more), nil
+}
+
+// read counts what matches only for clients that ask for the number: it takes the whole feed.
+func (a API) read(ctx context.Context, scope string, f audit.Filter, w httpapi.Window) (events []audit.Event, total int, more bool, err error) {
+	if !w.IncludeCount {
+		events, more, err = a.Journal.Recent(ctx, scope, f, w.Offset(), w.Size)
+		return events, 0, more, err
+	}
+	events, total, err = a.Journal.List(ctx, scope, f, w.Offset(), w.Size)
+	return events, total, w.Offset()+len(events) < total, err
 }
 
 func (a API) get(ctx context.Context, r *httpapi.Request) (httpapi.Response, error) {
