@@ -13,9 +13,9 @@ import (
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
-	"latchkey/shared/project"
 	"latchkey/shared/project/projectapi"
 	"latchkey/shared/store"
+	"latchkey/shared/suite"
 )
 
 // Deps are what the function needs. Fields without a comment are required.
@@ -30,9 +30,6 @@ type Deps struct {
 	ControlPlane ControlPlane
 	// Build is the commit that the program was built from; "" if that is unknown.
 	Build string
-	// OnCreate and OnClose join other packages' records to the life of a group.
-	OnCreate []project.CreateHook
-	OnClose  []project.CloseHook
 	// Addresses tells the clusters' addresses; nil if there are none.
 	Addresses projectapi.ClusterAddresses
 	// More are routes of other packages that this function serves too.
@@ -46,9 +43,7 @@ type Deps struct {
 func New(d Deps) *httpapi.API {
 	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
 	identities := &directory.Directory{Table: d.Table, Sealer: d.Sealer, Journal: journal, Now: d.Now}
-	projects := &project.Service{
-		Table: d.Table, Journal: journal, Identities: identities, Now: d.Now, OnCreate: d.OnCreate, OnClose: d.OnClose,
-	}
+	projects := suite.Projects(d.Table, journal, identities, d.Now)
 	gate := identity.Gate{Groups: projects, Denials: journal}
 	sys := system{controlPlane: d.ControlPlane, build: d.Build, identities: identities}
 	served := [][]httpapi.Route{

@@ -20,16 +20,15 @@ import (
 	"latchkey/shared/identity/directory"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
+	"latchkey/shared/suite"
 )
 
-// Deps are what the function needs. All but EventRetention, OnCreate and OnClose are required.
+// Deps are what the function needs. All but EventRetention are required.
 type Deps struct {
 	Table          store.Table
 	Sealer         directory.Sealer
 	Now            func() time.Time
 	EventRetention time.Duration // 0 keeps events for ever
-	// OnCreate joins other packages' records to new groups, as in adminapi.
-	OnCreate []project.CreateHook
 }
 
 // Function performs the operator's operations.
@@ -42,9 +41,7 @@ type Function struct {
 func New(d Deps) *Function {
 	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
 	identities := &directory.Directory{Table: d.Table, Sealer: d.Sealer, Journal: journal, Now: d.Now}
-	return &Function{identities: identities, projects: &project.Service{
-		Table: d.Table, Journal: journal, Identities: identities, Now: d.Now, OnCreate: d.OnCreate,
-	}}
+	return &Function{identities: identities, projects: suite.Projects(d.Table, journal, identities, d.Now)}
 }
 
 // The operations.
