@@ -55,7 +55,8 @@ func (s *Service) subject(settings Settings, p atlas.Provider) validity.Subject 
 	state := settings.Key(p)
 	return validity.Subject{
 		GroupID: settings.GroupID, Name: string(p), Revision: state.Revision, Probe: state.Probe,
-		Ref: func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
+		Expires: state.Expires,
+		Ref:     func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
 	}
 }
 

@@ -83,8 +83,9 @@ type KeyState struct {
 	// on other revisions don't apply to it.
 	Revision int64     `json:"revision"`
 	Probe    kms.Probe `json:"probe"`
-	Version  string    `json:"version"` // the key version that encrypted at the last full check
-	Since    time.Time `json:"since"`   // when the group began to use this key
+	Version  string    `json:"version"`          // the key version that encrypted at the last full check
+	Since    time.Time `json:"since"`            // when the group began to use this key
+	Expires  time.Time `json:"expires,omitzero"` // the key's own expiry at the last full check
 	// Verdict is the newest verdict, Valid the newest conclusive one: an outage says nothing
 	// about whether the key is valid.
 	Verdict verdict.Verdict `json:"verdict"`

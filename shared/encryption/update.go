@@ -172,7 +172,7 @@ func (s *Service) checkExtras(ctx context.Context, ref kms.Reference, d kms.Desc
 func (s *Service) newState(next Settings, old *KeyState, change Change, probe kms.Probe, d kms.Description) *KeyState {
 	now := s.Now().UTC()
 	state := &KeyState{
-		Revision: next.Revision, Probe: probe, Version: d.Version, Since: now, Valid: true,
+		Revision: next.Revision, Probe: probe, Version: d.Version, Since: now, Expires: d.Expires, Valid: true,
 		Verdict: verdict.Verdict{Reason: verdict.OK, Settings: next.Revision, StartedAt: now, Since: now},
 	}
 	if old != nil && !change.KeyChanged {

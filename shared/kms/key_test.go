@@ -33,6 +33,9 @@ func TestMemoryKeyPassesTheConformanceSuite(t *testing.T) {
 				Reason: r,
 			}
 		}
+		expired := h.Breaks[kmstest.ExpiredKey]
+		expired.Reason, expired.Describe = verdict.OK, verdict.KeyExpired
+		h.Breaks[kmstest.ExpiredKey] = expired
 		return h
 	})
 }

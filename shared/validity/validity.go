@@ -32,6 +32,9 @@ type Subject struct {
 	// Revision is the version of the configuration that Ref and Probe belong to.
 	Revision int64
 	Probe    kms.Probe
+	// Expires is the key's own expiry as last seen, zero if it has none. Azure goes on
+	// decrypting with an expired key, so only the key's description can tell.
+	Expires time.Time
 	// Ref resolves the key's name and credentials; it may unseal secrets. Its error makes the
 	// check INCONCLUSIVE, unless it is a *verdict.Failure.
 	Ref func(ctx context.Context) (kms.Reference, error)
@@ -87,9 +90,9 @@ func (c *Checker) check(ctx context.Context, s Subject) verdict.Verdict {
 	v := verdict.Verdict{Settings: s.Revision, StartedAt: c.now().UTC(), Reason: verdict.OK}
 	ref, err := s.Ref(ctx)
 	if err == nil {
-		err = probe(ctx, c.keys.Open, ref, s)
+		err = c.probe(ctx, c.keys.Open, ref, s)
 		if reasonOf(err).Class() == verdict.Invalid {
-			err = probe(ctx, c.keys.Renew, ref, s)
+			err = c.probe(ctx, c.keys.Renew, ref, s)
 		}
 	}
 	if err == nil {
@@ -102,15 +105,23 @@ func (c *Checker) check(ctx context.Context, s Subject) verdict.Verdict {
 	return v
 }
 
-// probe opens the key and decrypts the subject's probe with it.
-func probe(ctx context.Context, open func(kms.Reference) (*kms.Key, error), ref kms.Reference, s Subject) error {
+// probe opens the key and decrypts the subject's probe with it. Once the expiry that is known
+// has passed, the key is also asked whether it has a later one by now.
+func (c *Checker) probe(ctx context.Context, open func(kms.Reference) (*kms.Key, error), ref kms.Reference, s Subject) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	key, err := open(ref)
 	if err != nil {
 		return err
 	}
-	return key.CheckProbe(ctx, s.GroupID, s.Probe)
+	if err := key.CheckProbe(ctx, s.GroupID, s.Probe); err != nil {
+		return err
+	}
+	if s.Expires.IsZero() || c.now().Before(s.Expires) {
+		return nil
+	}
+	_, err = key.Describe(ctx)
+	return err
 }
 
 // reasonOf is the reason of an error; Internal for one that is no *verdict.Failure.

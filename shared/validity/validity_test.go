@@ -52,6 +52,7 @@ func TestEveryReasonBecomesItsVerdict(t *testing.T) {
 			key := kmstest.NewMemory()
 			r := &ring{fresh: key}
 			s := subject(t, key)
+			s.Expires = time.Now().Add(-time.Second) // so that what only the description tells is seen
 			key.Break(reason)
 			started := time.Now()
 			v := validity.New(r, time.Now).Check(t.Context(), s)
@@ -62,6 +63,15 @@ func TestEveryReasonBecomesItsVerdict(t *testing.T) {
 				t.Errorf("%s was confirmed with fresh credentials: %t", reason, confirmed)
 			}
 		})
+	}
+}
+
+func TestAnExpiredKeyThatWasProlongedIsValid(t *testing.T) {
+	key := kmstest.NewMemory()
+	s := subject(t, key)
+	s.Expires = time.Now().Add(-time.Hour)
+	if v := validity.New(&ring{fresh: key}, time.Now).Check(t.Context(), s); v.Class() != verdict.Valid {
+		t.Errorf("verdict %+v", v)
 	}
 }
 
