@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -71,7 +72,7 @@ func (x *exchange) judge(answer []byte) (allowed bool, err error) {
 		return false, fmt.Errorf("the authorizer's answer is no policy: %w", err)
 	}
 	if v.PrincipalID == "" {
-		return false, fmt.Errorf("the authorizer's answer has no principalId")
+		return false, errors.New("the authorizer's answer has no principalId")
 	}
 	caller := map[string]any{"principalId": v.PrincipalID, "integrationLatency": 0}
 	for name, value := range v.Context {
@@ -91,7 +92,7 @@ func evaluate(statements []statement, arn string) (allowed bool, err error) {
 	denied := false
 	for _, s := range statements {
 		if s.Condition != nil || s.Principal != nil || s.NotPrincipal != nil || s.NotAction != nil || s.NotResource != nil {
-			return false, fmt.Errorf("the authorizer's policy uses what is not known here")
+			return false, errors.New("the authorizer's policy uses what is not known here")
 		}
 		if !matchesAny(s.Action, "execute-api:Invoke", true) || !matchesAny(s.Resource, arn, false) {
 			continue

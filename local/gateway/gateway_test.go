@@ -250,7 +250,10 @@ func TestAuthorizerEvent_hasTheRequestButNoBody(t *testing.T) {
 	got := []any{e["type"], e["methodArn"], e["httpMethod"], headers["Authorization"], e["pathParameters"], e["queryStringParameters"], e["stageVariables"]}
 	want := []any{
 		"REQUEST", "arn:aws:execute-api:us-east-1:123456789012:local/prod/PATCH" + project + "/encryptionAtRest",
-		"PATCH", "Digest x", map[string]any{"groupId": "32b6e34b3d91647abb20e7b8"}, map[string]any{"pretty": "true"}, map[string]any{},
+		"PATCH", "Digest x",
+		map[string]any{"groupId": "32b6e34b3d91647abb20e7b8"},
+		map[string]any{"pretty": "true"},
+		map[string]any{},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -184,12 +185,10 @@ func (x *exchange) relay(w http.ResponseWriter, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	for name, values := range header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), header)
 	x.mark(w.Header())
 	w.WriteHeader(status)
-	w.Write(body) //nolint:errcheck,gosec // the client is gone; G705: what the function said
+	w.Write(body) //nolint:errcheck // the client is gone; there is nobody to tell
 	return nil
 }
 

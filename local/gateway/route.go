@@ -54,6 +54,7 @@ func match(pattern, given []string) (map[string]string, bool) {
 			rest := strings.Join(given[i:], "/")
 			set(p[1:len(p)-2], rest)
 			return params, rest != ""
+		case missing: // not a kind that a segment has
 		}
 	}
 	return params, len(given) == len(pattern)

@@ -82,33 +82,40 @@ func ReadSpec(t *template.Template) (Spec, error) {
 			Status: r.StatusCode, Headers: r.ResponseParameters.Headers, Templates: r.ResponseTemplates,
 		}
 	}
-	return spec, errors.Join(spec.readAuthorizer(p), spec.readRoutes(t, apis[0].ID))
+	var err error
+	if spec.Authorizer, err = readAuthorizer(p); err != nil {
+		return Spec{}, err
+	}
+	spec.Routes, err = readRoutes(t, apis[0].ID, spec.Authorizer != "")
+	return spec, err
 }
 
-func (s *Spec) readAuthorizer(p apiProperties) error {
+// readAuthorizer returns the logical id of the default authorizer, "" if there is none.
+func readAuthorizer(p apiProperties) (string, error) {
 	if p.Auth.DefaultAuthorizer == "" {
-		return nil
+		return "", nil
 	}
 	a, ok := p.Auth.Authorizers[p.Auth.DefaultAuthorizer]
 	if !ok {
-		return fmt.Errorf("gateway: there is no authorizer %s", p.Auth.DefaultAuthorizer)
+		return "", fmt.Errorf("gateway: there is no authorizer %s", p.Auth.DefaultAuthorizer)
 	}
 	if a.FunctionPayloadType != "REQUEST" {
-		return errors.New("gateway: only authorizers of the type REQUEST are known here")
+		return "", errors.New("gateway: only authorizers of the type REQUEST are known here")
 	}
 	id := a.Identity
 	sources := len(id.Headers) + len(id.QueryStrings) + len(id.StageVariables) + len(id.Context)
 	if id.ReauthorizeEvery == nil || *id.ReauthorizeEvery != 0 || sources > 0 {
-		return errors.New("gateway: only authorizers without identity sources and without a cache are known here")
+		return "", errors.New("gateway: only authorizers without identity sources and without a cache are known here")
 	}
-	s.Authorizer = a.FunctionArn[strings.LastIndex(a.FunctionArn, ":")+1:]
-	return nil
+	return a.FunctionArn[strings.LastIndex(a.FunctionArn, ":")+1:], nil
 }
 
-func (s *Spec) readRoutes(t *template.Template, api string) error {
+// readRoutes returns the routes of an API from the most to the least specific.
+func readRoutes(t *template.Template, api string, guarded bool) ([]Route, error) {
+	var routes []Route
 	functions, err := t.Functions()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, f := range functions {
 		for _, e := range f.Events {
@@ -117,17 +124,17 @@ func (s *Spec) readRoutes(t *template.Template, api string) error {
 			}
 			var p eventProperties
 			if err := e.Decode(&p); err != nil {
-				return fmt.Errorf("gateway: %s: %w", f.ID, err)
+				return nil, fmt.Errorf("gateway: %s: %w", f.ID, err)
 			}
 			if p.RestAPIID != api {
-				return fmt.Errorf("gateway: %s: the event %s belongs to no API here", f.ID, e.Name)
+				return nil, fmt.Errorf("gateway: %s: the event %s belongs to no API here", f.ID, e.Name)
 			}
-			s.Routes = append(s.Routes, Route{
+			routes = append(routes, Route{
 				Method: strings.ToUpper(p.Method), Path: p.Path, Function: f.ID,
-				Open: s.Authorizer == "" || p.Auth.Authorizer == "NONE",
+				Open: !guarded || p.Auth.Authorizer == "NONE",
 			})
 		}
 	}
-	slices.SortStableFunc(s.Routes, moreSpecific)
-	return nil
+	slices.SortStableFunc(routes, moreSpecific)
+	return routes, nil
 }

@@ -215,7 +215,7 @@ func TestService_servesTheAWSCommandLine(t *testing.T) {
 		cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "AWS_DEFAULT_REGION=us-east-1", "AWS_PAGER=", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 		cmd.Stderr = io.Discard
 		body, err := cmd.Output()
-		file, _ := os.ReadFile(out) //nolint:errcheck // compared below
+		file, _ := os.ReadFile(out)
 		return string(body), string(file), err
 	}
 	// The older CLI takes the payload as it is, the newer wants to be told so.

@@ -120,7 +120,7 @@ func TestParse_saysWhereAMistakeIs(t *testing.T) {
 		"a value that is not allowed": {body: sample, params: map[string]string{"Flag": "maybe"}, want: "not one of"},
 		"a number out of bounds":      {body: sample, params: map[string]string{"Bound": "11"}, want: "out of bounds"},
 		"what is no number":           {body: sample, params: map[string]string{"Bound": "x"}, want: "no number"},
-		"an unknown parameter":        {body: sample, params: map[string]string{"Nmae": "x"}, want: "no parameter Nmae"},
+		"an unknown parameter":        {body: sample, params: map[string]string{"Other": "x"}, want: "no parameter Other"},
 		"what is no YAML":             {body: "\t", want: "yaml"},
 	}
 	for name, tt := range tests {

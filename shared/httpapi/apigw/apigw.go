@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -159,9 +160,7 @@ func queryOf(e events.APIGatewayProxyRequest) url.Values {
 	for name, value := range e.QueryStringParameters {
 		q.Set(name, value)
 	}
-	for name, values := range e.MultiValueQueryStringParameters {
-		q[name] = values
-	}
+	maps.Copy(q, e.MultiValueQueryStringParameters)
 	return q
 }
 

@@ -56,7 +56,7 @@ func serve(t *testing.T, e map[string]any, answer http.HandlerFunc) (seen, event
 	}
 	var s seen
 	out, err := apigw.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) //nolint:errcheck // from memory
+		body, _ := io.ReadAll(r.Body)
 		s = seen{r.Method, r.URL.Path, r.URL.RawPath, r.Host, r.RemoteAddr, string(body), r.URL.Query(), r.Header}
 		if answer != nil {
 			answer(w, r)

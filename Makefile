@@ -1,0 +1,91 @@
+# Targets with a comment behind ## are listed by "make help".
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash -o pipefail
+
+# Tools run at these versions and need nothing but Go.
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# Where sam build wants a function's files.
+ARTIFACTS_DIR ?= .aws-sam/$@
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## run the whole suite on this machine; ARGS="-listen 127.0.0.1:9090" passes flags
+	go run ./local $(ARGS)
+
+.PHONY: build
+build: ## compile everything, and the functions as they are deployed
+	go build ./...
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -trimpath -o /dev/null ./functions/...
+
+.PHONY: test
+test: ## vet and test: hermetic, needs only Go
+	go vet ./...
+	go test -shuffle=on -count=1 ./...
+
+.PHONY: race
+race: ## test with the race detector
+	go test -race -shuffle=on -count=1 ./...
+
+.PHONY: cover
+cover: ## test, and report what is covered
+	@mkdir -p .cache
+	go test -coverpkg=./... -coverprofile=.cache/cover.out ./...
+	go tool cover -func=.cache/cover.out | tail -n 1
+	@echo 'go tool cover -html=.cache/cover.out shows each line'
+
+.PHONY: fuzz
+fuzz: ## run every fuzz test for FUZZTIME (10s) each
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' "$$file"); do \
+			go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$${FUZZTIME:-10s} "$$(dirname "$$file")" || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run='^$$' -bench=. -benchmem ./...
+
+.PHONY: integration
+integration: ## check against software made elsewhere, where it is installed: integration/*.sh
+	@for script in integration/*.sh; do echo "== $$script"; bash "$$script" || exit 1; done
+
+.PHONY: lint
+lint: lint-go lint-template ## lint Go and the template
+
+.PHONY: lint-go
+lint-go:
+	$(GOLANGCI_LINT) run ./...
+	$(GOLANGCI_LINT) fmt --diff ./...
+	go mod verify
+
+.PHONY: lint-template
+lint-template: ## lint the template; needs cfn-lint (pip install cfn-lint)
+	cfn-lint template.yaml
+
+.PHONY: fmt
+fmt: ## format Go
+	$(GOLANGCI_LINT) fmt ./...
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what is called; needs the network
+	$(GOVULNCHECK) ./...
+
+.PHONY: presubmit
+presubmit: fmt lint test race ## what must pass before a commit is offered
+
+.PHONY: deploy
+deploy: ## build and deploy with AWS SAM; ENV=staging or ENV=prod chooses from samconfig.toml
+	sam validate --lint
+	sam build --config-env $(or $(ENV),default)
+	sam deploy --config-env $(or $(ENV),default)
+
+# sam build runs build-<logical id>: build-AdminApiFunction makes functions/adminapi.
+build-%Function:
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -trimpath -ldflags='-s -w' \
+		-o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo '$*' | tr '[:upper:]' '[:lower:]')

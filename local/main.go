@@ -1,0 +1,198 @@
+// Command local runs the whole suite on one machine, with nothing but Go: the API behind a local
+// API Gateway, its functions, the clouds that tenants keep their keys in, and the table.
+//
+// It runs what is deployed: routes, time-outs, gateway responses and environment variables
+// come from template.yaml.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg, err := parseFlags(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		os.Exit(2) // the flag package has said why
+	}
+	if err := run(ctx, cfg, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "latchkey: "+err.Error())
+		stop()
+		os.Exit(1) //nolint:gocritic // exitAfterDefer: stop has been called
+	}
+}
+
+// config is the command line.
+type config struct {
+	listen, clouds, lambda string // addresses to listen on
+	data                   string // directory
+	parameters             map[string]string
+	quiet                  bool
+	verbose                bool
+}
+
+func parseFlags(args []string, stderr io.Writer) (config, error) {
+	cfg := config{parameters: map[string]string{}}
+	fs := flag.NewFlagSet("latchkey", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&cfg.listen, "listen", "127.0.0.1:8080", "`address` of the API")
+	fs.StringVar(&cfg.clouds, "clouds", "127.0.0.1:8081", "`address` of the clouds that tenants keep their keys in")
+	fs.StringVar(&cfg.lambda, "lambda", "127.0.0.1:3001", "`address` of the Lambda Invoke API, for aws lambda invoke --endpoint-url")
+	fs.StringVar(&cfg.data, "data", ".latchkey", "`directory` of everything that is kept; remove it to begin anew")
+	fs.BoolVar(&cfg.quiet, "quiet", false, "print nothing but errors")
+	fs.BoolVar(&cfg.verbose, "verbose", false, "log every request")
+	fs.Func("parameter", "`Name=value` of a parameter of template.yaml; may be repeated", func(s string) error {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			return errors.New("it has the form Name=value")
+		}
+		cfg.parameters[name] = value
+		return nil
+	})
+	if err := fs.Parse(args); err != nil {
+		return cfg, err
+	}
+	if fs.NArg() > 0 {
+		err := fmt.Errorf("unexpected argument %q", fs.Arg(0))
+		fmt.Fprintln(stderr, err) //nolint:errcheck // nowhere else to say it
+		fs.Usage()
+		return cfg, err
+	}
+	return cfg, nil
+}
+
+// shutdownGrace is how long requests may take to end after the signal to stop.
+const shutdownGrace = 5 * time.Second
+
+// run starts everything, says so on stdout, and returns when ctx ends and all has stopped.
+func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
+	if cfg.quiet {
+		stdout = io.Discard
+	}
+	// Ports first: they are what fails most often, and nothing has been touched yet.
+	listeners, err := listenAll(ctx, map[string]string{"-listen": cfg.listen, "-clouds": cfg.clouds, "-lambda": cfg.lambda})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range listeners {
+			l.Close() //nolint:errcheck // closed already if it was served
+		}
+	}()
+	if err := os.MkdirAll(cfg.data, 0o700); err != nil {
+		return fmt.Errorf("-data: %w", err)
+	}
+	suite, err := open(cfg, addressesOf(listeners), logger(cfg, os.Stderr))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, suite.close()) }()
+	servers := serve(listeners, map[string]http.Handler{
+		"-listen": suite.gateway, "-clouds": suite.clouds, "-lambda": suite.lambda,
+	})
+	suite.welcome(stdout)
+	fmt.Fprintln(stdout, "ready") //nolint:errcheck // nobody reads it
+	select {
+	case <-ctx.Done():
+		return servers.stop(ctx)
+	case err := <-servers.failed:
+		return errors.Join(err, servers.stop(ctx))
+	}
+}
+
+// logger logs as functions do, as JSON; only warnings unless the user asks for more.
+func logger(cfg config, w io.Writer) *slog.Logger {
+	level := slog.LevelWarn
+	if cfg.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// listenAll listens on an address per flag.
+func listenAll(ctx context.Context, addresses map[string]string) (map[string]net.Listener, error) {
+	listeners := map[string]net.Listener{}
+	var failed error
+	for _, name := range slices.Sorted(maps.Keys(addresses)) {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addresses[name])
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			failed = errors.Join(failed, fmt.Errorf(
+				"%s is in use: stop what listens there, or choose another address with %s", addresses[name], name))
+		case err != nil:
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", name, err))
+		default:
+			listeners[name] = l
+		}
+	}
+	if failed != nil {
+		for _, l := range listeners {
+			l.Close() //nolint:errcheck // nothing was accepted
+		}
+		return nil, failed
+	}
+	return listeners, nil
+}
+
+// addresses are where the suite can be reached.
+type addresses struct{ api, clouds, lambda string }
+
+func addressesOf(listeners map[string]net.Listener) addresses {
+	at := func(name string) string { return listeners[name].Addr().String() }
+	return addresses{api: at("-listen"), clouds: at("-clouds"), lambda: at("-lambda")}
+}
+
+// servers are the HTTP servers that run.
+type servers struct {
+	all    []*http.Server
+	failed chan error
+}
+
+func serve(listeners map[string]net.Listener, handlers map[string]http.Handler) servers {
+	s := servers{failed: make(chan error, len(listeners))}
+	for name, l := range listeners {
+		// No time-out for writing: the clouds can be told to be slow.
+		server := &http.Server{Handler: handlers[name], ReadHeaderTimeout: 10 * time.Second}
+		s.all = append(s.all, server)
+		go func() {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				s.failed <- fmt.Errorf("%s: %w", name, err)
+			}
+		}()
+	}
+	return s
+}
+
+// stop lets requests finish, for a while.
+func (s servers) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	var failed error
+	for _, server := range s.all {
+		err := server.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+		failed = cmp.Or(failed, err)
+	}
+	return failed
+}

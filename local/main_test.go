@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func testConfig(t *testing.T) config {
+	t.Helper()
+	cfg, err := parseFlags([]string{
+		"-listen", "127.0.0.1:0", "-clouds", "127.0.0.1:0", "-lambda", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"),
+	}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// start runs the program until the test ends, and returns the API's address.
+func start(t *testing.T, cfg config) (api string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	reader, writer := io.Pipe()
+	ended := make(chan error, 1)
+	begin := time.Now()
+	go func() {
+		err := run(ctx, cfg, writer)
+		writer.CloseWithError(err)
+		ended <- err
+	}()
+	lines := bufio.NewScanner(reader)
+	for lines.Scan() && lines.Text() != "ready" {
+		if address := regexp.MustCompile(`^API +(http://\S+)$`).FindStringSubmatch(lines.Text()); address != nil {
+			api = address[1]
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("it was ready after %s", took)
+	}
+	return api, func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+func status(t *testing.T, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read below
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("WWW-Authenticate") + string(body)
+}
+
+func TestRun_challengesWhoDoesNotSayWhoTheyAre(t *testing.T) {
+	api, stop := start(t, testConfig(t))
+	code, answer := status(t, api+"/api/atlas/v2/groups")
+	if code != 401 || !strings.HasPrefix(answer, `Digest realm="MMS Public API", `) {
+		t.Errorf("answer = %d %s", code, answer)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+func TestRun_leavesPortsAndDataFreeForTheNextOne(t *testing.T) {
+	cfg := testConfig(t)
+	_, stop := start(t, cfg)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	_, stop = start(t, cfg)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRun_namesTheFlagThatFreesAPort(t *testing.T) {
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close() //nolint:errcheck // nothing was accepted
+	cfg := testConfig(t)
+	cfg.lambda = taken.Addr().String()
+	err = run(t.Context(), cfg, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), taken.Addr().String()+" is in use") || !strings.Contains(err.Error(), "-lambda") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestRun_refusesParametersThatTheTemplateRefuses(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.parameters["GoogleProjectId"] = "UPPER"
+	if err := run(t.Context(), cfg, io.Discard); err == nil || !strings.Contains(err.Error(), "GoogleProjectId") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestParseFlags_saysWhatIsWrong(t *testing.T) {
+	for name, args := range map[string][]string{
+		"an unknown flag":           {"-port", "1"},
+		"an argument":               {"serve"},
+		"a parameter with no value": {"-parameter", "LogLevel"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			if _, err := parseFlags(args, &stderr); err == nil || !strings.Contains(stderr.String(), "-listen") {
+				t.Errorf("error = %v, %s", err, stderr.String())
+			}
+		})
+	}
+	cfg, err := parseFlags([]string{"-parameter", "LogLevel=DEBUG", "-quiet"}, io.Discard)
+	if err != nil || cfg.parameters["LogLevel"] != "DEBUG" || !cfg.quiet {
+		t.Errorf("config = %+v, %v", cfg, err)
+	}
+}
