@@ -8,6 +8,7 @@ import (
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/project"
+	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
 
@@ -101,5 +102,19 @@ func TestService_ALimitShowsItsUsage(t *testing.T) {
 	l, err := r.Limit(t.Context(), r.org.GroupID, "atlas.project.deployment.clusters")
 	if err != nil || l.CurrentUsage != 3 {
 		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+func TestService_AGroupThatClosesMeanwhileIsNotTuned(t *testing.T) {
+	r := newRig(t)
+	g := r.create(t, "closing")
+	r.table.trip(func([]store.Op) error { // between the look and the write
+		r.table.trip(nil)
+		return r.Close(t.Context(), r.caller, g.ID)
+	})
+	_, err := r.SetLimit(t.Context(), r.caller, g.ID, "atlas.project.deployment.clusters", 7)
+	wantCode(t, err, atlas.GroupNotFound)
+	if left := r.partition(t, g.ID); len(left) != 1 {
+		t.Errorf("the closed group got %v", left)
 	}
 }

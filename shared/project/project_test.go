@@ -578,3 +578,22 @@ func TestService_NamesAndCountsAgreeWithAModel(t *testing.T) {
 		})
 	})
 }
+
+func TestService_MembershipsInClosedGroupsAreNotListed(t *testing.T) {
+	r := newRig(t)
+	g := r.create(t, "closing")
+	writes := 0
+	r.table.trip(func([]store.Op) error { // close, but leave everything behind
+		if writes++; writes > 1 {
+			return errors.New("crash")
+		}
+		return nil
+	})
+	if err := r.Close(t.Context(), r.caller, g.ID); err != nil {
+		t.Fatal(err)
+	}
+	members, err := r.Memberships(t.Context(), r.caller.OrgID)
+	if err != nil || len(members) != 1 || members[0].GroupID != r.org.GroupID {
+		t.Errorf("%+v, %v", members, err)
+	}
+}

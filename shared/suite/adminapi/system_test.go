@@ -106,6 +106,19 @@ func TestRateLimits_OfOthersAreNotTold(t *testing.T) {
 	}
 }
 
+func TestRateLimits_OfAGroupAreToldToItsMembers(t *testing.T) {
+	r := newRig(t)
+	in := map[string][]identity.Role{r.org.GroupID: {identity.GroupReadOnly}}
+	for _, tt := range []struct {
+		key  directory.APIKey
+		want int
+	}{{r.key(r.org.Org.ID, identity.OrgMember, in), 200}, {r.key(r.org.Org.ID, identity.OrgMember, nil), 401}} {
+		if a := r.do(tt.key, "GET", v2+"/rateLimits?groupId="+r.org.GroupID, ""); a.status != tt.want {
+			t.Errorf("%v: %+v", tt.key.GroupRoles, a)
+		}
+	}
+}
+
 func TestControlPlane_IsToldToEverybody(t *testing.T) {
 	const config = `{"outbound":{"aws":{"us-east-1":["198.51.100.2/32"]}},"inbound":{"gcp":{"europe-west4":["2001:db8::/64"]}},` +
 		`"gateways":[{"name":"gw1","ips":{"outbound":["198.51.100.3/32"]}}]}`
