@@ -1,0 +1,182 @@
+// Package keyring opens customer master keys from references to them, at any provider, and
+// keeps the credentials with which they are reached for as long as the process lives.
+//
+// It is the one place that knows all providers. Its invariant: a credential is used for the
+// reference that it was made from and no other.
+package keyring
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"latchkey/shared/access/googleaccount"
+	"latchkey/shared/atlas"
+	"latchkey/shared/kms"
+	"latchkey/shared/kms/awskms"
+	"latchkey/shared/kms/azurekv"
+	"latchkey/shared/kms/gcpkms"
+	"latchkey/shared/verdict"
+)
+
+// Config is Latchkey's own identity in the three clouds. Transport and Now are required; where
+// an identity is missing, keys that are reached through it fail with OUR_CREDENTIALS.
+type Config struct {
+	Transport http.RoundTripper
+	Now       func() time.Time
+	// AWS assumes tenants' roles, through the STS of AWSRegion ("" is us-east-1).
+	AWS       aws.CredentialsProvider
+	AWSRegion atlas.AWSRegion
+	// Azure is the multi-tenant application that tenants admit.
+	Azure azurekv.App
+	// Google impersonates the service accounts that tenants admit. GoogleProjectNumber is the
+	// number of the project that holds those, "" if unknown.
+	Google              *googleaccount.Identity
+	GoogleProjectNumber string
+}
+
+// Keyring opens keys. It is safe for concurrent use.
+type Keyring struct {
+	cfg    Config
+	google *gcpkms.Keyring
+	aws    cache[*awskms.Credential]
+	azure  cache[*azurekv.Credential]
+}
+
+// New returns a Keyring. It does no I/O; ctx is not kept.
+func New(ctx context.Context, cfg Config) (*Keyring, error) {
+	google, err := gcpkms.New(ctx, gcpkms.Config{
+		Transport: cfg.Transport, Now: cfg.Now, Own: cfg.Google, OwnProjectNumber: cfg.GoogleProjectNumber,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Keyring{cfg: cfg, google: google}, nil
+}
+
+// Open reaches a key with credentials that may have been used before. It does no I/O. Errors
+// are *verdict.Failure.
+func (k *Keyring) Open(ref kms.Reference) (*kms.Key, error) { return k.open(ref, false) }
+
+// Renew reaches a key with credentials that nobody has used, which Open uses from then on.
+func (k *Keyring) Renew(ref kms.Reference) (*kms.Key, error) { return k.open(ref, true) }
+
+func (k *Keyring) open(ref kms.Reference, renew bool) (*kms.Key, error) {
+	switch {
+	case ref.AWS != nil:
+		return k.openAWS(ref.GroupID, *ref.AWS, renew)
+	case ref.Azure != nil:
+		return k.openAzure(*ref.Azure, renew)
+	case ref.Google != nil && renew:
+		return k.google.Renew(*ref.Google)
+	case ref.Google != nil:
+		return k.google.Open(*ref.Google)
+	}
+	return nil, verdict.Failed(verdict.Internal, "a reference to no key")
+}
+
+func (k *Keyring) openAWS(groupID string, ref kms.AWSReference, renew bool) (*kms.Key, error) {
+	region, err := atlas.ParseAWSRegion(ref.Region)
+	if err != nil {
+		return nil, &verdict.Failure{Reason: verdict.RequestInvalid, Err: err}
+	}
+	name, err := atlas.ParseAWSKeyName(ref.KeyName)
+	if err != nil {
+		return nil, &verdict.Failure{Reason: verdict.RequestInvalid, Err: err}
+	}
+	credential, err := k.aws.find(renew, func() (*awskms.Credential, error) {
+		return k.awsCredential(groupID, ref), nil
+	}, groupID, ref.RoleARN, ref.ExternalID, ref.AccessKeyID, ref.SecretAccessKey)
+	if err != nil {
+		return nil, err
+	}
+	return awskms.Open(credential, region, name), nil
+}
+
+func (k *Keyring) awsOptions() awskms.Options {
+	return awskms.Options{Transport: k.cfg.Transport, Region: k.cfg.AWSRegion}
+}
+
+func (k *Keyring) awsCredential(groupID string, ref kms.AWSReference) *awskms.Credential {
+	if ref.RoleARN == "" {
+		return awskms.NewUserCredential(ref.AccessKeyID, ref.SecretAccessKey, k.awsOptions())
+	}
+	return awskms.NewRoleCredential(k.cfg.AWS, awskms.Role{
+		ARN: ref.RoleARN, ExternalID: ref.ExternalID, Session: "latchkey-" + groupID,
+	}, k.awsOptions())
+}
+
+func (k *Keyring) openAzure(ref kms.AzureReference, renew bool) (*kms.Key, error) {
+	id, err := atlas.ParseAzureKeyID(ref.KeyIdentifier)
+	if err != nil {
+		return nil, &verdict.Failure{Reason: verdict.RequestInvalid, Err: err}
+	}
+	credential, err := k.azureCredential(ref, renew)
+	if err != nil {
+		return nil, err
+	}
+	return azurekv.Open(credential, id)
+}
+
+func (k *Keyring) azureCredential(ref kms.AzureReference, renew bool) (*azurekv.Credential, error) {
+	o := azurekv.Options{Environment: atlas.AzureEnvironment(ref.Environment), Transport: k.cfg.Transport, Now: k.cfg.Now}
+	return k.azure.find(renew, func() (*azurekv.Credential, error) {
+		if ref.ServicePrincipalID != "" {
+			return k.cfg.Azure.In(ref.TenantID, o)
+		}
+		return azurekv.NewSecretCredential(ref.TenantID, ref.ClientID, ref.Secret, o)
+	}, ref.Environment, ref.TenantID, ref.ServicePrincipalID, ref.ClientID, ref.Secret)
+}
+
+// AssumeRole proves that Latchkey can assume a tenant's role. It implements access.AWSVerifier.
+func (k *Keyring) AssumeRole(ctx context.Context, groupID, roleARN, externalID string) error {
+	return k.awsCredential(groupID, kms.AWSReference{RoleARN: roleARN, ExternalID: externalID}).Authenticate(ctx)
+}
+
+// ServicePrincipal signs in to a tenant's directory as Latchkey's application and returns the
+// object id of its service principal there. It implements access.AzureVerifier.
+func (k *Keyring) ServicePrincipal(ctx context.Context, tenantID, _ string) (string, error) {
+	credential, err := k.cfg.Azure.In(tenantID, azurekv.Options{Transport: k.cfg.Transport, Now: k.cfg.Now})
+	if err != nil {
+		return "", err
+	}
+	return credential.ObjectID(ctx)
+}
+
+// maxCredentials bounds a cache; when it is full it starts anew, which costs each tenant one
+// more token.
+const maxCredentials = 4096
+
+// cache keeps credentials by what they were made from. Only a digest of that is kept.
+type cache[C any] struct {
+	mu      sync.Mutex
+	entries map[[sha256.Size]byte]C
+}
+
+// find returns the credential made from parts, or makes it. renew makes a new one in any case.
+func (c *cache[C]) find(renew bool, create func() (C, error), parts ...string) (C, error) {
+	joined, err := json.Marshal(parts) // unlike a separator, no part can imitate it
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	id := sha256.Sum256(joined)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found, ok := c.entries[id]; ok && !renew {
+		return found, nil
+	}
+	made, err := create()
+	if err != nil {
+		return made, err
+	}
+	if c.entries == nil || len(c.entries) >= maxCredentials {
+		c.entries = map[[sha256.Size]byte]C{}
+	}
+	c.entries[id] = made
+	return made, nil
+}

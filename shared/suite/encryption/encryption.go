@@ -1,0 +1,67 @@
+// Package encryption assembles the function that serves encryption at rest and cloud provider
+// access: the only one that may assume tenants' roles and use tenants' keys.
+package encryption
+
+import (
+	"log/slog"
+	"time"
+
+	"latchkey/shared/access"
+	"latchkey/shared/access/accessapi"
+	"latchkey/shared/audit"
+	"latchkey/shared/consistency"
+	"latchkey/shared/encryption"
+	"latchkey/shared/encryption/encryptionapi"
+	"latchkey/shared/httpapi"
+	"latchkey/shared/identity"
+	"latchkey/shared/kms/keyring"
+	"latchkey/shared/project"
+	"latchkey/shared/store"
+	"latchkey/shared/validity"
+)
+
+// Deps are what the function needs. Fields without a comment are required.
+type Deps struct {
+	Table  store.Table
+	Sealer encryption.Sealer
+	Now    func() time.Time
+	Log    *slog.Logger
+	Keys   *keyring.Keyring
+	// EventRetention is how long events are kept; 0 keeps them for ever.
+	EventRetention time.Duration
+	// GrantPatience is how long to wait for a tenant's grant to take effect; 0 does not wait.
+	GrantPatience time.Duration
+	// AllowAWSUserKeys accepts the access keys of IAM users.
+	AllowAWSUserKeys bool
+	// AWSPrincipalARN is what tenants' trust policies name; "" if the deployment has no
+	// identity in AWS.
+	AWSPrincipalARN string
+	// AzureAppID is the multi-tenant application; "" if there is none.
+	AzureAppID string
+	// Google makes service accounts; nil if the deployment has no Google project.
+	Google access.GoogleAccounts
+}
+
+// New assembles the function.
+func New(d Deps) *httpapi.API {
+	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
+	patience := consistency.Patience{Budget: d.GrantPatience}
+	settings := &encryption.Service{
+		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Checker: validity.New(d.Keys, d.Now),
+		Patience: patience, Policy: encryption.Policy{AllowAWSUserKeys: d.AllowAWSUserKeys}, Now: d.Now, Log: d.Log,
+	}
+	roles := &access.Service{
+		Table: d.Table, Journal: journal, Usage: settings, Google: d.Google, Patience: patience, Now: d.Now, Log: d.Log,
+		AWSPrincipalARN: d.AWSPrincipalARN, AzureAppID: d.AzureAppID,
+	}
+	if d.AWSPrincipalARN != "" {
+		roles.AWS = d.Keys
+	}
+	if d.AzureAppID != "" {
+		roles.Azure = d.Keys
+	}
+	// The gate only looks groups up; it needs nothing else of a project.
+	gate := identity.Gate{Groups: &project.Service{Table: d.Table}, Denials: journal}
+	return httpapi.New(httpapi.Config{Gate: gate, Now: d.Now, Log: d.Log},
+		encryptionapi.Routes(settings), accessapi.Routes(roles))
+}
