@@ -1,6 +1,7 @@
 package suite_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -38,6 +39,35 @@ func TestProjects_EncryptionSettingsComeAndGoWithTheGroup(t *testing.T) {
 		if _, err := table.Get(t.Context(), keys.Encryption(id)); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("closed group %s keeps its settings: %v", id, err)
 		}
+	}
+}
+
+// lastWrite is a table that is lost after one more write.
+type lastWrite struct {
+	store.Table
+	writes int
+}
+
+func (t *lastWrite) Write(ctx context.Context, ops ...store.Op) error {
+	if t.writes++; t.writes > 1 {
+		return errors.New("crash")
+	}
+	return t.Table.Write(ctx, ops...)
+}
+
+func TestProjects_SettingsGoInTheTransactionThatClosesTheGroup(t *testing.T) {
+	table, clock := identitytest.Table(t), identitytest.NewClock()
+	journal := audit.Journal{Table: table, Now: clock.Now}
+	founded, err := suite.Projects(table, journal, nil, clock.Now).Found(t.Context(), project.Founding{Name: "Acme", OwnerEmail: "o@acme.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	projects := suite.Projects(&lastWrite{Table: table}, journal, nil, clock.Now)
+	if err := projects.Close(t.Context(), identity.Caller{ID: "x", OrgID: founded.Org.ID}, founded.GroupID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.Get(t.Context(), keys.Encryption(founded.GroupID)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the settings outlived the close: %v", err)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
+	"latchkey/shared/identity/identityapi"
+	"latchkey/shared/identity/keyring"
 	"latchkey/shared/project/projectapi"
 	"latchkey/shared/store"
 	"latchkey/shared/suite"
@@ -49,6 +51,10 @@ func New(d Deps) *httpapi.API {
 	served := [][]httpapi.Route{
 		projectapi.API{Projects: projects, Addresses: d.Addresses}.Routes(),
 		auditapi.API{Journal: journal, Groups: projects}.Routes(),
+		identityapi.API{
+			Directory: identities, Groups: projects, Now: d.Now,
+			Keyring: &keyring.Keyring{Table: d.Table, Sealer: d.Sealer, Now: d.Now},
+		}.Routes(),
 		sys.routes(),
 		companionRoutes(),
 		d.More,

@@ -177,6 +177,7 @@ func TestAdminAPI_EveryPublicRouteIsMeantToBe(t *testing.T) {
 	public := map[string]bool{
 		"listControlPlaneIpAddresses": true, "getDefaultMongoDBMajorVersion": true, "getIPInfo": true,
 		"sendTelemetry": true, "sendUnauthenticatedTelemetry": true,
+		"issueAccessToken": true, "revokeAccessToken": true, // they authenticate clients themselves
 	}
 	api := adminapi.New(adminapi.Deps{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	for _, route := range api.Routes() {
