@@ -1,0 +1,211 @@
+package awskms
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/verdict"
+)
+
+// How long the driver tries. Callers bound the whole call with their context; these bound
+// what one hung attempt may take of it, and the assumption of a role, which the SDK detaches
+// from the caller's context because several callers wait for it.
+const (
+	maxAttempts     = 2
+	maxBackoff      = 200 * time.Millisecond
+	attemptDuration = 4 * time.Second
+)
+
+const (
+	defaultSession = time.Hour
+	// expiryWindow is how long before its end a session is no longer used, so that none ends
+	// on the way to KMS. With jitter, so that the sessions of many tenants are not renewed at once.
+	expiryWindow = 5 * time.Minute
+	expiryJitter = 0.5
+)
+
+// sessionPolicy limits what Latchkey can do with a tenant's role, whatever the role allows.
+const sessionPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:Encrypt","kms:Decrypt",` +
+	`"kms:DescribeKey","kms:ListKeyRotations","kms:GetKeyRotationStatus"],"Resource":"*"}]}`
+
+// Options say how AWS is reached. The zero value reaches the real one.
+type Options struct {
+	// Transport carries the requests; nil is http.DefaultTransport.
+	Transport http.RoundTripper
+	// Endpoint gives the URL of a service ("kms", "sts") in a region, for VPC endpoints and for
+	// stand-ins; nil, and "", is AWS's own.
+	Endpoint func(service string, region atlas.AWSRegion) string
+	// Region is Latchkey's own region, whose STS is asked; "" is us-east-1.
+	Region atlas.AWSRegion
+}
+
+func (o Options) withDefaults() Options {
+	if o.Transport == nil {
+		o.Transport = http.DefaultTransport
+	}
+	if o.Endpoint == nil {
+		o.Endpoint = func(string, atlas.AWSRegion) string { return "" }
+	}
+	if o.Region == "" {
+		o.Region = "us-east-1"
+	}
+	return o
+}
+
+// baseEndpoint is the override of an endpoint as the SDK takes it.
+func (o Options) baseEndpoint(service string, region atlas.AWSRegion) *string {
+	if url := o.Endpoint(service, region); url != "" {
+		return &url
+	}
+	return nil
+}
+
+// httpClient bounds each attempt and follows no redirects: AWS sends none.
+func (o Options) httpClient() *http.Client {
+	return &http.Client{
+		Transport: o.Transport, Timeout: attemptDuration,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func newRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff })
+}
+
+// Credential reaches the keys of one tenant. It keeps its session to itself: a new one starts
+// with a fresh session. It is safe for concurrent use.
+type Credential struct {
+	own     bool // a session that Latchkey's identity got, rather than the tenant's own access key
+	options Options
+	cache   *aws.CredentialsCache
+
+	mu      sync.Mutex
+	clients map[atlas.AWSRegion]*awskms.Client
+}
+
+// NewUserCredential is the credential of a tenant's IAM user. It does no I/O.
+func NewUserCredential(accessKeyID, secretAccessKey string, o Options) *Credential {
+	return newCredential(false, credentials.NewStaticCredentialsProvider(accessKeyID, secretAccessKey, ""), o)
+}
+
+// Role is a tenant's role and how Latchkey asks for it.
+type Role struct {
+	ARN        string
+	ExternalID string // what the role's trust policy demands
+	// Session names our sessions in the tenant's audit trail: 2 to 64 of the characters that
+	// IAM allows in names.
+	Session string
+	// Duration of a session, at least 15 minutes; 0 is an hour. It is also how long a session
+	// may outlive a change of the role's trust policy. (A change of the role's permissions, or
+	// its deletion, ends what a session may do at once.)
+	Duration time.Duration
+}
+
+// NewRoleCredential is the credential of a role that Latchkey's own identity assumes when it
+// is first needed. It does no I/O.
+func NewRoleCredential(own aws.CredentialsProvider, role Role, o Options) *Credential {
+	o = o.withDefaults()
+	client := sts.New(sts.Options{
+		Region: string(o.Region), Credentials: ownIdentity{own}, HTTPClient: o.httpClient(), Retryer: newRetryer(),
+		BaseEndpoint: o.baseEndpoint("sts", o.Region), AppID: "latchkey",
+	})
+	if role.Duration == 0 {
+		role.Duration = defaultSession
+	}
+	return newCredential(true, session{stscreds.NewAssumeRoleProvider(client, role.ARN, func(a *stscreds.AssumeRoleOptions) {
+		a.RoleSessionName, a.Duration, a.Policy = role.Session, role.Duration, aws.String(sessionPolicy)
+		if role.ExternalID != "" {
+			a.ExternalID = &role.ExternalID
+		}
+	})}, o)
+}
+
+func newCredential(own bool, provider aws.CredentialsProvider, o Options) *Credential {
+	return &Credential{
+		own: own, options: o.withDefaults(), clients: map[atlas.AWSRegion]*awskms.Client{},
+		cache: aws.NewCredentialsCache(provider, func(o *aws.CredentialsCacheOptions) {
+			o.ExpiryWindow, o.ExpiryWindowJitterFrac = expiryWindow, expiryJitter
+		}),
+	}
+}
+
+// client is the KMS client of a region.
+func (c *Credential) client(region atlas.AWSRegion) *awskms.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	client, ok := c.clients[region]
+	if !ok {
+		client = awskms.New(awskms.Options{
+			Region: string(region), Credentials: c.cache, HTTPClient: c.options.httpClient(), Retryer: newRetryer(),
+			BaseEndpoint: c.options.baseEndpoint("kms", region), AppID: "latchkey",
+		})
+		c.clients[region] = client
+	}
+	return client
+}
+
+// forget drops a session that KMS refused, so that the next call gets a new one.
+func (c *Credential) forget() { c.cache.Invalidate() }
+
+// Authenticate proves that the credential is good, without touching a key: it assumes the
+// role anew, or asks STS who the user is. Errors are *verdict.Failure.
+func (c *Credential) Authenticate(ctx context.Context) error {
+	if c.own {
+		c.forget()
+		_, err := c.cache.Retrieve(ctx)
+		return c.failure(ctx, err)
+	}
+	client := sts.New(sts.Options{
+		Region: string(c.options.Region), Credentials: c.cache, HTTPClient: c.options.httpClient(), Retryer: newRetryer(),
+		BaseEndpoint: c.options.baseEndpoint("sts", c.options.Region), AppID: "latchkey",
+	})
+	_, err := client.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	return c.failure(ctx, err)
+}
+
+// ownIdentity is Latchkey's own identity. That it has no credentials is nobody else's fault.
+type ownIdentity struct{ provider aws.CredentialsProvider }
+
+// Retrieve returns Latchkey's credentials.
+func (i ownIdentity) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	if i.provider == nil {
+		return aws.Credentials{}, settled{verdict.Failed(verdict.OurCredentials, "awskms: Latchkey has no AWS credentials")}
+	}
+	creds, err := i.provider.Retrieve(ctx)
+	if err != nil && ctx.Err() == nil {
+		err = settled{&verdict.Failure{Reason: verdict.OurCredentials, Err: err}}
+	}
+	return creds, err
+}
+
+// session gets the credentials of a tenant's role, and says in terms of that role why it can't.
+type session struct{ provider *stscreds.AssumeRoleProvider }
+
+// Retrieve assumes the role.
+func (s session) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := s.provider.Retrieve(ctx)
+	if err != nil {
+		err = settled{classify(err, assumeReason)}
+	}
+	return creds, err
+}
+
+// settled is a failure to get credentials. The client that needs them must not try again: the
+// client that asks for them has tried often enough.
+type settled struct{ *verdict.Failure }
+
+// Unwrap returns the failure.
+func (s settled) Unwrap() error { return s.Failure }
+
+// RetryableError tells the SDK not to try again.
+func (settled) RetryableError() bool { return false }
