@@ -109,6 +109,30 @@ const (
 	ServiceAccountInUse   Code = "GCP_SERVICE_ACCOUNT_IN_USE"
 )
 
+// Clusters (CONTRACT 6.4).
+const (
+	ClusterNotFound                 Code = "CLUSTER_NOT_FOUND"
+	DuplicateClusterName            Code = "DUPLICATE_CLUSTER_NAME"
+	ClusterNameInvalid              Code = "CLUSTER_NAME_INVALID"
+	ClusterCannotChangeName         Code = "CLUSTER_CANNOT_CHANGE_NAME"
+	ClusterAlreadyRequestedDeletion Code = "CLUSTER_ALREADY_REQUESTED_DELETION"
+	CannotTerminateProtected        Code = "CANNOT_TERMINATE_CLUSTER_WHEN_TERMINATION_PROTECTION_ENABLED"
+	InvalidClusterConfiguration     Code = "INVALID_CLUSTER_CONFIGURATION"
+	InsufficientInstanceSize        Code = "INSUFFICIENT_INSTANCE_SIZE"
+	AsymmetricShardUnsupported      Code = "ASYMMETRIC_SHARD_UNSUPPORTED"
+	CannotUseFlexInClusterAPI       Code = "CANNOT_USE_FLEX_CLUSTER_IN_CLUSTER_API"
+	CannotUseNonFlexInFlexAPI       Code = "CANNOT_USE_NON_FLEX_CLUSTER_IN_FLEX_API"
+	CannotCreatePausedCluster       Code = "CANNOT_CREATE_PAUSED_CLUSTER"
+	ClusterAlreadyPaused            Code = "CLUSTER_ALREADY_PAUSED"
+	CannotUpdatePausedCluster       Code = "CANNOT_UPDATE_PAUSED_CLUSTER"
+	CannotUpdateAndPauseCluster     Code = "CANNOT_UPDATE_AND_PAUSE_CLUSTER"
+	CannotPausePendingChanges       Code = "CANNOT_PAUSE_CLUSTER_WITH_PENDING_CHANGES"
+	CannotPauseRecentlyResumed      Code = "CANNOT_PAUSE_RECENTLY_RESUMED_CLUSTER"
+	EARNotEnabled                   Code = "ENCRYPTION_AT_REST_NOT_ENABLED"
+	CannotUseEARTenant              Code = "CANNOT_USE_ENCRYPTION_AT_REST_TENANT"
+	CannotDisableEAR                Code = "CANNOT_DISABLE_ENCRYPTION_AT_REST"
+)
+
 // sentence is what a code means to a client. detail is a format for the error's Params.
 type sentence struct {
 	status int
@@ -216,4 +240,25 @@ var codes = map[Code]sentence{
 
 	ServicePrincipalInUse: {http.StatusBadRequest, "Cannot remove the Azure service principal because it is still in use."},
 	ServiceAccountInUse:   {http.StatusBadRequest, "Cannot remove the GCP service account because it is still in use."},
+
+	ClusterNotFound:                 {http.StatusNotFound, "No cluster named %v exists in group %v."},
+	DuplicateClusterName:            {http.StatusBadRequest, "A cluster named %v is already present in group %v."},
+	ClusterNameInvalid:              {http.StatusBadRequest, "The cluster name %v is invalid. The name can only contain ASCII letters, numbers, and hyphens."},
+	ClusterCannotChangeName:         {http.StatusBadRequest, "Cannot change name of cluster during an update."},
+	ClusterAlreadyRequestedDeletion: {http.StatusBadRequest, "The cluster %v has already been requested for deletion."},
+	CannotTerminateProtected:        {http.StatusBadRequest, "Cannot terminate a cluster when termination protection is enabled. Disable termination protection and try again."},
+	InvalidClusterConfiguration:     {http.StatusBadRequest, "The specified cluster configuration is not valid."},
+	InsufficientInstanceSize:        {http.StatusBadRequest, "This feature requires instance size %v or larger."},
+	AsymmetricShardUnsupported:      {http.StatusBadRequest, "Cluster %v has shards that differ from each other, which this version of the API cannot show."},
+	CannotUseFlexInClusterAPI:       {http.StatusBadRequest, "Cannot use flex cluster %v in the cluster API."},
+	CannotUseNonFlexInFlexAPI:       {http.StatusBadRequest, "Cannot use non-flex cluster %v in the flex API."},
+	CannotCreatePausedCluster:       {http.StatusBadRequest, "Cluster %v cannot be created in a paused state."},
+	ClusterAlreadyPaused:            {http.StatusConflict, "Cannot pause a cluster that is already paused."},
+	CannotUpdatePausedCluster:       {http.StatusConflict, "Cannot update cluster %v while it is paused or being paused."},
+	CannotUpdateAndPauseCluster:     {http.StatusConflict, "Cannot update and pause cluster %v at the same time."},
+	CannotPausePendingChanges:       {http.StatusConflict, "Cannot pause a cluster with pending changes."},
+	CannotPauseRecentlyResumed:      {http.StatusBadRequest, "Recently resumed clusters must remain running for %v minutes to process all queued maintenance."},
+	EARNotEnabled:                   {http.StatusBadRequest, "Encryption at Rest is not enabled for group %v."},
+	CannotUseEARTenant:              {http.StatusBadRequest, "Cannot use Encryption at Rest with tenant clusters."},
+	CannotDisableEAR:                {http.StatusConflict, "Cannot disable Encryption at Rest because it is still enabled on one or more clusters in the group."},
 }

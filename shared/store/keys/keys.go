@@ -122,6 +122,49 @@ func Role(groupID, roleID string) store.Key {
 // RolePrefix selects a group's access roles.
 const RolePrefix = "ROLE#"
 
+// Cluster is a cluster's record. Its partition holds its nodes too, so that a busy cluster
+// never slows its group.
+func Cluster(clusterID string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: "CLUSTER"}
+}
+
+// Node is one node of a cluster.
+func Node(clusterID, nodeID string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: NodePrefix + nodeID}
+}
+
+// NodePrefix selects a cluster's nodes.
+const NodePrefix = "NODE#"
+
+// ClusterName points from a cluster's name to its id. There is no such cluster without it.
+func ClusterName(groupID, name string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: ClusterNamePrefix + name}
+}
+
+// ClusterNamePrefix selects a group's clusters, sorted by name.
+const ClusterNamePrefix = "CLUSTERNAME#"
+
+// ClustersOf places a cluster in the index under its organisation, sorted by group and name.
+func ClustersOf(orgID, groupID, name string) store.Key {
+	return store.Key{PK: "ORG#" + orgID, SK: ClusterPrefix + escape(groupID) + "#" + name}
+}
+
+// ClusterPrefix selects the clusters of an organisation in the index.
+const ClusterPrefix = "CLUSTER#"
+
+// PlanInProgress places a cluster's name in the index while work on its nodes is in progress.
+func PlanInProgress(clusterID string) store.Key {
+	return store.Key{PK: "PLANS", SK: PlanPrefix + clusterID}
+}
+
+// PlanPrefix selects the clusters whose nodes are being worked on.
+const PlanPrefix = "PLAN#"
+
+// EncryptionUse is the record of the clusters that a provider's key encrypts.
+func EncryptionUse(groupID, provider string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: "EARUSE#" + provider}
+}
+
 // Event is one event of an activity feed. scope is GroupScope or OrgScope of an id. Feeds have
 // partitions of their own, so that a busy feed never slows a group.
 func Event(scope string, at time.Time, id string) store.Key {
