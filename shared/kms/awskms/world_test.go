@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -58,6 +60,8 @@ type world struct {
 	ahead  time.Duration  // how far the cloud's clock is ahead
 	silent bool           // every request times out
 	calls  map[string]int // by host and operation
+
+	assumed []byte // the last request to STS
 }
 
 func newWorld(t testing.TB) *world {
@@ -94,6 +98,10 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	w.calls[r.URL.Host+" "+r.Header.Get("X-Amz-Target")]++
 	silent := w.silent
+	if strings.HasPrefix(r.URL.Host, "sts.") {
+		w.assumed, _ = io.ReadAll(r.Body) //nolint:errcheck // what can't be read is not compared
+		r.Body = io.NopCloser(bytes.NewReader(w.assumed))
+	}
 	w.mu.Unlock()
 	if silent {
 		return nil, timeout{}
@@ -193,3 +201,21 @@ func (w *world) openIn(region atlas.AWSRegion, c *awskms.Credential, name string
 }
 
 func (w *world) ctx() context.Context { return w.t.Context() }
+
+// trust changes the trust policy of the tenant's role.
+func (w *world) trust(policy string) {
+	w.t.Helper()
+	_, err := w.iam.UpdateAssumeRolePolicy(w.ctx(), &iam.UpdateAssumeRolePolicyInput{RoleName: aws.String("atlas-kms"), PolicyDocument: &policy})
+	w.must(err)
+}
+
+// must returns a function that ends the test if there was an error.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
