@@ -37,7 +37,7 @@ const (
 func NewNonce(key []byte, now time.Time) string {
 	raw := make([]byte, nonceHead, nonceBytes)
 	binary.BigEndian.PutUint32(raw, uint32(now.Unix())) //nolint:gosec // wraps in 2106; a nonce lives for minutes
-	rand.Read(raw[4:])                                  //nolint:errcheck // never fails since Go 1.24
+	rand.Read(raw[4:])
 	return base64.RawURLEncoding.EncodeToString(append(raw, nonceMAC(key, raw)...))
 }
 

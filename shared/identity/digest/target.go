@@ -35,7 +35,7 @@ func (a Authorization) Signs(t Target) bool {
 
 // splitURI separates path and query of an origin-form or absolute URI.
 func splitURI(uri string) (path, query string, ok bool) {
-	if i := strings.IndexByte(uri, '#'); i >= 0 {
+	if strings.Contains(uri, "#") {
 		return "", "", false // a fragment is never sent
 	}
 	path, query, _ = strings.Cut(uri, "?")

@@ -266,7 +266,7 @@ func TestAnOrganisationKeepsAnOwner(t *testing.T) {
 func TestTwoOwnersCannotRemoveEachOther(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	for range 20 {
+	for range 8 {
 		owners := []directory.APIKey{b.key(t, grants(identity.OrgOwner)), b.key(t, grants(identity.OrgOwner))}
 		var wg sync.WaitGroup
 		for _, k := range owners {

@@ -10,6 +10,8 @@ import (
 )
 
 // The types of the events that this package writes, as the API names them.
+//
+//nolint:gosec // G101 takes names of events for credentials
 const (
 	APIKeyCreated            audit.Type = "API_KEY_CREATED"
 	APIKeyDeleted            audit.Type = "API_KEY_DELETED"

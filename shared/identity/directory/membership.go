@@ -71,8 +71,7 @@ func (d *Directory) GroupRoles(ctx context.Context, c identity.Caller) (map[stri
 // gone turns "no such identity" into what a caller hears whose identity was deleted while its
 // request was on its way.
 func gone(err error) error {
-	switch atlas.CodeOf(err) {
-	case atlas.APIKeyNotFound, atlas.ServiceAccountNotFound:
+	if code := atlas.CodeOf(err); code == atlas.APIKeyNotFound || code == atlas.ServiceAccountNotFound {
 		return atlas.Fail(atlas.UserUnauthorized).Because(err)
 	}
 	return err

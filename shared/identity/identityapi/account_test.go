@@ -39,7 +39,7 @@ func TestTheOfficialClientManagesAnOrganisationsServiceAccounts(t *testing.T) {
 		t.Errorf("shown as %+v", shown)
 	}
 	changed, _, err := api.UpdateOrgServiceAccount(ctx, made.GetClientId(), b.orgID, &admin.OrgServiceAccountUpdateRequest{
-		Name: admin.PtrString("cd"), Roles: &[]string{"ORG_MEMBER"},
+		Name: new("cd"), Roles: &[]string{"ORG_MEMBER"},
 	}).Execute()
 	if err != nil || changed.GetName() != "cd" || changed.GetDescription() != "for the pipeline" {
 		t.Errorf("%+v, %v", changed, err)

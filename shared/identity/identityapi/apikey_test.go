@@ -47,7 +47,7 @@ func TestTheOfficialClientManagesAnOrganisationsKeys(t *testing.T) {
 		t.Error(diff)
 	}
 	changed, _, err := api.UpdateOrgApiKey(ctx, b.orgID, fresh.id, &admin.UpdateAtlasOrganizationApiKey{
-		Desc: admin.PtrString("cd"), Roles: &[]string{"ORG_GROUP_CREATOR", "ORG_MEMBER"},
+		Desc: new("cd"), Roles: &[]string{"ORG_GROUP_CREATOR", "ORG_MEMBER"},
 	}).Execute()
 	if err != nil || changed.GetDesc() != "cd" {
 		t.Fatalf("%q, %v", changed.GetDesc(), err)

@@ -79,6 +79,7 @@ var groupInPath = regexp.MustCompile(`/groups/([0-9a-f]{24})`)
 
 // authenticate stands where the gateway and its authorizer do.
 func authenticate(t *testing.T, a *authn.Authenticator, next http.Handler) http.Handler {
+	t.Helper()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/api/oauth/") {
 			next.ServeHTTP(w, r)

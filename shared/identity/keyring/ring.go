@@ -36,9 +36,9 @@ type Key struct {
 func newKey(activeFrom time.Time) Key {
 	k := Key{ActiveFrom: activeFrom, Nonce: make([]byte, 32), Seed: make([]byte, ed25519.SeedSize)}
 	var id [8]byte
-	rand.Read(id[:])   //nolint:errcheck // never fails since Go 1.24
-	rand.Read(k.Nonce) //nolint:errcheck // as above
-	rand.Read(k.Seed)  //nolint:errcheck // as above
+	rand.Read(id[:])
+	rand.Read(k.Nonce)
+	rand.Read(k.Seed)
 	k.ID = hex.EncodeToString(id[:])
 	return k
 }

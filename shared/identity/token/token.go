@@ -56,7 +56,7 @@ func Issue(key keyring.Key, clientID, secretID string, now time.Time) (string, e
 		return "", fmt.Errorf("token: %w", err)
 	}
 	var id [16]byte
-	rand.Read(id[:]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(id[:])
 	c := claims{SecretID: secretID, Claims: jwt.Claims{
 		Issuer: issuer, Audience: jwt.Audience{audience}, Subject: clientID, ID: hex.EncodeToString(id[:]),
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(Life)),

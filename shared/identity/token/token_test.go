@@ -58,7 +58,7 @@ func TestATokenSaysWhoItWasIssuedTo(t *testing.T) {
 func TestTokensHaveIDsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	ring := newRing(t)
-	if issue(t, ring) == issue(t, ring) {
+	if first, second := issue(t, ring), issue(t, ring); first == second {
 		t.Error("two tokens are the same, so that one could not be revoked alone")
 	}
 }

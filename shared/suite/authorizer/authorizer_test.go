@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -65,9 +66,7 @@ func event(changes map[string]any) map[string]any {
 			"identity": map[string]any{"sourceIp": "198.51.100.7"},
 		},
 	}
-	for k, v := range changes {
-		e[k] = v
-	}
+	maps.Copy(e, changes)
 	return e
 }
 
