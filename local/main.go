@@ -34,6 +34,10 @@ func main() {
 	if err != nil {
 		os.Exit(2) // the flag package has said why
 	}
+	cfg.owner = owner{
+		OrgID: os.Getenv("LATCHKEY_ORG_ID"), GroupID: os.Getenv("LATCHKEY_GROUP_ID"),
+		PublicKey: os.Getenv("LATCHKEY_PUBLIC_KEY"), PrivateKey: os.Getenv("LATCHKEY_PRIVATE_KEY"),
+	}
 	if err := run(ctx, cfg, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "latchkey: "+err.Error())
 		stop()
@@ -46,6 +50,7 @@ type config struct {
 	listen, clouds, lambda string // addresses to listen on
 	data                   string // directory
 	parameters             map[string]string
+	owner                  owner // ids and keys of the first start, "" where any will do
 	quiet                  bool
 	verbose                bool
 }
@@ -101,7 +106,7 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 	if err := os.MkdirAll(cfg.data, 0o700); err != nil {
 		return fmt.Errorf("-data: %w", err)
 	}
-	suite, err := open(cfg, addressesOf(listeners), logger(cfg, os.Stderr))
+	suite, err := open(ctx, cfg, addressesOf(listeners), logger(cfg, os.Stderr))
 	if err != nil {
 		return err
 	}
@@ -109,7 +114,9 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 	servers := serve(listeners, map[string]http.Handler{
 		"-listen": suite.gateway, "-clouds": suite.clouds, "-lambda": suite.lambda,
 	})
-	suite.welcome(stdout)
+	if err := suite.welcome(stdout, cfg.data); err != nil {
+		return err
+	}
 	fmt.Fprintln(stdout, "ready") //nolint:errcheck // nobody reads it
 	select {
 	case <-ctx.Done():

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -12,21 +11,25 @@ import (
 	"strconv"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"latchkey"
 	"latchkey/local/gateway"
 	"latchkey/local/lambdasvc"
-	"latchkey/local/pocket"
 	"latchkey/local/template"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/identity/authn"
 	"latchkey/shared/identity/directory"
-	"latchkey/shared/identity/keyring"
+	signingkeys "latchkey/shared/identity/keyring"
+	"latchkey/shared/kms/keyring"
 	"latchkey/shared/seal"
 	"latchkey/shared/seal/fileseal"
 	"latchkey/shared/store"
 	"latchkey/shared/store/bolt"
 	"latchkey/shared/suite/adminapi"
 	"latchkey/shared/suite/authorizer"
+	"latchkey/shared/suite/encryption"
+	"latchkey/shared/suite/operator"
 )
 
 // suite is everything that runs.
@@ -36,6 +39,8 @@ type suite struct {
 	clouds  http.Handler
 
 	at      addresses
+	owner   owner
+	secrets secrets
 	closers []func() error // in the order of opening
 }
 
@@ -45,10 +50,11 @@ type surroundings struct {
 	sealer *seal.Sealer
 	now    func() time.Time
 	log    *slog.Logger
+	clouds *clouds
 }
 
 // open opens the data, makes the functions of the template and puts the gateway in front.
-func open(cfg config, at addresses, log *slog.Logger) (_ *suite, err error) {
+func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *suite, err error) {
 	s := &suite{at: at}
 	defer func() {
 		if err != nil {
@@ -63,18 +69,52 @@ func open(cfg config, at addresses, log *slog.Logger) (_ *suite, err error) {
 	if err != nil {
 		return nil, err
 	}
-	functions, err := makeFunctions(tmpl, around)
+	specs, err := tmpl.Functions()
 	if err != nil {
 		return nil, err
 	}
-	s.clouds = pocket.New(&pocket.Faults{}, func(*http.Request) string { return "" })
+	if around.clouds, err = s.openClouds(ctx, cfg, specs); err != nil {
+		return nil, err
+	}
+	functions, err := makeFunctions(ctx, specs, around)
+	if err != nil {
+		return nil, err
+	}
 	s.lambda = lambdasvc.New(functions, time.Now, log)
 	byID := map[string]lambdasvc.Invoker{}
 	for _, f := range functions {
 		byID[f.ID] = f
 	}
 	s.gateway, err = gateway.New(gateway.Config{Template: tmpl, Functions: byID, Now: time.Now, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(functions, func(f lambdasvc.Function) bool { return f.Name == "operator" })
+	if i < 0 {
+		return nil, errors.New("the template has no function operator")
+	}
+	s.owner, err = ensureOwner(ctx, around.clouds.state, functions[i].Handler, cfg.owner)
 	return s, err
+}
+
+// openClouds opens the pocket clouds, in which the suite is known as the template has it.
+func (s *suite) openClouds(ctx context.Context, cfg config, specs []template.Function) (*clouds, error) {
+	db, err := bbolt.Open(filepath.Join(cfg.data, "clouds.db"), 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("-data: %w", err)
+	}
+	s.closers = append(s.closers, db.Close)
+	i := slices.IndexFunc(specs, func(f template.Function) bool { return f.Name == "encryption" })
+	if i < 0 {
+		return nil, errors.New("the template has no function encryption")
+	}
+	env := specs[i].Environment
+	c, err := openClouds(ctx, db, env["AZURE_APP_ID"], env["GOOGLE_PROJECT_ID"])
+	if err != nil {
+		return nil, err
+	}
+	s.clouds, s.secrets = c.handler, c.secrets
+	return c, nil
 }
 
 func (s *suite) surroundings(cfg config, log *slog.Logger) (surroundings, error) {
@@ -90,14 +130,10 @@ func (s *suite) surroundings(cfg config, log *slog.Logger) (surroundings, error)
 	return surroundings{table: table, sealer: seal.New(wrapper, time.Now), now: time.Now, log: log}, nil
 }
 
-func makeFunctions(tmpl *template.Template, around surroundings) ([]lambdasvc.Function, error) {
-	specs, err := tmpl.Functions()
-	if err != nil {
-		return nil, err
-	}
+func makeFunctions(ctx context.Context, specs []template.Function, around surroundings) ([]lambdasvc.Function, error) {
 	var functions []lambdasvc.Function
 	for _, spec := range specs {
-		handler, err := makeHandler(spec, around)
+		handler, err := makeHandler(ctx, spec, around)
 		if err != nil {
 			return nil, fmt.Errorf("functions/%s: %w", spec.Name, err)
 		}
@@ -110,30 +146,26 @@ func makeFunctions(tmpl *template.Template, around surroundings) ([]lambdasvc.Fu
 }
 
 // makeHandler makes the function of one directory under functions/, as its main package does.
-func makeHandler(spec template.Function, around surroundings) (lambdasvc.Invoker, error) {
+func makeHandler(ctx context.Context, spec template.Function, around surroundings) (lambdasvc.Invoker, error) {
 	around.log = around.log.With(slog.String("function", spec.Name))
 	switch spec.Name {
 	case "authorizer":
 		return authorizerFunction(around), nil
 	case "adminapi":
 		return adminapiFunction(around, spec.Environment)
+	case "operator":
+		return operatorFunction(around, spec.Environment)
+	case "encryption":
+		return encryptionFunction(ctx, around, spec.Environment)
 	}
-	return missing{}, nil
-}
-
-// missing is a function of the template that this program does not have.
-type missing struct{}
-
-// Invoke fails.
-func (missing) Invoke(context.Context, []byte) ([]byte, error) {
-	return nil, errors.New("this program does not have the function")
+	return nil, errors.New("the program does not have this function of the template")
 }
 
 func authorizerFunction(s surroundings) lambdasvc.Invoker {
 	return authorizer.New(authorizer.Config{
 		Authenticator: &authn.Authenticator{
 			Directory: &directory.Directory{Table: s.table, Sealer: s.sealer, Now: s.now},
-			Keyring:   &keyring.Keyring{Table: s.table, Sealer: s.sealer, Now: s.now},
+			Keyring:   &signingkeys.Keyring{Table: s.table, Sealer: s.sealer, Now: s.now},
 			Now:       s.now,
 		},
 		Log:     s.log,
@@ -142,9 +174,9 @@ func authorizerFunction(s surroundings) lambdasvc.Invoker {
 }
 
 func adminapiFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
-	days, err := strconv.Atoi(env["EVENT_RETENTION_DAYS"])
+	retention, err := eventRetention(env)
 	if err != nil {
-		return nil, fmt.Errorf("EVENT_RETENTION_DAYS: %w", err)
+		return nil, err
 	}
 	addresses, err := adminapi.ParseControlPlane([]byte(env["CONTROL_PLANE_IPS"]), "us-east-1")
 	if err != nil {
@@ -152,13 +184,41 @@ func adminapiFunction(s surroundings, env map[string]string) (lambdasvc.Invoker,
 	}
 	return apigw.New(adminapi.New(adminapi.Deps{
 		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log,
-		EventRetention: time.Duration(days) * 24 * time.Hour, ControlPlane: addresses,
+		EventRetention: retention, ControlPlane: addresses,
 	})), nil
 }
 
-// welcome prints where everything is.
-func (s *suite) welcome(w io.Writer) {
-	fmt.Fprintf(w, "API      http://%s\nclouds   http://%s\nLambda   http://%s\n", s.at.api, s.at.clouds, s.at.lambda) //nolint:errcheck // nobody reads it
+func operatorFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+	retention, err := eventRetention(env)
+	if err != nil {
+		return nil, err
+	}
+	return operator.New(operator.Deps{Table: s.table, Sealer: s.sealer, Now: s.now, EventRetention: retention}), nil
+}
+
+func encryptionFunction(ctx context.Context, s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+	retention, err := eventRetention(env)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keyring.New(ctx, s.clouds.ring)
+	if err != nil {
+		return nil, err
+	}
+	// The pocket clouds' grants take effect at once, so nobody waits for them here.
+	return apigw.New(encryption.New(encryption.Deps{
+		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys, EventRetention: retention,
+		AllowAWSUserKeys: env["ALLOW_AWS_USER_KEYS"] == "true", AWSPrincipalARN: env["AWS_PRINCIPAL_ARN"],
+		AzureAppID: env["AZURE_APP_ID"], Google: s.clouds.accounts,
+	})), nil
+}
+
+func eventRetention(env map[string]string) (time.Duration, error) {
+	days, err := strconv.ParseUint(env["EVENT_RETENTION_DAYS"], 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("EVENT_RETENTION_DAYS: %w", err)
+	}
+	return time.Duration(days) * 24 * time.Hour, nil
 }
 
 // close ends what was opened.

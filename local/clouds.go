@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"go.etcd.io/bbolt"
+
+	"latchkey/local/pocket"
+	"latchkey/local/pocket/awscloud"
+	"latchkey/local/pocket/azurecloud"
+	"latchkey/local/pocket/googlecloud"
+	"latchkey/shared/access/googleaccount"
+	"latchkey/shared/atlas"
+	"latchkey/shared/kms/azurekv"
+	"latchkey/shared/kms/keyring"
+)
+
+// Who is who in the pocket clouds. The tenant's ids are those of the documents' examples; the
+// operator's AWS account is the one that local/template resolves AWS::AccountId to.
+const (
+	tenantAccount     = "111122223333"
+	operatorAccount   = "123456789012"
+	tenantDirectory   = "6f1b0000-0000-4000-8000-000000000002"
+	operatorDirectory = "6f1b0000-0000-4000-8000-0000000000aa"
+)
+
+// secrets are what the pocket clouds' inhabitants sign in with. They are made once per data folder.
+type secrets struct {
+	TenantAWS   awscloud.Keys `json:"tenantAws"`   // root of the tenant's account
+	OperatorAWS awscloud.Keys `json:"operatorAws"` // the encryption function's role
+	Admin       string        `json:"admin"`       // administrator of Azure and Google
+	AzureApp    string        `json:"azureApp"`    // Latchkey's own application
+	GoogleKey   string        `json:"googleKey"`   // key file of Latchkey's own service account
+}
+
+// clouds are the pocket clouds with the identities that the suite has in them.
+type clouds struct {
+	handler   http.Handler
+	transport http.RoundTripper
+	state     pocket.State
+	secrets   secrets
+	ring      keyring.Config
+	accounts  *googleaccount.Accounts
+}
+
+// openClouds opens what the tenants' clouds hold and signs Latchkey up in each. azureApp and
+// googleProject are the deployment's, from the template.
+func openClouds(ctx context.Context, db *bbolt.DB, azureApp, googleProject string) (*clouds, error) {
+	state := pocket.Bolt(db)
+	c := &clouds{state: state}
+	if err := c.loadSecrets(state); err != nil {
+		return nil, err
+	}
+	aws, err := awscloud.New(state, c.awsConfig())
+	if err != nil {
+		return nil, err
+	}
+	azure, err := azurecloud.New(azurecloud.Config{State: state, Now: time.Now, AdminToken: c.secrets.Admin, Tenant: tenantDirectory})
+	if err != nil {
+		return nil, err
+	}
+	google := googlecloud.New(googlecloud.Config{State: state, Now: time.Now, AdminToken: c.secrets.Admin})
+	services := append(aws.Services(), azure.Services()...)
+	c.handler = pocket.New(&pocket.Faults{}, awscloud.Alias, append(services, google)...)
+	c.transport = pocket.Transport(c.handler)
+	_, err = azure.SeedApplication(azurecloud.Seed{
+		Tenant: operatorDirectory, AppID: azureApp, Name: "Latchkey", Secret: c.secrets.AzureApp, MultiTenant: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.signUpGoogle(ctx, state, googleProject); err != nil {
+		return nil, fmt.Errorf("pocket Google: %w", err)
+	}
+	return c, c.identify(azureApp, googleProject)
+}
+
+func (c *clouds) loadSecrets(state pocket.State) error {
+	const kind, id = "local", "secrets"
+	found, err := state.Get(kind, id, &c.secrets)
+	if err != nil || found {
+		return err
+	}
+	c.secrets = secrets{
+		TenantAWS:   awscloud.Keys{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14]},
+		OperatorAWS: awscloud.Keys{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14]},
+		Admin:       "pocket-" + rand.Text(), AzureApp: rand.Text(),
+	}
+	return state.Put(kind, id, c.secrets)
+}
+
+// awsConfig is the tenant's account, which is empty, and the operator's with the role that the
+// encryption function runs as.
+func (c *clouds) awsConfig() awscloud.Config {
+	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + operatorAccount + `:root"},"Action":"sts:AssumeRole"}]}`
+	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::*:role/*"}]}`
+	return awscloud.Config{Now: time.Now, Accounts: []awscloud.Account{
+		{ID: tenantAccount, Root: c.secrets.TenantAWS},
+		{ID: operatorAccount, Roles: []awscloud.Role{{
+			Name: "latchkey-encryption", Trust: trust, Policies: map[string]string{"AssumeTenantRoles": policy},
+			Keys: c.secrets.OperatorAWS, Session: "encryption",
+		}}},
+	}}
+}
+
+// signUpGoogle makes the service account that Latchkey acts as in the operator's project and
+// the key that it signs in with, as an operator would.
+func (c *clouds) signUpGoogle(ctx context.Context, state pocket.State, project string) error {
+	if c.secrets.GoogleKey != "" {
+		return nil
+	}
+	email := "latchkey@" + project + ".iam.gserviceaccount.com"
+	accounts := "https://iam.googleapis.com/v1/projects/" + project + "/serviceAccounts"
+	if err := c.google(ctx, accounts, `{"accountId":"latchkey"}`, nil); err != nil && !errors.Is(err, errExists) {
+		return err
+	}
+	policy := `{"policy":{"bindings":[{"role":"roles/iam.serviceAccountAdmin","members":["serviceAccount:` + email + `"]},` +
+		`{"role":"roles/iam.serviceAccountTokenCreator","members":["serviceAccount:` + email + `"]}]}}`
+	if err := c.google(ctx, "https://cloudresourcemanager.googleapis.com/v1/projects/"+project+":setIamPolicy", policy, nil); err != nil {
+		return err
+	}
+	var key struct {
+		PrivateKeyData string `json:"privateKeyData"`
+	}
+	if err := c.google(ctx, accounts+"/"+email+"/keys", `{}`, &key); err != nil {
+		return err
+	}
+	file, err := base64.StdEncoding.DecodeString(key.PrivateKeyData)
+	if err != nil {
+		return err
+	}
+	c.secrets.GoogleKey = string(file)
+	return state.Put("local", "secrets", c.secrets)
+}
+
+// errExists says that what was to be made is there already.
+var errExists = errors.New("it exists")
+
+// google performs one administrator's request to the pocket Google.
+func (c *clouds) google(ctx context.Context, url, body string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.secrets.Admin)
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return err
+	case resp.StatusCode == http.StatusConflict:
+		return errExists
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("%s answers %d %s", url, resp.StatusCode, text)
+	case answer == nil:
+		return nil
+	}
+	return json.Unmarshal(text, answer)
+}
+
+// identify gives the suite its identities.
+func (c *clouds) identify(azureApp, googleProject string) error {
+	key, err := atlas.ParseGoogleServiceAccountKey(c.secrets.GoogleKey)
+	if err != nil {
+		return err
+	}
+	own := googleaccount.OwnKey(key, googleaccount.Options{Transport: c.transport, Now: time.Now, Scope: googleaccount.ScopePlatform})
+	if c.accounts, err = googleaccount.NewAccounts(own, googleProject, c.transport); err != nil {
+		return err
+	}
+	keys := c.secrets.OperatorAWS
+	c.ring = keyring.Config{
+		Transport: c.transport, Now: time.Now,
+		AWS:    credentials.NewStaticCredentialsProvider(keys.AccessKeyID, keys.SecretAccessKey, ""),
+		Azure:  azurekv.App{ClientID: azureApp, HomeTenant: operatorDirectory, Secret: c.secrets.AzureApp},
+		Google: own,
+	}
+	return nil
+}

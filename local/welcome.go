@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/template"
+)
+
+// welcomeText lets a newcomer do the whole thing by pasting: the documents' own steps with the
+// AWS CLI as the tenant and curl as the API's client.
+var welcomeText = template.Must(template.New("welcome").Parse(`Latchkey runs on this machine. Stop it with Ctrl-C; everything is kept in {{.Data}}.
+
+API      http://{{.API}}
+clouds   http://{{.Clouds}}
+Lambda   http://{{.Lambda}}
+
+Paste into another shell to be the owner of a project, and its tenant in AWS:
+
+  export BASE=http://{{.API}} PUBLIC_KEY={{.Owner.PublicKey}} PRIVATE_KEY={{.Owner.PrivateKey}}
+  export ORG_ID={{.Owner.OrgID}} GROUP_ID={{.Owner.GroupID}}
+  export AWS_ENDPOINT_URL=http://{{.Clouds}} AWS_DEFAULT_REGION=us-east-1
+  export AWS_ACCESS_KEY_ID={{.Secrets.TenantAWS.AccessKeyID}} AWS_SECRET_ACCESS_KEY={{.Secrets.TenantAWS.SecretAccessKey}}
+  export CLOUD_TOKEN={{.Secrets.Admin}}  # administrator of the tenant's Azure and Google
+
+  api() { curl -sS --user "$PUBLIC_KEY:$PRIVATE_KEY" --digest \
+    --header "Accept: application/vnd.atlas.2024-11-13+json" --header "Content-Type: application/vnd.atlas.2024-11-13+json" "$@"; echo; }
+  field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+
+A key in AWS KMS, a role that may use it, and a project that is encrypted with it:
+
+  KEY=$(aws kms create-key --query KeyMetadata.Arn --output text)
+  ROLE=$(api -X POST "$BASE/api/atlas/v2/groups/$GROUP_ID/cloudProviderAccess" --data '{"providerName":"AWS"}'); echo "$ROLE"
+  ROLE_ID=$(echo "$ROLE" | field roleId)
+  ARN=$(aws iam create-role --role-name latchkey --query Role.Arn --output text --assume-role-policy-document '{"Version":"2012-10-17",
+    "Statement":[{"Effect":"Allow","Principal":{"AWS":"'$(echo "$ROLE" | field atlasAWSAccountArn)'"},"Action":"sts:AssumeRole",
+    "Condition":{"StringEquals":{"sts:ExternalId":"'$(echo "$ROLE" | field atlasAssumedRoleExternalId)'"}}}]}')
+  aws iam put-role-policy --role-name latchkey --policy-name key --policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+    "Action":["kms:Decrypt","kms:Encrypt","kms:DescribeKey"],"Resource":"'$KEY'"}]}'
+  api -X PATCH "$BASE/api/atlas/v2/groups/$GROUP_ID/cloudProviderAccess/$ROLE_ID" --data '{"providerName":"AWS","iamAssumedRoleArn":"'$ARN'"}'
+  api -X PATCH "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest" \
+    --data '{"awsKms":{"enabled":true,"roleId":"'$ROLE_ID'","customerMasterKeyID":"'$KEY'","region":"US_EAST_1"}}'
+
+Take the key away and give it back, and see what the project says of it:
+
+  aws kms disable-key --key-id "$KEY"; sleep 5; api "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest?pretty=true"
+  aws kms enable-key  --key-id "$KEY"; sleep 5; api "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest?pretty=true"
+
+The same with Azure Key Vault and Google Cloud KMS: docs/quickstart.md.
+
+`))
+
+// welcome prints where everything is and what to paste.
+func (s *suite) welcome(w io.Writer, data string) error {
+	err := welcomeText.Execute(w, map[string]any{
+		"Data": data, "API": s.at.api, "Clouds": s.at.clouds, "Lambda": s.at.lambda, "Owner": s.owner, "Secrets": s.secrets,
+	})
+	if err != nil {
+		return fmt.Errorf("print the welcome: %w", err)
+	}
+	return nil
+}
