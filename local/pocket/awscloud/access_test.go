@@ -249,6 +249,15 @@ func TestLag_makes_changes_take_effect_late(t *testing.T) {
 		_, err = encrypt(w, c, key)
 		wantCode(t, "encrypt after it", err, "AccessDeniedException")
 
+		multi := w.newKey(func(in *kms.CreateKeyInput) { in.MultiRegion = aws.Bool(true) })
+		replica := must(w.kms(tenantRoot).ReplicateKey(w.ctx(), &kms.ReplicateKeyInput{KeyId: &multi, ReplicaRegion: aws.String("eu-west-1")}))(t)
+		there := w.kmsIn("eu-west-1", tenantRoot)
+		_, err = encrypt(w, there, *replica.ReplicaKeyMetadata.Arn)
+		wantCode(t, "encrypt with a replica that is being created", err, "KMSInvalidStateException")
+		time.Sleep(10 * time.Second)
+		_, err = encrypt(w, there, *replica.ReplicaKeyMetadata.Arn)
+		wantCode(t, "encrypt with the replica later", err, "")
+
 		must(w.iam(tenantRoot).CreateUser(w.ctx(), &iam.CreateUserInput{UserName: aws.String("u")}))(t)
 		k := must(w.iam(tenantRoot).CreateAccessKey(w.ctx(), &iam.CreateAccessKeyInput{UserName: aws.String("u")}))(t).AccessKey
 		keys := awscloud.Keys{AccessKeyID: *k.AccessKeyId, SecretAccessKey: *k.SecretAccessKey}

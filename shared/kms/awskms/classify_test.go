@@ -43,8 +43,9 @@ func (a answer) response(contentType, body string) (*http.Response, error) {
 
 // script is AWS that answers as it is told: KMS by operation, STS always alike.
 type script struct {
-	kms map[string]answer
-	sts answer
+	kms   map[string]answer
+	sts   answer
+	asked *int // counts the requests to STS, if set
 }
 
 const keyID = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -63,6 +64,9 @@ func described(state string) answer {
 
 func (s script) RoundTrip(r *http.Request) (*http.Response, error) {
 	if strings.HasPrefix(r.URL.Host, "sts.") {
+		if s.asked != nil {
+			*s.asked++
+		}
 		return s.sts.response("text/xml", fmt.Sprintf(
 			"<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>request-1</RequestId></ErrorResponse>",
 			s.sts.code, s.sts.message))
@@ -219,11 +223,15 @@ func TestAnInvalidStateIsLookedInto(t *testing.T) {
 }
 
 func TestASessionThatKMSRefusesIsReplaced(t *testing.T) {
-	s := script{kms: map[string]answer{"Decrypt": bad("ExpiredTokenException", "")}, sts: granted}
+	asked := 0
+	s := script{kms: map[string]answer{"Decrypt": bad("ExpiredTokenException", "")}, sts: granted, asked: &asked}
 	_, role := s.keys(t)
 	wantReason(t, "decrypt", open(t, role, kms.Sealed{Blob: []byte("x")}), verdict.OurCredentials)
 	s.kms["Decrypt"] = decrypted
 	wantReason(t, "decrypt again", open(t, role, kms.Sealed{Blob: []byte("x")}), verdict.OK)
+	if asked != 2 {
+		t.Errorf("STS was asked %d times, want 2", asked)
+	}
 }
 
 // customers are the codes with which AWS says that the customer took the key or the access
