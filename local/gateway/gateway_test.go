@@ -114,7 +114,7 @@ func TestRoutes_leadToTheFunctionThatTheTemplateNames(t *testing.T) {
 	tests := map[string]string{
 		project + "/encryptionAtRest":                                   "encryption",
 		project + "/encryptionAtRest/":                                  "encryption",
-		project + "/encryptionAtRest/AWS/privateEndpoints":              "encryption",
+		project + "/encryptionAtRest/AWS/privateEndpoints":              "adminapi",
 		"/" + project + "/encryptionAtRest":                             "encryption",
 		project + "/cloudProviderAccess/x":                              "encryption",
 		strings.Replace(project, "v2", "v1.0", 1) + "/encryptionAtRest": "encryption",
@@ -398,6 +398,7 @@ func TestTimeout_isAnsweredAfter29SecondsWhateverTheFunctionDoes(t *testing.T) {
 			t.Errorf("answer = %d after %s", rec.Code, took)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if !finished {
 			t.Error("the function did not go on")
 		}

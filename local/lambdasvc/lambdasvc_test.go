@@ -93,6 +93,7 @@ func TestInvoke_endsAtTheTimeout(t *testing.T) {
 			t.Errorf("error = %v after %s", e, time.Since(start))
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if !errors.Is(cancelled, context.DeadlineExceeded) {
 			t.Errorf("the handler's context: %v", cancelled)
 		}
