@@ -2,9 +2,11 @@ package bolt_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +110,91 @@ func TestOpen_refuses_a_file_that_is_no_table(t *testing.T) {
 	}
 	if _, err := bolt.Open(filepath.Join(t.TempDir(), "missing", "table.db")); err == nil {
 		t.Error("a file in a missing folder was opened")
+	}
+}
+
+// A kill of the process can't show this, since the system still writes what it has been given.
+func TestOpen_every_commit_is_synced(t *testing.T) {
+	if !open(t, tempFile(t)).Syncs() {
+		t.Error("the file is open without syncing")
+	}
+}
+
+func TestWrite_an_error_of_the_context_means_that_nothing_happened(t *testing.T) {
+	table := open(t, tempFile(t))
+	var group sync.WaitGroup
+	outcomes := make([]error, 400)
+	for i := range outcomes {
+		ctx, cancel := context.WithCancel(t.Context())
+		group.Go(func() {
+			item := store.Item{Key: store.Key{PK: "P", SK: fmt.Sprint(i)}}
+			outcomes[i] = table.Write(ctx, store.Put(item))
+			cancel()
+		})
+		if i%2 == 0 {
+			group.Go(cancel)
+		}
+	}
+	group.Wait()
+	cancelled := 0
+	for i, err := range outcomes {
+		_, missing := table.Get(t.Context(), store.Key{PK: "P", SK: fmt.Sprint(i)})
+		if (err == nil) != (missing == nil) || (err != nil && !errors.Is(err, context.Canceled)) {
+			t.Errorf("write %d = %v, and reading it = %v", i, err, missing)
+		}
+		if err != nil {
+			cancelled++
+		}
+	}
+	t.Logf("%d of %d writes were cancelled", cancelled, len(outcomes))
+}
+
+// A write that is cancelled while it waits is withdrawn; one whose commit has begun is not,
+// and says truthfully that it happened.
+func TestWrite_is_withdrawn_until_its_commit_begins(t *testing.T) {
+	table := open(t, tempFile(t))
+	for round := range 30 {
+		ctx, cancel := context.WithCancel(t.Context())
+		begin := func(ctx context.Context, name string) <-chan error {
+			outcome := make(chan error, 1)
+			before := table.Waiting()
+			go func() {
+				outcome <- table.Write(ctx, store.Put(store.Item{Key: store.Key{PK: "P", SK: fmt.Sprint(name, round)}}))
+			}()
+			until(func() bool { return table.Waiting() > before })
+			return outcome
+		}
+		releaseTurn := table.HoldTurn()
+		withdrawn, withdraw := context.WithCancel(t.Context())
+		early := begin(withdrawn, "early")
+		withdraw()
+		if err := <-early; !errors.Is(err, context.Canceled) {
+			t.Errorf("the write that was waiting: %v, want context.Canceled", err)
+		}
+		one, two := begin(ctx, "one"), begin(ctx, "two")
+		releaseFile, err := table.HoldFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		releaseTurn()
+		until(func() bool { return table.Waiting() == 0 })
+		cancel()
+		runtime.Gosched()
+		if err := releaseFile(); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(<-one, <-two); err != nil {
+			t.Errorf("the writes whose commit had begun: %v", err)
+		}
+		if n := count(t, table, "P", false); n != 2*(round+1) {
+			t.Errorf("%d items, want %d", n, 2*(round+1))
+		}
+	}
+}
+
+func until(condition func() bool) {
+	for !condition() {
+		runtime.Gosched()
 	}
 }
 

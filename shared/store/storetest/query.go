@@ -319,6 +319,28 @@ func testIndexPages(t *testing.T, table store.Table) {
 	}
 }
 
+// testIndexBytes orders keys of the index of which one continues another, with the bytes that
+// an adapter may use to separate it from what follows.
+func testIndexBytes(t *testing.T, table store.Table) {
+	sks := []string{"a", "a\x00", "a\x00\x00", "a\x00\x00b", "a\x00\x01", "a\x00b", "a\x01", "a#", "ab", "aÿ", "a\U0010FFFF", "b"}
+	slices.Sort(sks)
+	for i, sk := range sks {
+		in := item(fmt.Sprintf("%c", 'z'-i), "x")
+		in.Index = store.Key{PK: "IDX", SK: sk}
+		put(t, table, in)
+	}
+	for i, prefix := range append([]string{""}, sks...) {
+		want := slices.DeleteFunc(slices.Clone(sks), func(sk string) bool { return !strings.HasPrefix(sk, prefix) })
+		wantSortKeys(t, table, store.Query{PK: "IDX", Index: true, Prefix: prefix, Limit: i % 3}, want...)
+		from := slices.DeleteFunc(slices.Clone(sks), func(sk string) bool { return sk < prefix })
+		wantSortKeys(t, table, store.Query{PK: "IDX", Index: true, From: prefix, Limit: i % 2}, from...)
+		if prefix != "" {
+			until := slices.DeleteFunc(slices.Clone(sks), func(sk string) bool { return sk >= prefix })
+			wantSortKeys(t, table, store.Query{PK: "IDX", Index: true, Until: prefix, Limit: i % 2}, until...)
+		}
+	}
+}
+
 func testIndexTies(t *testing.T, table store.Table) {
 	var want []string
 	for i := range 17 {

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"latchkey/shared/store"
 )
@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Table) {
 		"paging goes on while others write":                  testPagingUnderWrites,
 		"the index follows its items":                        testIndex,
 		"the index is ordered, bounded and paged":            testIndexPages,
+		"the index orders keys by their bytes":               testIndexBytes,
 		"the index pages items that share a key":             testIndexTies,
 		"the table does what a map would do in all cases":    testModel,
 		"an error of one query does not harm the next calls": testRecovers,
@@ -109,7 +110,7 @@ func wantError(t testing.TB, err, want error, what string) {
 // wantItem compares items; an empty body is no body.
 func wantItem(t testing.TB, got, want store.Item) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); diff != "" {
 		t.Errorf("item (-want +got):\n%s", diff)
 	}
 }

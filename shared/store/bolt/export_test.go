@@ -1,0 +1,26 @@
+package bolt
+
+// Syncs reports whether every commit is synced to the disk before it is acknowledged.
+func (t *Table) Syncs() bool { return !t.db.NoSync && !t.db.NoGrowSync }
+
+// HoldTurn keeps every write from committing until release is called.
+func (t *Table) HoldTurn() (release func()) {
+	t.turn <- struct{}{}
+	return func() { <-t.turn }
+}
+
+// HoldFile lets commits begin and not end until release is called.
+func (t *Table) HoldFile() (release func() error, err error) {
+	tx, err := t.db.Begin(true)
+	if err != nil {
+		return nil, err
+	}
+	return tx.Rollback, nil
+}
+
+// Waiting is the number of writes whose commit has not begun.
+func (t *Table) Waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.waiting)
+}
