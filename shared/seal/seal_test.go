@@ -163,6 +163,36 @@ func TestOpen_a_warm_key_does_not_open_another_context(t *testing.T) {
 	if !errors.Is(err, seal.ErrUnopenable) || got != nil {
 		t.Errorf("open = %q, %v; want ErrUnopenable", got, err)
 	}
+	if got := w.calls(); got != 2 {
+		t.Errorf("%d calls, want 2: the wrapper was not asked about the other context", got)
+	}
+}
+
+// careless opens anything with the same key: it is what a broken wrapper could be.
+type careless struct{}
+
+func (careless) GenerateDataKey(context.Context, seal.Context) (plain, wrapped []byte, err error) {
+	return bytes.Repeat([]byte{7}, seal.KeySize), []byte("wrapped"), nil
+}
+
+func (careless) OpenDataKey(context.Context, []byte, seal.Context) ([]byte, error) {
+	return bytes.Repeat([]byte{7}, seal.KeySize), nil
+}
+
+func TestOpen_the_envelope_itself_is_bound_to_key_and_context(t *testing.T) {
+	s := seal.New(careless{}, newClock().now)
+	sealed := mustSeal(t, s, "secret")
+	mustOpen(t, s, sealed, "secret")
+	if got, err := s.Open(t.Context(), sealed, seal.Context{Scope: own.Scope, Field: "other"}); !errors.Is(err, seal.ErrUnopenable) {
+		t.Errorf("open for another field = %q, %v", got, err)
+	}
+	for i := range sealed {
+		changed := bytes.Clone(sealed)
+		changed[i] ^= 1
+		if got, err := s.Open(t.Context(), changed, own); !errors.Is(err, seal.ErrUnopenable) {
+			t.Errorf("open with byte %d changed = %q, %v", i, got, err)
+		}
+	}
 }
 
 func TestOpen_keeps_a_bounded_number_of_keys_and_wipes_the_rest(t *testing.T) {

@@ -55,27 +55,29 @@ func TestOpen_makes_a_key_that_only_the_owner_can_use(t *testing.T) {
 }
 
 func TestOpen_of_many_at_once_makes_one_key(t *testing.T) {
-	path := keyFile(t)
-	wrappers := make([]*fileseal.Wrapper, 16)
-	var group sync.WaitGroup
-	for i := range wrappers {
-		group.Go(func() {
-			var err error
-			if wrappers[i], err = fileseal.Open(path); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
+	const rounds, openers = 40, 8
 	c := seal.Context{Scope: "system", Field: "test"}
-	for _, from := range wrappers {
-		_, wrapped, err := from.GenerateDataKey(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
+	for range rounds {
+		path := keyFile(t)
+		wrapped := make([][]byte, openers)
+		var group sync.WaitGroup
+		for i := range wrapped {
+			group.Go(func() {
+				w, err := fileseal.Open(path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, wrapped[i], err = w.GenerateDataKey(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+			})
 		}
-		for _, to := range wrappers {
-			if _, err := to.OpenDataKey(t.Context(), wrapped, c); err != nil {
-				t.Fatalf("two of them have different keys: %v", err)
+		group.Wait()
+		last := open(t, path)
+		for _, data := range wrapped {
+			if _, err := last.OpenDataKey(t.Context(), data, c); err != nil {
+				t.Fatalf("one of them used a key that was replaced: %v", err)
 			}
 		}
 	}
