@@ -135,7 +135,7 @@ func TestGoogleServiceAccountKey_IsNeverPrinted(t *testing.T) {
 		fmt.Fprintf(&out, verb+"\n", k)
 		fmt.Fprintf(&out, verb+"\n", &k)
 	}
-	slog.New(slog.NewJSONHandler(&out, nil)).Info("key", "key", k)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("key", slog.Any("key", k))
 	if err := json.NewEncoder(&out).Encode(struct{ Key atlas.GoogleServiceAccountKey }{k}); err != nil {
 		t.Fatal(err)
 	}
