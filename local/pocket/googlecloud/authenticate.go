@@ -31,10 +31,11 @@ type accessToken struct {
 // tokenLifetime is how long access tokens live: Google's default and greatest.
 const tokenLifetime = time.Hour
 
-// scopes that open each API; cloud-platform opens all.
+// platformScope opens every API.
 const platformScope = "https://www.googleapis.com/auth/cloud-platform"
 
-var apiScopes = map[string]string{
+// apiScopes are the scopes that open one.
+var apiScopes = map[string]string{ //nolint:gosec // no credentials
 	kmsHost:         "https://www.googleapis.com/auth/cloudkms",
 	iamHost:         "https://www.googleapis.com/auth/iam",
 	credentialsHost: "https://www.googleapis.com/auth/iam",
@@ -84,7 +85,7 @@ func (c *Cloud) issue(a account, scopes []string, now time.Time, lifetime time.D
 		return "", err
 	}
 	secret := make([]byte, 48)
-	rand.Read(secret) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(secret) // never fails since Go 1.24
 	token := "ya29.c." + base64.RawURLEncoding.EncodeToString(secret)
 	t := accessToken{Email: a.Email, UID: a.UID, Scopes: scopes, Expires: now.Add(lifetime)}
 	return token, c.docs.Put(kindToken, tokenID(token), t)

@@ -75,7 +75,7 @@ func (c *Cloud) encrypt(req *request) (any, error) {
 		return nil, err
 	}
 	h := header(k.ID, n)
-	out := aead.Seal(h, nil, in.GetPlaintext(), append(bytes.Clone(h), aad...))
+	out := aead.Seal(h, nil, in.GetPlaintext(), append(bytes.Clone(h), aad...)) //nolint:gosec // the nonce is random: see gcm
 	return &kmspb.EncryptResponse{
 		Name: k.versionName(n), Ciphertext: out, CiphertextCrc32C: checksum(out), ProtectionLevel: k.Protection,
 		VerifiedPlaintextCrc32C:                   in.GetPlaintextCrc32C() != nil,
@@ -136,7 +136,7 @@ func (c *Cloud) decrypt(req *request) (any, error) {
 }
 
 // open decrypts a ciphertext of this key and names the version that made it.
-func (k cryptoKey) open(sealed, aad []byte) ([]byte, int64, error) {
+func (k *cryptoKey) open(sealed, aad []byte) ([]byte, int64, error) {
 	damaged := invalidArgument("Decryption failed: the ciphertext is invalid.")
 	if len(sealed) < headerLength || sealed[0] != ciphertextTag {
 		return nil, 0, damaged

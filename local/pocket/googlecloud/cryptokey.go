@@ -71,7 +71,7 @@ func (r keyRing) wire() *kmspb.KeyRing {
 	return &kmspb.KeyRing{Name: r.Name, CreateTime: timestamppb.New(r.Created)}
 }
 
-func (k cryptoKey) wire() *kmspb.CryptoKey {
+func (k *cryptoKey) wire() *kmspb.CryptoKey {
 	out := &kmspb.CryptoKey{
 		Name: k.Name, CreateTime: timestamppb.New(k.Created), Purpose: k.Purpose, Labels: k.Labels,
 		VersionTemplate:          &kmspb.CryptoKeyVersionTemplate{Algorithm: k.Algorithm, ProtectionLevel: k.Protection},
@@ -89,11 +89,11 @@ func (k cryptoKey) wire() *kmspb.CryptoKey {
 	return out
 }
 
-func (k cryptoKey) versionName(n int64) string {
+func (k *cryptoKey) versionName(n int64) string {
 	return k.Name + "/cryptoKeyVersions/" + strconv.FormatInt(n, 10)
 }
 
-func (k cryptoKey) wireVersion(n int64) *kmspb.CryptoKeyVersion {
+func (k *cryptoKey) wireVersion(n int64) *kmspb.CryptoKeyVersion {
 	v := k.Versions[n-1]
 	out := &kmspb.CryptoKeyVersion{
 		Name: k.versionName(n), State: v.State, Algorithm: k.Algorithm, ProtectionLevel: k.Protection,
@@ -116,7 +116,7 @@ func (k *cryptoKey) add(at time.Time) int64 {
 	v := keyVersion{State: kmspb.CryptoKeyVersion_ENABLED, Created: at}
 	if k.Purpose == kmspb.CryptoKey_ENCRYPT_DECRYPT {
 		v.Material = make([]byte, 32)
-		rand.Read(v.Material) //nolint:errcheck // never fails since Go 1.24
+		rand.Read(v.Material) // never fails since Go 1.24
 	}
 	k.Versions = append(k.Versions, v)
 	n := int64(len(k.Versions))
@@ -239,7 +239,7 @@ func newKey(name string, in *kmspb.CryptoKey, now time.Time) (cryptoKey, error) 
 		Name: name, ID: make([]byte, keyIDLength), Created: now, Purpose: in.GetPurpose(), Labels: in.GetLabels(),
 		Algorithm: defaultAlgorithms[in.GetPurpose()], Protection: kmspb.ProtectionLevel_SOFTWARE, DestroyAfter: defaultDestroyAfter,
 	}
-	rand.Read(k.ID) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(k.ID) // never fails since Go 1.24
 	if a := in.GetVersionTemplate().GetAlgorithm(); a != 0 {
 		k.Algorithm = a
 	}

@@ -23,8 +23,8 @@ import (
 	"latchkey/local/pocket"
 )
 
-// ControlHeader, set to "state" on an administrator's PATCH of a key version, lets the request
-// put the version into states that the real service gives itself (PENDING_GENERATION,
+// ControlHeader lets an administrator's PATCH of a key version, when it is set to "state", put the
+// version into states that the real service gives itself (PENDING_GENERATION,
 // PENDING_IMPORT, IMPORT_FAILED, …) and take it out of them.
 const ControlHeader = "X-Pocket-Control"
 

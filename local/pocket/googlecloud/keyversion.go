@@ -8,7 +8,7 @@ import (
 )
 
 // number finds a version by the last segment of its name.
-func (k cryptoKey) number(id string) (int64, error) {
+func (k *cryptoKey) number(id string) (int64, error) {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != id || n < 1 || n > int64(len(k.Versions)) {
 		return 0, notFound("CryptoKeyVersion " + k.Name + "/cryptoKeyVersions/" + id + " not found.")
@@ -28,18 +28,18 @@ func (c *Cloud) version(req *request) (cryptoKey, int64, error) {
 
 // notEnabled is how Cloud KMS refuses to use a version: the type of the violation is the
 // state, "KEY_DISABLED" or "KEY_DESTROY_SCHEDULED".
-func (k cryptoKey) notEnabled(n int64) *status {
+func (k *cryptoKey) notEnabled(n int64) *status {
 	name, s := k.versionName(n), k.Versions[n-1].State.String()
 	return failedPrecondition(name+" is not enabled, current state is: "+s+".", precondition(violation{Type: "KEY_" + s, Subject: name}))
 }
 
 // cannot is how it refuses a transition between states.
-func (k cryptoKey) cannot(do string, n int64) *status {
+func (k *cryptoKey) cannot(do string, n int64) *status {
 	name, s := k.versionName(n), k.Versions[n-1].State.String()
 	return failedPrecondition(name+" cannot be "+do+", current state is: "+s+".", precondition(violation{Type: "KEY_" + s, Subject: name}))
 }
 
-func (k cryptoKey) wrongPurpose() *status {
+func (k *cryptoKey) wrongPurpose() *status {
 	return invalidArgument(k.Name + " has purpose " + k.Purpose.String() + ", want ENCRYPT_DECRYPT.")
 }
 
@@ -93,10 +93,11 @@ func (c *Cloud) updateVersion(req *request) (any, error) {
 	}
 	v := &k.Versions[n-1]
 	controlled := req.caller.Member == Administrator && req.Header.Get(ControlHeader) == "state"
-	if !switchable(in.GetState()) && !(controlled && passing(in.GetState())) {
+	allowed := func(s state) bool { return switchable(s) || controlled && passing(s) }
+	if !allowed(in.GetState()) {
 		return nil, invalidArgument("The state of a CryptoKeyVersion can be updated to ENABLED and DISABLED only.")
 	}
-	if !switchable(v.State) && !(controlled && passing(v.State)) {
+	if !allowed(v.State) {
 		return nil, k.cannot("updated", n)
 	}
 	v.State = in.GetState()

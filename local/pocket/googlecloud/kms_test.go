@@ -173,7 +173,11 @@ func TestWhatWasAcknowledgedSurvivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	db, w = open()
-	defer db.Close()
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if a := w.as(t, token, "POST", kms+key+":decrypt", decryptHello(sealed)); a.code != 200 || a.body["plaintext"] != "aGVsbG8=" {
 		t.Errorf("after the restart: %d %s", a.code, a.raw)
 	}

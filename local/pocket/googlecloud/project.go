@@ -16,7 +16,7 @@ type project struct {
 // projectNumber is the number of a project: twelve digits that follow from its id.
 func projectNumber(id string) string {
 	h := fnv.New64a()
-	h.Write([]byte(id)) //nolint:errcheck // never fails
+	h.Write([]byte(id)) // never fails
 	return strconv.FormatUint(100_000_000_000+h.Sum64()%900_000_000_000, 10)
 }
 

@@ -174,8 +174,7 @@ func TestAPersonUsesTheListenerAsAProxy(t *testing.T) {
 	}
 	r.Header.Set("Authorization", "Bearer "+adminToken)
 	resp, err := hc.Do(r)
-	if err != nil || resp.StatusCode != http.StatusOK {
+	if err != nil || resp.StatusCode != http.StatusOK || resp.Body.Close() != nil {
 		t.Fatalf("%v, %v", resp, err)
 	}
-	resp.Body.Close()
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // tokenURL is where assertions are exchanged, and the audience they must name.
-const tokenURL = "https://oauth2.googleapis.com/token"
+const tokenURL = "https://oauth2.googleapis.com/token" //nolint:gosec // no credential
 
 // clockSkew is how far a client's clock may be ahead.
 const clockSkew = 5 * time.Minute

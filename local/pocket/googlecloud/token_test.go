@@ -3,6 +3,7 @@ package googlecloud_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"testing"
 	"time"
@@ -35,9 +36,7 @@ func (w *world) assertion(t testing.TB, file []byte, edit jwt.MapClaims) string 
 		"iss": f.Email, "aud": tokenURL, "scope": "https://www.googleapis.com/auth/cloudkms",
 		"iat": w.now.Unix(), "exp": w.now.Add(time.Hour).Unix(),
 	}
-	for k, v := range edit {
-		claims[k] = v
-	}
+	maps.Copy(claims, edit)
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
 	token.Header["kid"] = f.KeyID
 	signed, err := token.SignedString(private)

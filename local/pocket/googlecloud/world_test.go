@@ -1,7 +1,6 @@
 package googlecloud_test
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -83,26 +82,26 @@ type answer struct {
 // its details.
 func (a answer) status() string {
 	e, _ := a.body["error"].(map[string]any)
-	s := fmt.Sprint(e["status"])
+	parts := []string{fmt.Sprint(e["status"])}
 	details, _ := e["details"].([]any)
 	for _, d := range details {
 		detail, _ := d.(map[string]any)
 		if reason, ok := detail["reason"]; ok {
-			s += "/" + fmt.Sprint(reason)
+			parts = append(parts, fmt.Sprint(reason))
 		}
 		violations, _ := detail["violations"].([]any)
 		for _, v := range violations {
 			violation, _ := v.(map[string]any)
-			s += "/" + fmt.Sprint(violation["type"])
+			parts = append(parts, fmt.Sprint(violation["type"]))
 		}
 	}
-	return s
+	return strings.Join(parts, "/")
 }
 
 // as performs a request with a bearer token and headers given as pairs.
 func (w *world) as(t testing.TB, token, method, address, body string, headers ...string) answer {
 	t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), method, address, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
