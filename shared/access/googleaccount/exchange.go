@@ -18,7 +18,7 @@ import (
 )
 
 // tokenURL is Google's token endpoint. It is a constant: the one in a key file is the tenant's word.
-const tokenURL = "https://oauth2.googleapis.com/token"
+const tokenURL = "https://oauth2.googleapis.com/token" //nolint:gosec // no credential
 
 // assertionLifetime is how long a signed assertion may be exchanged: the most Google takes.
 const assertionLifetime = time.Hour

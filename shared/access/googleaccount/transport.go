@@ -40,11 +40,11 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	t.identity.forget(value)
 	if value, err = t.identity.Token(r.Context()); err != nil {
-		resp.Body.Close()
+		resp.Body.Close() //nolint:errcheck // nothing can be done about it
 		closeBody(again)
 		return nil, err
 	}
-	resp.Body.Close()
+	resp.Body.Close() //nolint:errcheck // nothing can be done about it
 	return t.base.RoundTrip(authorized(again, value))
 }
 
@@ -71,7 +71,7 @@ func replay(r *http.Request) (*http.Request, error) {
 // closeBody does what every RoundTripper must, also for a request that it does not send.
 func closeBody(r *http.Request) {
 	if r.Body != nil {
-		r.Body.Close()
+		r.Body.Close() //nolint:errcheck // nothing can be done about it
 	}
 }
 
@@ -92,7 +92,7 @@ func send(hc *http.Client, r *http.Request) (int, []byte, error) {
 	if err != nil {
 		return 0, nil, Unreachable(r.Context(), err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // nothing can be done about it
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return 0, nil, Unreachable(r.Context(), err)
