@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -142,7 +143,7 @@ func TestThePerimetersIdentifierIsTheRequestID(t *testing.T) {
 
 func TestDamageOnTheWayIsTheProvidersFault(t *testing.T) {
 	key := newWorld(t).accountKey
-	good := fmt.Sprint(crc32.Checksum([]byte("data"), crc32.MakeTable(crc32.Castagnoli)))
+	good := strconv.FormatUint(uint64(crc32.Checksum([]byte("data"), crc32.MakeTable(crc32.Castagnoli))), 10)
 	data := base64.StdEncoding.EncodeToString([]byte("data"))
 	encrypted := func(name, sum, plain, aad string) string {
 		return `{"name":"` + name + `","ciphertext":"` + data + `","ciphertextCrc32c":"` + sum +

@@ -65,6 +65,7 @@ func TestConformanceAsLatchkeysServiceAccount(t *testing.T) {
 
 // harness has the breaks that are the same for both kinds of credential.
 func (w *world) harness(t *testing.T, kind func(testing.TB) opener) *kmstest.Harness {
+	t.Helper()
 	openKey := kind(t)
 	state := func(s string) func(testing.TB) { return func(t testing.TB) { w.state(t, s) } }
 	post := func(verb string) func(testing.TB) {

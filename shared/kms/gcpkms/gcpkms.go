@@ -149,7 +149,7 @@ func (a authorizer) RoundTrip(r *http.Request) (*http.Response, error) {
 	id, ok := r.Context().Value(identityKey{}).(*googleaccount.Identity)
 	if !ok {
 		if r.Body != nil {
-			r.Body.Close()
+			r.Body.Close() //nolint:errcheck // nothing can be done about it
 		}
 		return nil, verdict.Failed(verdict.Internal, "gcpkms: a request without an identity")
 	}

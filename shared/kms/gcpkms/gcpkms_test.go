@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"latchkey/local/pocket"
 	"latchkey/shared/kms"
 	"latchkey/shared/kms/gcpkms"
@@ -179,8 +181,8 @@ func TestRenewLearnsWhatACachedTokenHides(t *testing.T) {
 	}
 	p := mustProbe(t, cached)
 	keys := iamURL + "projects/-/serviceAccounts/" + w.account + "/keys"
-	for _, k := range w.admin(t, "GET", keys, "")["keys"].([]any) { //nolint:forcetypeassert // a test
-		name := k.(map[string]any)["name"].(string) //nolint:forcetypeassert // a test
+	for _, k := range w.admin(t, "GET", keys, "")["keys"].([]any) {
+		name := k.(map[string]any)["name"].(string)
 		w.admin(t, "DELETE", iamURL+name, "")
 	}
 	if err := cached.CheckProbe(t.Context(), use.GroupID, p); err != nil {
@@ -295,5 +297,22 @@ func TestCallersGiveUpWhileATokenIsFetched(t *testing.T) {
 			t.Errorf("describe gives %v", err)
 		}
 		time.Sleep(2 * time.Minute)
+	})
+}
+
+func TestACiphertextOpensUnderItsOwnBindingOnly(t *testing.T) {
+	k := newWorld(t).asTenant(t)(t, versionOne)
+	rapid.Check(t, func(r *rapid.T) {
+		text := rapid.StringMatching(`[a-b/\x00]{0,4}`) // short and alike, so that joined members collide
+		sealed := kms.Binding{GroupID: text.Draw(r, "group"), Use: text.Draw(r, "use")}
+		opened := kms.Binding{GroupID: text.Draw(r, "other group"), Use: text.Draw(r, "other use")}
+		s, err := k.Encrypt(t.Context(), []byte("x"), sealed)
+		if err != nil {
+			r.Fatal(err)
+		}
+		_, err = k.Decrypt(t.Context(), s, opened)
+		if got := failureOf(err).Reason; sealed == opened && err != nil || sealed != opened && got != verdict.KeyMismatch {
+			r.Fatalf("sealed for %+v, opened for %+v: %v", sealed, opened, err)
+		}
 	})
 }

@@ -1,7 +1,6 @@
 package gcpkms_test
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -126,7 +125,7 @@ func (w *world) admin(t testing.TB, method, address, body string) map[string]any
 
 func (w *world) control(t testing.TB, method, address, body, control string) map[string]any {
 	t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), method, address, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,10 +221,12 @@ type opener func(t testing.TB, version string) *kms.Key
 
 // asTenant uses the tenant's service account key, asOurs the account that we impersonate.
 func (w *world) asTenant(t testing.TB) opener {
+	t.Helper()
 	return open(w.keyring(t), kms.GoogleReference{ServiceAccountKey: w.accountKey})
 }
 
 func (w *world) asOurs(t testing.TB) opener {
+	t.Helper()
 	return open(w.keyring(t), kms.GoogleReference{ServiceAccount: w.ours})
 }
 
