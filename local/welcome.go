@@ -18,7 +18,7 @@ Paste into another shell to be the owner of a project, and its tenant in AWS:
 
   export BASE=http://{{.API}} PUBLIC_KEY={{.Owner.PublicKey}} PRIVATE_KEY={{.Owner.PrivateKey}}
   export ORG_ID={{.Owner.OrgID}} GROUP_ID={{.Owner.GroupID}}
-  export AWS_ENDPOINT_URL=http://{{.Clouds}} AWS_DEFAULT_REGION=us-east-1
+  export LAMBDA=http://{{.Lambda}} CLOUDS=http://{{.Clouds}} AWS_ENDPOINT_URL=http://{{.Clouds}} AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID={{.Secrets.TenantAWS.AccessKeyID}} AWS_SECRET_ACCESS_KEY={{.Secrets.TenantAWS.SecretAccessKey}}
   export CLOUD_TOKEN={{.Secrets.Admin}}  # administrator of the tenant's Azure and Google
 
@@ -30,15 +30,15 @@ A key in AWS KMS, a role that may use it, and a project that is encrypted with i
 
   KEY=$(aws kms create-key --query KeyMetadata.Arn --output text)
   ROLE=$(api -X POST "$BASE/api/atlas/v2/groups/$GROUP_ID/cloudProviderAccess" --data '{"providerName":"AWS"}'); echo "$ROLE"
-  ROLE_ID=$(echo "$ROLE" | field roleId)
+  ROLE_ID_AWS=$(echo "$ROLE" | field roleId)
   ARN=$(aws iam create-role --role-name latchkey --query Role.Arn --output text --assume-role-policy-document '{"Version":"2012-10-17",
     "Statement":[{"Effect":"Allow","Principal":{"AWS":"'$(echo "$ROLE" | field atlasAWSAccountArn)'"},"Action":"sts:AssumeRole",
     "Condition":{"StringEquals":{"sts:ExternalId":"'$(echo "$ROLE" | field atlasAssumedRoleExternalId)'"}}}]}')
   aws iam put-role-policy --role-name latchkey --policy-name key --policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
     "Action":["kms:Decrypt","kms:Encrypt","kms:DescribeKey"],"Resource":"'$KEY'"}]}'
-  api -X PATCH "$BASE/api/atlas/v2/groups/$GROUP_ID/cloudProviderAccess/$ROLE_ID" --data '{"providerName":"AWS","iamAssumedRoleArn":"'$ARN'"}'
+  api -X PATCH "$BASE/api/atlas/v2/groups/$GROUP_ID/cloudProviderAccess/$ROLE_ID_AWS" --data '{"providerName":"AWS","iamAssumedRoleArn":"'$ARN'"}'
   api -X PATCH "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest" \
-    --data '{"awsKms":{"enabled":true,"roleId":"'$ROLE_ID'","customerMasterKeyID":"'$KEY'","region":"US_EAST_1"}}'
+    --data '{"awsKms":{"enabled":true,"roleId":"'$ROLE_ID_AWS'","customerMasterKeyID":"'$KEY'","region":"US_EAST_1"}}'
 
 Take the key away and give it back, and see what the project says of it:
 

@@ -48,7 +48,11 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { table.Close() })
+	t.Cleanup(func() {
+		if err := table.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
 	w := &world{t: t, now: start, bolt: table}
 	w.Journal = audit.Journal{Table: counting{table, &w.items}, Now: func() time.Time { return w.now }}
 	return w
