@@ -124,7 +124,7 @@ func (k *kmsCall) listKeys(in listIn) (any, error) {
 		return nil, err
 	}
 	var ids []string
-	err := k.Cloud.state.Each(kindKey, func(id string, _ []byte) error {
+	err := k.state.Each(kindKey, func(id string, _ []byte) error {
 		if own, ok := strings.CutPrefix(id, k.who.name.Account+"/"+k.region+"/"); ok {
 			ids = append(ids, own)
 		}

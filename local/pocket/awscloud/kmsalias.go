@@ -100,7 +100,7 @@ func (k *kmsCall) updateAlias(in aliasIn) (any, error) {
 }
 
 func (k *kmsCall) putAlias(a alias) error {
-	return k.Cloud.state.Put(kindAlias, keyKey(k.who.name.Account, k.region, a.Name), a)
+	return k.state.Put(kindAlias, keyKey(k.who.name.Account, k.region, a.Name), a)
 }
 
 func (k *kmsCall) deleteAlias(in aliasIn) (any, error) {
@@ -123,7 +123,7 @@ func (k *kmsCall) deleteAlias(in aliasIn) (any, error) {
 			return nil, err
 		}
 	}
-	return nil, k.Cloud.state.Delete(kindAlias, keyKey(k.who.name.Account, k.region, in.AliasName))
+	return nil, k.state.Delete(kindAlias, keyKey(k.who.name.Account, k.region, in.AliasName))
 }
 
 func (k *kmsCall) listAliases(in listIn) (any, error) {

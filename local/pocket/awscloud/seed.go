@@ -132,10 +132,14 @@ func (c *Cloud) seedKeys(a Account) error {
 	return nil
 }
 
+// maxSeedID bounds the ids of configured keys: longer than any that KMS makes, and short
+// enough for the header of a ciphertext.
+const maxSeedID = 64
+
 func (c *Cloud) seedKey(a Account, k KMSKey) error {
 	partition := atlas.AWSPartition(a.Partition)
 	name, err := atlas.ParseAWSKeyName(k.ID)
-	if err != nil || name.IsARN() || name.IsAlias() || atlas.AWSRegion(k.Region).Partition() != partition {
+	if err != nil || name.IsARN() || name.IsAlias() || len(k.ID) > maxSeedID || atlas.AWSRegion(k.Region).Partition() != partition {
 		return fmt.Errorf("it is no key id, or the region %q is not one of the account's partition", k.Region)
 	}
 	text := k.Policy

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
+	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
 )
 
@@ -121,6 +122,15 @@ func TestHosts_of_other_partitions_are_served(t *testing.T) {
 	if *user.Arn != "arn:aws-cn:iam::444455556666:user/u" {
 		t.Errorf("the user is %s", *user.Arn)
 	}
+}
+
+func TestTheSDKWorksOverTheNetwork(t *testing.T) {
+	w := newWorld(t)
+	server := httptest.NewServer(w.handler)
+	t.Cleanup(server.Close)
+	w.transport = pocket.Redirect(server.Listener.Addr().String())
+	c, key := w.kms(tenantRoot), w.newKey()
+	wantCode(t, "decrypt over loopback", decrypt(w, c, key, must(encrypt(w, c, key))(t)), "")
 }
 
 func FuzzAuthorization(f *testing.F) {

@@ -34,8 +34,8 @@ func (t timeline[T]) at(now time.Time) (T, bool) {
 }
 
 func (t timeline[T]) current(now time.Time) int {
-	for i := len(t) - 1; i >= 0; i-- {
-		if !t[i].Effective.After(now) {
+	for i, c := range slices.Backward(t) {
+		if !c.Effective.After(now) {
 			return i
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 func TestConformanceWithATenantsAccessKey(t *testing.T) {
 	kmstest.Run(t, func(t *testing.T) *kmstest.Harness {
+		t.Helper()
 		w := newWorld(t)
 		h, key := w.harness(w.asUser())
 		name, policy := aws.String("atlas"), aws.String("use")
@@ -56,6 +57,7 @@ func TestConformanceWithATenantsAccessKey(t *testing.T) {
 
 func TestConformanceWithATenantsRole(t *testing.T) {
 	kmstest.Run(t, func(t *testing.T) *kmstest.Harness {
+		t.Helper()
 		w := newWorld(t)
 		h, key := w.harness(w.asRole())
 		name, policy := aws.String("atlas-kms"), aws.String("use")

@@ -99,7 +99,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.calls[r.URL.Host+" "+r.Header.Get("X-Amz-Target")]++
 	silent := w.silent
 	if strings.HasPrefix(r.URL.Host, "sts.") {
-		w.assumed, _ = io.ReadAll(r.Body) //nolint:errcheck // what can't be read is not compared
+		w.assumed, _ = io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(w.assumed))
 	}
 	w.mu.Unlock()
@@ -149,7 +149,7 @@ func (w *world) elapse(d time.Duration) {
 	if err != nil || resp.StatusCode != http.StatusOK {
 		w.t.Fatalf("the request after %s: %v, %v", d, resp, err)
 	}
-	resp.Body.Close()
+	w.must(resp.Body.Close())
 	w.mu.Lock()
 	w.ahead -= d
 	w.mu.Unlock()
