@@ -82,7 +82,7 @@ func (s *Sealer) Seal(ctx context.Context, plaintext []byte, c Context) (Sealed,
 		return nil, err
 	}
 	header := newHeader(wrapped)
-	return aead.Seal(header, nil, plaintext, additionalData(header, c)), nil
+	return aead.Seal(header, nil, plaintext, additionalData(header, c)), nil //nolint:gosec // the AEAD makes its own nonce
 }
 
 // Open reverses Seal. Errors match either ErrUnavailable or ErrUnopenable.

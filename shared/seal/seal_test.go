@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -140,7 +141,12 @@ func TestOpen_asks_the_key_service_once_in_15_minutes(t *testing.T) {
 		wait time.Duration
 		want int
 	}{
-		{0, 1}, {0, 1}, {14*time.Minute + 59*time.Second, 1}, {time.Second, 2}, {time.Minute, 2}, {time.Hour, 3},
+		{0, 1},
+		{0, 1},
+		{14*time.Minute + 59*time.Second, 1},
+		{time.Second, 2},
+		{time.Minute, 2},
+		{time.Hour, 3},
 		{-time.Minute, 4}, // a clock that was set back says nothing about the age
 	} {
 		c.add(step.wait)
@@ -202,8 +208,8 @@ func TestOpen_keeps_a_bounded_number_of_keys_and_wipes_the_rest(t *testing.T) {
 	first := mustSeal(t, s, "first")
 	mustOpen(t, s, first, "first")
 	for i := range more {
-		sealed := mustSeal(t, s, fmt.Sprint(i))
-		mustOpen(t, s, sealed, fmt.Sprint(i))
+		sealed := mustSeal(t, s, strconv.Itoa(i))
+		mustOpen(t, s, sealed, strconv.Itoa(i))
 		if i%100 == 0 {
 			mustOpen(t, s, first, "first") // used again and again, so it stays
 		}

@@ -133,7 +133,7 @@ func splitStrings(b []byte, n int) ([]string, bool) {
 	parts := make([]string, 0, n)
 	for range n {
 		size, used := binary.Uvarint(b)
-		if used <= 0 || size > uint64(len(b)-used) {
+		if used <= 0 || size > uint64(len(b)-used) { //nolint:gosec // a length
 			return nil, false
 		}
 		b = b[used:]

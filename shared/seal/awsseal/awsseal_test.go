@@ -95,7 +95,13 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func refuse(w http.ResponseWriter, exception string, status int) {
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"__type":%q,"message":"no"}`, exception)
+	answer(w, map[string]any{"__type": exception, "message": "no"})
+}
+
+func answer(w http.ResponseWriter, body map[string]any) {
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		panic(err)
+	}
 }
 
 func aead(key []byte) cipher.AEAD {
@@ -126,7 +132,7 @@ func (s *service) generate(w http.ResponseWriter, c call) {
 	plain := make([]byte, 32)
 	rand.Read(plain)
 	blob := append([]byte(c.KeyID), aead(s.keys[c.KeyID]).Seal(nil, nil, plain, aad(c.EncryptionContext))...)
-	json.NewEncoder(w).Encode(map[string]any{"KeyId": c.KeyID, "Plaintext": plain, "CiphertextBlob": blob})
+	answer(w, map[string]any{"KeyId": c.KeyID, "Plaintext": plain, "CiphertextBlob": blob})
 }
 
 func (s *service) decrypt(w http.ResponseWriter, c call) {
@@ -145,7 +151,7 @@ func (s *service) decrypt(w http.ResponseWriter, c call) {
 		refuse(w, "InvalidCiphertextException", http.StatusBadRequest)
 		return
 	}
-	json.NewEncoder(w).Encode(map[string]any{"KeyId": id, "Plaintext": plain})
+	answer(w, map[string]any{"KeyId": id, "Plaintext": plain})
 }
 
 func TestWrapper(t *testing.T) {

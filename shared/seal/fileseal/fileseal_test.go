@@ -90,7 +90,7 @@ func TestOpen_refuses_a_key_that_is_not_safe_and_says_what_to_do(t *testing.T) {
 	}{
 		"the group can read it":       {func(p string) error { return os.Chmod(p, 0o640) }, "chmod 600"},
 		"others can write it":         {func(p string) error { return os.Chmod(p, 0o602) }, "chmod 600"},
-		"others can replace it":       {func(p string) error { return os.Chmod(filepath.Dir(p), 0o777) }, "chmod 700"}, //nolint:gosec // on purpose
+		"others can replace it":       {func(p string) error { return os.Chmod(filepath.Dir(p), 0o777) }, "chmod 700"},
 		"it is too short":             {func(p string) error { return os.Truncate(p, 31) }, "31 bytes instead of 32"},
 		"it is empty":                 {func(p string) error { return os.Truncate(p, 0) }, "put the right file back"},
 		"it is too long":              {func(p string) error { return os.Truncate(p, 33) }, "33 bytes instead of 32"},

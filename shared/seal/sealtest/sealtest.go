@@ -105,7 +105,9 @@ func testContext(t *testing.T, h Harness) {
 		{Scope: own.Scope, Field: "azureKeyVault.secret"},
 		{Scope: own.Field, Field: own.Scope},
 		{Scope: own.Scope + own.Field[:1], Field: own.Field[1:]},
-		{Scope: own.Scope}, {Field: own.Field}, {},
+		{Scope: own.Scope},
+		{Field: own.Field},
+		{},
 	} {
 		wantUnopenable(t, h.Wrapper, s, c)
 	}

@@ -85,7 +85,11 @@ func openBare(b *testing.B) *bbolt.DB {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { bare.Close() })
+	b.Cleanup(func() {
+		if err := bare.Close(); err != nil {
+			b.Error(err)
+		}
+	})
 	if err := bare.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("items")); return err }); err != nil {
 		b.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -68,8 +69,7 @@ func TestOpen_a_second_opener_is_told_which_file_is_in_use(t *testing.T) {
 	start := time.Now()
 	second, err := bolt.Open(path)
 	if err == nil {
-		second.Close()
-		t.Fatal("the file was opened twice")
+		t.Fatal(errors.Join(errors.New("the file was opened twice"), second.Close()))
 	}
 	if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("the error %q does not say which file is in use", err)
@@ -85,8 +85,7 @@ func TestOpen_nobody_else_can_read_the_file(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table.Close()
-	if err := os.Chmod(loose, 0o644); err != nil { //nolint:gosec // loose on purpose
+	if err := errors.Join(table.Close(), os.Chmod(loose, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{tempFile(t), loose} {
@@ -103,8 +102,7 @@ func TestOpen_refuses_a_file_that_is_no_table(t *testing.T) {
 		t.Fatal(err)
 	}
 	if table, err := bolt.Open(path); err == nil {
-		table.Close()
-		t.Error("a text file was opened as a table")
+		t.Error("a text file was opened as a table", table.Close())
 	} else if !strings.Contains(err.Error(), path) {
 		t.Errorf("the error %q does not name the file", err)
 	}
@@ -127,7 +125,7 @@ func TestWrite_an_error_of_the_context_means_that_nothing_happened(t *testing.T)
 	for i := range outcomes {
 		ctx, cancel := context.WithCancel(t.Context())
 		group.Go(func() {
-			item := store.Item{Key: store.Key{PK: "P", SK: fmt.Sprint(i)}}
+			item := store.Item{Key: store.Key{PK: "P", SK: strconv.Itoa(i)}}
 			outcomes[i] = table.Write(ctx, store.Put(item))
 			cancel()
 		})
@@ -138,7 +136,7 @@ func TestWrite_an_error_of_the_context_means_that_nothing_happened(t *testing.T)
 	group.Wait()
 	cancelled := 0
 	for i, err := range outcomes {
-		_, missing := table.Get(t.Context(), store.Key{PK: "P", SK: fmt.Sprint(i)})
+		_, missing := table.Get(t.Context(), store.Key{PK: "P", SK: strconv.Itoa(i)})
 		if (err == nil) != (missing == nil) || (err != nil && !errors.Is(err, context.Canceled)) {
 			t.Errorf("write %d = %v, and reading it = %v", i, err, missing)
 		}
@@ -241,7 +239,7 @@ func TestExpire_removes_any_number_and_stops_when_told(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range n {
 		group.Go(func() {
-			item := store.Item{Key: store.Key{PK: "P", SK: fmt.Sprint(i)}, Expires: time.Unix(100, 0)}
+			item := store.Item{Key: store.Key{PK: "P", SK: strconv.Itoa(i)}, Expires: time.Unix(100, 0)}
 			if err := table.Write(t.Context(), store.Put(item)); err != nil {
 				t.Error(err)
 			}

@@ -63,7 +63,7 @@ func writeUntilKilled(path string) error {
 					return
 				}
 				out.Lock()
-				fmt.Printf("%d %d\n", w, version+1)
+				fmt.Fprintf(os.Stdout, "%d %d\n", w, version+1) //nolint:errcheck // the parent may be gone
 				out.Unlock()
 			}
 		}()
@@ -95,7 +95,7 @@ func TestWrite_what_was_acknowledged_survives_a_kill(t *testing.T) {
 // last version that each of its goroutines acknowledged.
 func killAfter(t *testing.T, path string, lines int) [crashWriters]int64 {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test binary itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), crashFile+"="+path)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -33,7 +33,7 @@ func partition(pk string) []byte {
 
 func splitItemKey(b []byte) (store.Key, error) {
 	size, n := binary.Uvarint(b)
-	if n <= 0 || size > uint64(len(b)-n) {
+	if n <= 0 || size > uint64(len(b)-n) { //nolint:gosec // a length
 		return store.Key{}, errDamaged
 	}
 	end := n + int(size) //nolint:gosec // bounded by len(b)

@@ -115,7 +115,7 @@ func (t *Table) queryInput(q store.Query) (in *dynamodb.QueryInput, limit string
 		in.ConsistentRead = aws.Bool(true)
 	}
 	if q.Limit > 0 {
-		in.Limit = aws.Int32(int32(min(q.Limit, math.MaxInt32))) //nolint:gosec // bounded
+		in.Limit = aws.Int32(int32(min(q.Limit, math.MaxInt32)))
 	}
 	if started {
 		in.ExclusiveStartKey = startKey(q, place)

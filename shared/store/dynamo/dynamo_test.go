@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -59,18 +60,22 @@ func (v *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.answers[min(len(v.requests), len(v.answers))-1](w, v.requests)
 }
 
+func write(w http.ResponseWriter, body object) {
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		panic(err)
+	}
+}
+
 func ok(body object) answer {
-	return func(w http.ResponseWriter, _ []request) { json.NewEncoder(w).Encode(body) }
+	return func(w http.ResponseWriter, _ []request) { write(w, body) }
 }
 
 func refuse(exception string, status int, more object) answer {
 	return func(w http.ResponseWriter, _ []request) {
 		body := object{"__type": "com.amazonaws.dynamodb.v20120810#" + exception, "message": "no"}
-		for k, v := range more {
-			body[k] = v
-		}
+		maps.Copy(body, more)
 		w.WriteHeader(status)
-		json.NewEncoder(w).Encode(body)
+		write(w, body)
 	}
 }
 
@@ -287,9 +292,7 @@ func versionIs(v string) object {
 }
 
 func with(base object, more object) object {
-	for k, v := range more {
-		base[k] = v
-	}
+	maps.Copy(base, more)
 	base["TableName"] = "latchkey"
 	return base
 }
@@ -302,7 +305,8 @@ func TestWrite_of_one_put_is_a_conditional_PutItem(t *testing.T) {
 	}{
 		"a new item": {
 			store.Item{Key: key, Body: []byte(`{}`)},
-			object{"pk": s("GROUP#1"), "sk": s("ENCRYPTION"), "version": n("1"), "body": s("{}"), "write": s(random)}, notExists(),
+			object{"pk": s("GROUP#1"), "sk": s("ENCRYPTION"), "version": n("1"), "body": s("{}"), "write": s(random)},
+			notExists(),
 		},
 		"the next version": {full, fullStored, versionIs("6")},
 	} {
@@ -330,7 +334,8 @@ func TestWrite_of_anything_else_is_one_transaction(t *testing.T) {
 	}
 	v.want(
 		request{"TransactWriteItems", object{"ClientRequestToken": random, "TransactItems": []any{
-			object{"Put": with(versionIs("6"), object{"Item": fullStored})}, deletion(),
+			object{"Put": with(versionIs("6"), object{"Item": fullStored})},
+			deletion(),
 			object{"ConditionCheck": with(notExists(), object{"Key": object{"pk": s("P"), "sk": s("guard")}})},
 		}}},
 		request{"TransactWriteItems", object{"ClientRequestToken": random, "TransactItems": []any{deletion()}}},

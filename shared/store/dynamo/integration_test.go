@@ -66,7 +66,7 @@ func newTable(t *testing.T, client *dynamodb.Client) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &name}); err != nil {
+		if _, err := client.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &name}); err != nil {
 			t.Errorf("delete table: %v", err)
 		}
 	})

@@ -99,7 +99,7 @@ func drawKind(rt *rapid.T, kinds map[string]any, kind, label string) entity {
 		args[i] = reflect.ValueOf(id)
 		e.ids += fmt.Sprintf("%q,", id)
 	}
-	key, ok := constructor.Call(args)[0].Interface().(store.Key)
+	key, ok := reflect.TypeAssert[store.Key](constructor.Call(args)[0])
 	if !ok {
 		rt.Fatalf("%s makes no key", e.kind)
 	}

@@ -172,7 +172,7 @@ func (m *model) matching(q store.Query) (want []store.Item) {
 }
 
 func sorted(items []store.Item) []store.Item {
-	return slices.SortedFunc(slices.Values(items), func(a, b store.Item) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+	return slices.SortedFunc(slices.Values(items), func(a, b store.Item) int { return strings.Compare(a.String(), b.String()) })
 }
 
 func disorder(q store.Query, items []store.Item) string {

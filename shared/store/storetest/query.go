@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -183,7 +184,7 @@ func testStablePaging(t *testing.T, table store.Table) {
 				write(t, table, store.Delete(last.Key, last.Version))
 				gone[last.SK] = true
 			}
-			put(t, table, item(last.SK+"x", "new"), item(last.SK[:len(last.SK)-1]+"!"+fmt.Sprint(n), "new"))
+			put(t, table, item(last.SK+"x", "new"), item(last.SK[:len(last.SK)-1]+"!"+strconv.Itoa(n), "new"))
 			q.After = page.Next
 		}
 		for _, i := range stay {
@@ -348,11 +349,12 @@ func testIndexTies(t *testing.T, table store.Table) {
 		in.PK = fmt.Sprintf("P#%d", i%3)
 		in.Index = store.Key{PK: "IDX", SK: "same"}
 		put(t, table, in)
-		want = append(want, in.Key.String())
+		want = append(want, in.String())
 	}
 	slices.Sort(want)
 	for _, q := range []store.Query{
-		{PK: "IDX", Index: true, Limit: 4}, {PK: "IDX", Index: true, Limit: 4, Descending: true},
+		{PK: "IDX", Index: true, Limit: 4},
+		{PK: "IDX", Index: true, Limit: 4, Descending: true},
 		{PK: "IDX", Index: true, Prefix: "s", From: "same", Until: "samf", Limit: 3},
 		{PK: "IDX", Index: true, Prefix: "s", From: "r", Limit: 1, Descending: true},
 	} {
@@ -363,7 +365,7 @@ func testIndexTies(t *testing.T, table store.Table) {
 			}
 			var got []string
 			for _, i := range items {
-				got = append(got, i.Key.String())
+				got = append(got, i.String())
 			}
 			slices.Sort(got)
 			return cmp.Diff(want, got)

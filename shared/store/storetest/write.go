@@ -178,7 +178,7 @@ func sized(sk string, n int) store.Item {
 
 func testItemLimits(t *testing.T, table store.Table) {
 	for _, n := range []int{300_000, store.MaxItem} {
-		want := sized(fmt.Sprint(n), n)
+		want := sized(strconv.Itoa(n), n)
 		put(t, table, want)
 		want.Version = 1
 		wantItem(t, get(t, table, want.Key), want)
@@ -321,7 +321,7 @@ func testCreations(t *testing.T, table store.Table) {
 	var group sync.WaitGroup
 	for i := range workers {
 		group.Go(func() {
-			name, own := item("name", fmt.Sprint(i)), item(fmt.Sprintf("own%d", i), "x")
+			name, own := item("name", strconv.Itoa(i)), item(fmt.Sprintf("own%d", i), "x")
 			switch err := table.Write(t.Context(), store.Put(name), store.Put(own)); {
 			case err == nil:
 				won.Add(1)
