@@ -18,7 +18,7 @@ const (
 	partDefinition = "definition" // hash -> text
 )
 
-func partStarted(machine string) string { return "started/" + machine } // time/name -> record without its data
+func partStarted(machine string) string { return "started/" + machine }  // time/name -> record without its data
 func partFrames(k key) string           { return "frame/" + k.sort() }   // id -> frame
 func partHistory(k key) string          { return "history/" + k.sort() } // event id -> event
 

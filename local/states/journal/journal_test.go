@@ -47,7 +47,9 @@ func TestJournal_behaves_as_a_sorted_map(t *testing.T) {
 	round := 0
 	rapid.Check(t, func(t *rapid.T) {
 		round++
-		part := func() string { return fmt.Sprintf("%d/%s", round, rapid.SampledFrom([]string{"a", "ab", "b"}).Draw(t, "part")) }
+		part := func() string {
+			return fmt.Sprintf("%d/%s", round, rapid.SampledFrom([]string{"a", "ab", "b"}).Draw(t, "part"))
+		}
 		sort := rapid.StringMatching(`[a-c]{1,2}`)
 		model := map[journal.Key]string{}
 		memory := journal.Memory()
