@@ -57,7 +57,7 @@ func (g *Gateway) refuse(w http.ResponseWriter, x *exchange, kind string) {
 		}
 	}
 	w.WriteHeader(status)
-	w.Write([]byte(x.render(body, kind, preset.message))) //nolint:errcheck,gosec // the client is gone; G705: JSON, and no HTML
+	w.Write([]byte(x.render(body, kind, preset.message))) //nolint:errcheck // the client is gone; there is nobody to tell
 }
 
 // mark sets the headers that every response carries.
