@@ -61,7 +61,6 @@ lint: lint-go lint-template ## lint Go and the template
 .PHONY: lint-go
 lint-go:
 	$(GOLANGCI_LINT) run ./...
-	$(GOLANGCI_LINT) fmt --diff ./...
 	go mod verify
 
 .PHONY: lint-template
