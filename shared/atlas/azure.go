@@ -67,7 +67,9 @@ var (
 	azureVault      = regexp.MustCompile(`^[A-Za-z](-?[A-Za-z0-9])+$`) // no hyphen twice in a row or at the end
 	azureKeyName    = regexp.MustCompile(`^[A-Za-z0-9-]{1,127}$`)
 	azureKeyVersion = regexp.MustCompile(`^[0-9a-f]{32}$`)
-	uuid            = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	// letters and digits of any script, and no period at the end
+	azureGroup = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
+	uuid       = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 )
 
 // ValidUUID reports whether s has the form of a UUID, as client, tenant and subscription ids
@@ -79,6 +81,10 @@ func ValidUUID(s string) bool { return uuid.MatchString(s) }
 func ValidAzureVault(s string) bool {
 	return len(s) >= minVaultName && len(s) <= maxVaultName && azureVault.MatchString(s)
 }
+
+// ValidAzureResourceGroup reports whether s can be the name of a resource group. What is valid is
+// one segment of a path that is no dot segment.
+func ValidAzureResourceGroup(s string) bool { return azureGroup.MatchString(s) }
 
 // ValidAzureKeyVersion reports whether s has the form of a key version.
 func ValidAzureKeyVersion(s string) bool { return azureKeyVersion.MatchString(s) }

@@ -1,7 +1,12 @@
 package encryption_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +26,24 @@ const (
 
 	azureRest = `"azureEnvironment":"AZURE","subscriptionID":"6f1b0000-0000-4000-8000-000000000003","resourceGroupName":"rg-kms","keyVaultName":"kv-kms","keyIdentifier":"` + azureKey + `"`
 )
+
+// serviceAccountKey is the key file of a Google service account.
+func serviceAccountKey(t *testing.T) string {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})
+	file, err := json.Marshal(map[string]string{
+		"type": "service_account", "project_id": "p1", "private_key_id": "k1", "private_key": string(block),
+		"client_email": "cmk@p1.iam.gserviceaccount.com",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(file)
+}
 
 func off() encryption.Settings {
 	return encryption.New("650000000000000000000001", "650000000000000000000002")
@@ -71,6 +94,7 @@ func awsChange(kind encryption.Kind, key, access bool, secret string, fields ...
 }
 
 func TestApply(t *testing.T) {
+	keyFile := serviceAccountKey(t)
 	for name, c := range map[string]struct {
 		from encryption.Settings
 		body string
@@ -151,8 +175,14 @@ func TestApply(t *testing.T) {
 			outcome{changes: []encryption.Change{{Provider: atlas.GCP, Kind: encryption.Modify, KeyChanged: true, Fields: []string{"keyVersionResourceID"}}}},
 		},
 		"Google: a key file that is already stored counts as new": {
-			onGoogle(), `{"googleCloudKms":{"serviceAccountKey":"{}"}}`,
-			outcome{changes: []encryption.Change{{Provider: atlas.GCP, Kind: encryption.Modify, AccessChanged: true, Secret: "{}"}}},
+			onGoogle(), `{"googleCloudKms":{"serviceAccountKey":` + strconv.Quote(keyFile) + `}}`,
+			outcome{changes: []encryption.Change{{Provider: atlas.GCP, Kind: encryption.Modify, AccessChanged: true, Secret: keyFile}}},
+		},
+		"Google: a key file of another type": {
+			onGoogle(), `{"googleCloudKms":{"serviceAccountKey":"{\"type\":\"external_account\"}"}}`, outcome{code: "INVALID_GOOGLE_CLOUD_CREDENTIALS"},
+		},
+		"Azure: a resource group that is a path": {
+			onAzure(), `{"azureKeyVault":{"resourceGroupName":".."}}`, outcome{code: "INVALID_ATTRIBUTE"},
 		},
 		"Google: a hostile name": {onGoogle(), `{"googleCloudKms":{"keyVersionResourceID":"projects/../locations/x"}}`, outcome{code: "INVALID_ATTRIBUTE"}},
 	} {

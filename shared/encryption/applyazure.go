@@ -86,6 +86,9 @@ func (a Azure) check(secret string) error {
 			return atlas.Fail(atlas.InvalidAttribute, m.name).Hinting("It must be a UUID.")
 		}
 	}
+	if !atlas.ValidAzureResourceGroup(a.ResourceGroup) {
+		return atlas.Fail(atlas.InvalidAttribute, "resourceGroupName").Hinting("It must be the name of a resource group.")
+	}
 	environment, err := atlas.ParseAzureEnvironment(a.Environment)
 	if err != nil {
 		return err

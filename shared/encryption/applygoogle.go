@@ -46,6 +46,12 @@ func (g Google) check(secret string) error {
 	if err := require(members...); err != nil {
 		return err
 	}
+	if secret != "" {
+		if _, err := atlas.ParseGoogleServiceAccountKey(secret); err != nil {
+			return atlas.Fail(atlas.InvalidGoogleCredentials).
+				Hinting("serviceAccountKey must be the JSON key file of a service account, as a string.").Because(err)
+		}
+	}
 	if _, err := atlas.ParseGoogleKeyVersion(g.KeyVersion); err != nil {
 		return atlas.Fail(atlas.InvalidAttribute, "keyVersionResourceID").
 			Hinting("It must have the form projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N.").Because(err)

@@ -55,7 +55,7 @@ func (s *Service) subject(settings Settings, p atlas.Provider) validity.Subject 
 	state := settings.Key(p)
 	return validity.Subject{
 		GroupID: settings.GroupID, Name: string(p), Revision: state.Revision, Probe: state.Probe,
-		Expires: state.Expires,
+		Expires: state.Expires, Fresh: true,
 		Ref:     func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
 	}
 }

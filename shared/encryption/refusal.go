@@ -67,7 +67,10 @@ func refusal(err error, s Settings, p atlas.Provider) error {
 func explain(code atlas.Code, f *verdict.Failure, s Settings, p atlas.Provider) *atlas.Error {
 	name := s.keyName(p)
 	switch code {
-	case atlas.InvalidAWSCredentials, atlas.InvalidAzureCredentials, atlas.InvalidGoogleCredentials, atlas.InvalidAzureAPIRequest:
+	case atlas.InvalidAzureAPIRequest:
+		return atlas.Fail(code).Hinting("Azure Resource Manager has no key vault %s in the resource group %s of the subscription %s.",
+			s.Azure.VaultName, s.Azure.ResourceGroup, s.Azure.SubscriptionID)
+	case atlas.InvalidAWSCredentials, atlas.InvalidAzureCredentials, atlas.InvalidGoogleCredentials:
 		e := atlas.Fail(code)
 		if f.Reason == verdict.CredentialsExpired {
 			e = e.Hinting("They have expired.")

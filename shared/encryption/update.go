@@ -163,10 +163,12 @@ func (s *Service) checkExtras(ctx context.Context, ref kms.Reference, d kms.Desc
 	if !d.Expires.IsZero() && d.Expires.Sub(s.Now()) < keyExpiryMargin {
 		return verdict.Failed(verdict.KeyExpiring, "expires at %s", d.Expires.Format(time.RFC3339))
 	}
-	if ref.Azure != nil && s.Vaults != nil {
-		return s.Vaults.CheckVault(ctx, ref)
+	if ref.Azure == nil || s.Vaults == nil {
+		return nil
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return s.Vaults.CheckVault(ctx, ref)
 }
 
 func (s *Service) newState(next Settings, old *KeyState, change Change, probe kms.Probe, d kms.Description) *KeyState {

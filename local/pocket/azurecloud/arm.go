@@ -11,7 +11,8 @@ import (
 )
 
 // armService is the part of Azure Resource Manager that manages key vaults and role
-// assignments. Only the administrator may use it. Names in paths are case-insensitive.
+// assignments. The administrator may do everything, applications may read the vaults that a
+// role assignment lets them read. Names in paths are case-insensitive.
 type armService struct{ *Cloud }
 
 // Serves reports whether host is Azure Resource Manager.
@@ -47,12 +48,11 @@ func (s armService) Refuse(w http.ResponseWriter, c *pocket.Call, kind pocket.Fa
 	writeError(w, refusal(w, kind, "AuthorizationFailed", "The client does not have authorization to perform action over scope '"+c.URL.Path+"' or the scope is invalid."))
 }
 
-// Serve answers a request of the administrator.
+// Serve answers a request: who asks, then what about.
 func (s armService) Serve(w http.ResponseWriter, c *pocket.Call) {
 	begin(w)
 	if !s.isAdmin(c.Request) {
-		w.Header().Set("WWW-Authenticate", `Bearer authorization_uri="https://login.microsoftonline.com/common", error="invalid_token"`)
-		writeError(w, refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "The access token is invalid."))
+		s.serveApplication(w, c)
 		return
 	}
 	tenantID, err := s.adminTenant(c.Request)
@@ -60,8 +60,7 @@ func (s armService) Serve(w http.ResponseWriter, c *pocket.Call) {
 		writeError(w, refuse(http.StatusBadRequest, "BadRequest", "%v", err))
 		return
 	}
-	if c.URL.Query().Get("api-version") == "" {
-		writeError(w, refuse(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."))
+	if !versioned(w, c) {
 		return
 	}
 	path := strings.ToLower(c.URL.Path)
@@ -81,6 +80,15 @@ func (s armService) Serve(w http.ResponseWriter, c *pocket.Call) {
 	default:
 		writeError(w, refuse(http.StatusNotFound, "InvalidResourceType", "The resource type could not be found here."))
 	}
+}
+
+// versioned refuses requests without an API version.
+func versioned(w http.ResponseWriter, c *pocket.Call) bool {
+	if c.URL.Query().Get("api-version") != "" {
+		return true
+	}
+	writeError(w, refuse(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."))
+	return false
 }
 
 // named is the vault that a path names, as it would be if it were new, and what follows it.
@@ -119,7 +127,7 @@ func (s armService) vaults(w http.ResponseWriter, c *pocket.Call, tenantID strin
 		return
 	}
 	if !found || !old.DeletedAt.IsZero() || !strings.EqualFold(old.id(), fresh.id()) {
-		writeError(w, refuse(http.StatusNotFound, "ResourceNotFound", "The Resource 'Microsoft.KeyVault/vaults/%s' under resource group '%s' was not found.", fresh.Name, fresh.Group))
+		writeError(w, noVault(fresh))
 		return
 	}
 	kind, isPolicies := strings.CutPrefix(action, "accesspolicies/")

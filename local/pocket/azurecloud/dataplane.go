@@ -209,7 +209,7 @@ func (s vaultService) authorize(v vault, who caller, c *pocket.Call) (operation,
 		return op, nil
 	}
 	if v.RBAC {
-		granted, err := s.grants(who.ObjectID, op.action, v.id()+"/keys/"+op.key)
+		granted, err := s.grants(dataActions, who.ObjectID, op.action, v.id()+"/keys/"+op.key)
 		if err == nil && !granted {
 			err = s.denied(v, who, op)
 		}

@@ -19,6 +19,22 @@ const (
 	RoleReader                = "21090545-7ca7-4776-b22c-e363652d74d2" // Key Vault Reader
 )
 
+// Role definition ids of the built-in roles that concern vaults as resources.
+const (
+	RoleOwner            = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635" // Owner
+	RoleContributor      = "b24988ac-6180-42a0-ab88-20f7382dd24c" // Contributor
+	RoleGeneralReader    = "acdd72a7-3385-48ef-bd42-f606fba820ae" // Reader
+	RoleVaultContributor = "f25e0fa2-a7cd-4377-a976-54943a77a395" // Key Vault Contributor
+)
+
+// readVaults is the one management action that an application can be allowed here.
+const readVaults = "Microsoft.KeyVault/vaults/read"
+
+// actions are what the roles allow at Resource Manager.
+var actions = map[string][]string{
+	RoleOwner: {readVaults}, RoleContributor: {readVaults}, RoleGeneralReader: {readVaults}, RoleVaultContributor: {readVaults},
+}
+
 // dataActions are what the roles allow, behind "Microsoft.KeyVault/vaults/keys/"; "*" is all.
 var dataActions = map[string][]string{
 	RoleAdministrator: {"*"},
@@ -113,15 +129,16 @@ func (s armService) assign(w http.ResponseWriter, c *pocket.Call, a assignment) 
 	answer(w, http.StatusCreated, a.body(), s.cfg.State.Put(kindAssignment, strings.ToLower(a.ID), a))
 }
 
-// grants reports whether a role assignment allows a principal an action on a resource.
-func (c *Cloud) grants(principalID, action, resource string) (bool, error) {
+// grants reports whether a role assignment allows a principal an action on a resource; roles
+// says what each role allows.
+func (c *Cloud) grants(roles map[string][]string, principalID, action, resource string) (bool, error) {
 	granted := false
 	err := c.cfg.State.Each(kindAssignment, func(_ string, body []byte) error {
 		var a assignment
 		if err := json.Unmarshal(body, &a); err != nil {
 			return err
 		}
-		allowed := dataActions[a.Role]
+		allowed := roles[a.Role]
 		if a.Principal == strings.ToLower(principalID) && covers(a.Scope, resource) && a.Granted.seen(c.cfg.Now(), c.cfg.Lag) &&
 			(slices.Contains(allowed, action) || slices.Contains(allowed, "*")) {
 			granted = true

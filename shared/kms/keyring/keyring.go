@@ -148,6 +148,25 @@ func (k *Keyring) ServicePrincipal(ctx context.Context, tenantID, _ string) (str
 	return credential.ObjectID(ctx)
 }
 
+// CheckVault asks Azure Resource Manager whether the vault of an Azure key is where the
+// reference says, with the credentials that reach the key. It implements encryption.Vaults.
+func (k *Keyring) CheckVault(ctx context.Context, ref kms.Reference) error {
+	if ref.Azure == nil {
+		return verdict.Failed(verdict.Internal, "only keys of Azure are in vaults")
+	}
+	id, err := atlas.ParseAzureKeyID(ref.Azure.KeyIdentifier)
+	if err != nil {
+		return &verdict.Failure{Reason: verdict.RequestInvalid, Err: err}
+	}
+	credential, err := k.azureCredential(*ref.Azure, false)
+	if err != nil {
+		return err
+	}
+	return credential.CheckVault(ctx, azurekv.Vault{
+		SubscriptionID: ref.Azure.SubscriptionID, ResourceGroup: ref.Azure.ResourceGroup, Name: ref.Azure.VaultName,
+	}, id)
+}
+
 // maxCredentials bounds a cache; when it is full it starts anew, which costs each tenant one
 // more token.
 const maxCredentials = 4096

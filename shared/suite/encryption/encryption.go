@@ -47,7 +47,7 @@ func New(d Deps) *httpapi.API {
 	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
 	patience := consistency.Patience{Budget: d.GrantPatience}
 	settings := &encryption.Service{
-		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Checker: validity.New(d.Keys, d.Now),
+		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Vaults: d.Keys, Checker: validity.New(d.Keys, d.Now),
 		Patience: patience, Policy: encryption.Policy{AllowAWSUserKeys: d.AllowAWSUserKeys}, Now: d.Now, Log: d.Log,
 	}
 	roles := &access.Service{
