@@ -48,6 +48,7 @@ type clouds struct {
 	handler   http.Handler
 	transport http.RoundTripper
 	state     pocket.State
+	now       func() time.Time
 	secrets   secrets
 	ring      keyring.Config
 	accounts  *googleaccount.Accounts
@@ -55,9 +56,9 @@ type clouds struct {
 
 // openClouds opens what the tenants' clouds hold and signs Latchkey up in each. azureApp and
 // googleProject are the deployment's, from the template.
-func openClouds(ctx context.Context, db *bbolt.DB, azureApp, googleProject string) (*clouds, error) {
+func openClouds(ctx context.Context, db *bbolt.DB, now func() time.Time, azureApp, googleProject string) (*clouds, error) {
 	state := pocket.Bolt(db)
-	c := &clouds{state: state}
+	c := &clouds{state: state, now: now}
 	if err := c.loadSecrets(state); err != nil {
 		return nil, err
 	}
@@ -65,11 +66,11 @@ func openClouds(ctx context.Context, db *bbolt.DB, azureApp, googleProject strin
 	if err != nil {
 		return nil, err
 	}
-	azure, err := azurecloud.New(azurecloud.Config{State: state, Now: time.Now, AdminToken: c.secrets.Admin, Tenant: tenantDirectory})
+	azure, err := azurecloud.New(azurecloud.Config{State: state, Now: c.now, AdminToken: c.secrets.Admin, Tenant: tenantDirectory})
 	if err != nil {
 		return nil, err
 	}
-	google := googlecloud.New(googlecloud.Config{State: state, Now: time.Now, AdminToken: c.secrets.Admin})
+	google := googlecloud.New(googlecloud.Config{State: state, Now: c.now, AdminToken: c.secrets.Admin})
 	services := append(aws.Services(), azure.Services()...)
 	c.handler = pocket.New(&pocket.Faults{}, awscloud.Alias, append(services, google)...)
 	c.transport = pocket.Transport(c.handler)
@@ -104,7 +105,7 @@ func (c *clouds) loadSecrets(state pocket.State) error {
 func (c *clouds) awsConfig() awscloud.Config {
 	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + operatorAccount + `:root"},"Action":"sts:AssumeRole"}]}`
 	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::*:role/*"}]}`
-	return awscloud.Config{Now: time.Now, Accounts: []awscloud.Account{
+	return awscloud.Config{Now: c.now, Accounts: []awscloud.Account{
 		{ID: tenantAccount, Root: c.secrets.TenantAWS},
 		{ID: operatorAccount, Roles: []awscloud.Role{{
 			Name: "latchkey-encryption", Trust: trust, Policies: map[string]string{"AssumeTenantRoles": policy},
@@ -178,13 +179,13 @@ func (c *clouds) identify(azureApp, googleProject string) error {
 	if err != nil {
 		return err
 	}
-	own := googleaccount.OwnKey(key, googleaccount.Options{Transport: c.transport, Now: time.Now, Scope: googleaccount.ScopePlatform})
+	own := googleaccount.OwnKey(key, googleaccount.Options{Transport: c.transport, Now: c.now, Scope: googleaccount.ScopePlatform})
 	if c.accounts, err = googleaccount.NewAccounts(own, googleProject, c.transport); err != nil {
 		return err
 	}
 	keys := c.secrets.OperatorAWS
 	c.ring = keyring.Config{
-		Transport: c.transport, Now: time.Now,
+		Transport: c.transport, Now: c.now,
 		AWS:    credentials.NewStaticCredentialsProvider(keys.AccessKeyID, keys.SecretAccessKey, ""),
 		Azure:  azurekv.App{ClientID: azureApp, HomeTenant: operatorDirectory, Secret: c.secrets.AzureApp},
 		Google: own,

@@ -51,12 +51,13 @@ type config struct {
 	data                   string // directory
 	parameters             map[string]string
 	owner                  owner // ids and keys of the first start, "" where any will do
+	now                    func() time.Time
 	quiet                  bool
 	verbose                bool
 }
 
 func parseFlags(args []string, stderr io.Writer) (config, error) {
-	cfg := config{parameters: map[string]string{}}
+	cfg := config{parameters: map[string]string{}, now: time.Now}
 	fs := flag.NewFlagSet("latchkey", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&cfg.listen, "listen", "127.0.0.1:8080", "`address` of the API")

@@ -28,6 +28,15 @@ func testConfig(t *testing.T) config {
 // start runs the program until the test ends, and returns the API's address.
 func start(t *testing.T, cfg config) (api string, stop func() error) {
 	t.Helper()
+	at, stop := launch(t, cfg)
+	return at["API"], stop
+}
+
+// launch runs the program until the test ends, and returns what it prints by name: addresses
+// ("API") and the variables that it says to export.
+func launch(t *testing.T, cfg config) (at map[string]string, stop func() error) {
+	t.Helper()
+	at = map[string]string{}
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	reader, writer := io.Pipe()
@@ -40,8 +49,14 @@ func start(t *testing.T, cfg config) (api string, stop func() error) {
 	}()
 	lines := bufio.NewScanner(reader)
 	for lines.Scan() && lines.Text() != "ready" {
-		if address := regexp.MustCompile(`^API +(http://\S+)$`).FindStringSubmatch(lines.Text()); address != nil {
-			api = address[1]
+		if address := regexp.MustCompile(`^(API|clouds|Lambda) +(http://\S+)$`).FindStringSubmatch(lines.Text()); address != nil {
+			at[address[1]] = address[2]
+		}
+		if exports, ok := strings.CutPrefix(lines.Text(), "  export "); ok {
+			for word := range strings.FieldsSeq(exports) {
+				name, value, _ := strings.Cut(word, "=")
+				at[name] = value
+			}
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -50,7 +65,7 @@ func start(t *testing.T, cfg config) (api string, stop func() error) {
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("it was ready after %s", took)
 	}
-	return api, func() error {
+	return at, func() error {
 		cancel()
 		return <-ended
 	}

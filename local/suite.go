@@ -80,12 +80,12 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 	if err != nil {
 		return nil, err
 	}
-	s.lambda = lambdasvc.New(functions, time.Now, log)
+	s.lambda = lambdasvc.New(functions, cfg.now, log)
 	byID := map[string]lambdasvc.Invoker{}
 	for _, f := range functions {
 		byID[f.ID] = f
 	}
-	s.gateway, err = gateway.New(gateway.Config{Template: tmpl, Functions: byID, Now: time.Now, Log: log})
+	s.gateway, err = gateway.New(gateway.Config{Template: tmpl, Functions: byID, Now: cfg.now, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (s *suite) openClouds(ctx context.Context, cfg config, specs []template.Fun
 		return nil, errors.New("the template has no function encryption")
 	}
 	env := specs[i].Environment
-	c, err := openClouds(ctx, db, env["AZURE_APP_ID"], env["GOOGLE_PROJECT_ID"])
+	c, err := openClouds(ctx, db, cfg.now, env["AZURE_APP_ID"], env["GOOGLE_PROJECT_ID"])
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (s *suite) surroundings(cfg config, log *slog.Logger) (surroundings, error)
 	if err != nil {
 		return surroundings{}, fmt.Errorf("-data: %w", err)
 	}
-	return surroundings{table: table, sealer: seal.New(wrapper, time.Now), now: time.Now, log: log}, nil
+	return surroundings{table: table, sealer: seal.New(wrapper, cfg.now), now: cfg.now, log: log}, nil
 }
 
 func makeFunctions(ctx context.Context, specs []template.Function, around surroundings) ([]lambdasvc.Function, error) {

@@ -40,6 +40,9 @@ type Subject struct {
 	Ref func(ctx context.Context) (kms.Reference, error)
 	// Name tells the subjects of a group apart: the provider.
 	Name string
+	// Fresh checks with credentials that nobody has used: for a tenant who asks. Cached ones
+	// would hide for an hour that a role no longer trusts us, since a session outlives that.
+	Fresh bool
 }
 
 // Shared is how long callers share the conclusion of one check (validation on demand).
@@ -90,7 +93,11 @@ func (c *Checker) check(ctx context.Context, s Subject) verdict.Verdict {
 	v := verdict.Verdict{Settings: s.Revision, StartedAt: c.now().UTC(), Reason: verdict.OK}
 	ref, err := s.Ref(ctx)
 	if err == nil {
-		err = c.probe(ctx, c.keys.Open, ref, s)
+		open := c.keys.Open
+		if s.Fresh {
+			open = c.keys.Renew
+		}
+		err = c.probe(ctx, open, ref, s)
 		if reasonOf(err).Class() == verdict.Invalid {
 			err = c.probe(ctx, c.keys.Renew, ref, s)
 		}
