@@ -133,6 +133,19 @@ const (
 	CannotDisableEAR                Code = "CANNOT_DISABLE_ENCRYPTION_AT_REST"
 )
 
+// Nodes and their agents (docs/agent.md); Latchkey's own.
+const (
+	NodeTokenRefused     Code = "NODE_TOKEN_REFUSED"
+	NodeEnrolmentRefused Code = "NODE_ENROLMENT_REFUSED"
+	NodeNotFound         Code = "NODE_NOT_FOUND"
+	NodeDisabled         Code = "NODE_DISABLED"
+	NodeNotEncrypted     Code = "NODE_NOT_ENCRYPTED"
+	NodeKMSUnreachable   Code = "NODE_KMS_UNREACHABLE"
+	MasterKeyNotFound    Code = "MASTER_KEY_NOT_FOUND"
+	WrappedKeyInvalid    Code = "WRAPPED_MASTER_KEY_INVALID"
+	SealedKeyInvalid     Code = "SEALED_MASTER_KEY_INVALID"
+)
+
 // sentence is what a code means to a client. detail is a format for the error's Params.
 type sentence struct {
 	status int
@@ -261,4 +274,14 @@ var codes = map[Code]sentence{
 	EARNotEnabled:                   {http.StatusBadRequest, "Encryption at Rest is not enabled for group %v."},
 	CannotUseEARTenant:              {http.StatusBadRequest, "Cannot use Encryption at Rest with tenant clusters."},
 	CannotDisableEAR:                {http.StatusConflict, "Cannot disable Encryption at Rest because it is still enabled on one or more clusters in the group."},
+
+	NodeTokenRefused:     {http.StatusUnauthorized, "The agent's token was refused. The time is %v."},
+	NodeEnrolmentRefused: {http.StatusForbidden, "The enrolment token is unknown, expired, or was used for another agent."},
+	NodeNotFound:         {http.StatusNotFound, "No node with ID %v exists."},
+	NodeDisabled:         {http.StatusConflict, "The master key of node %v is not released: its cluster is disabled (%v)."},
+	NodeNotEncrypted:     {http.StatusConflict, "Node %v belongs to a cluster without Encryption at Rest."},
+	NodeKMSUnreachable:   {http.StatusServiceUnavailable, "The key management provider could not be reached. Nothing was changed; please retry."},
+	MasterKeyNotFound:    {http.StatusNotFound, "Node %v has no master key with ID %v."},
+	WrappedKeyInvalid:    {http.StatusBadRequest, "The wrapped master key %v cannot be opened with the key that wrapped it."},
+	SealedKeyInvalid:     {http.StatusBadRequest, "The sealed master key %v cannot be opened: it was sealed for another recipient, node or use."},
 }
