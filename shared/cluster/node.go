@@ -1,0 +1,180 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+)
+
+// Power is whether a node's database process runs.
+type Power string
+
+// The states that a node may be told to be in. A new node reports neither.
+const (
+	Run  Power = "run"
+	Stop Power = "stop"
+)
+
+// Command is what a node has to do to become what is desired.
+type Command string
+
+// The commands.
+const (
+	NoCommand     Command = "none"
+	StopCommand   Command = "stop"
+	StartCommand  Command = "start"
+	RotateCommand Command = "rotate" // make a new master key
+	RewrapCommand Command = "rewrap" // have the master key wrapped by another customer key
+	ResyncCommand Command = "resync" // rebuild the data from the other nodes, encrypted as desired
+	DeleteCommand Command = "delete" // destroy the data; the node's record goes when it is done
+)
+
+// Kind is what a node is for.
+type Kind string
+
+// The kinds of nodes.
+const (
+	Electable Kind = "electable"
+	ReadOnly  Kind = "readOnly"
+	Analytics Kind = "analytics"
+)
+
+// Node is one database process of a cluster and the agent beside it.
+type Node struct {
+	ID        string         `json:"id"`
+	ClusterID string         `json:"clusterId"`
+	GroupID   string         `json:"groupId"`
+	ShardID   string         `json:"shardId"`
+	Shard     int            `json:"shard"` // the shard's number
+	Index     int            `json:"index"` // within the shard, in host names; never changes
+	Kind      Kind           `json:"kind"`
+	Provider  atlas.Provider `json:"provider"` // the cloud it runs in
+	Region    string         `json:"region"`
+	Priority  int            `json:"priority"`
+	Created   time.Time      `json:"created"`
+
+	Host  string `json:"host"`      // the internal name
+	Alias string `json:"userAlias"` // the name that the tenant's clients use
+	Port  int    `json:"port"`
+
+	Desired  Desired  `json:"desired"`
+	Reported Reported `json:"reported"`
+
+	// PublicKey is the agent's, Ed25519; nil until it enrolled.
+	PublicKey []byte    `json:"publicKey,omitempty"`
+	Enrolment Enrolment `json:"enrolment,omitzero"`
+
+	version int64
+}
+
+// Desired is what a node should be.
+type Desired struct {
+	State    Power          `json:"state"`
+	Provider atlas.Provider `json:"provider"` // of the key that encrypts it, or None
+	KeyID    string         `json:"keyId,omitempty"`
+	// Number counts the commands; a node acknowledges one by its number and ignores older ones.
+	Number  int64   `json:"number"`
+	Command Command `json:"command"`
+	// Order names who gave the command, so that giving it again changes nothing.
+	Order string `json:"order,omitempty"`
+}
+
+// Reported is what a node last said of itself.
+type Reported struct {
+	State Power `json:"state,omitempty"`
+	// Provider is that of the key that encrypts the node's data, or None; "" while it has none.
+	Provider  atlas.Provider `json:"provider,omitempty"`
+	KeyID     string         `json:"keyId,omitempty"`
+	Acked     int64          `json:"commandAcked,omitempty"`
+	StartedAt time.Time      `json:"startedAt,omitzero"`
+	LastSeen  time.Time      `json:"lastSeen,omitzero"` // exact to seenResolution
+	Addresses []string       `json:"addresses,omitempty"`
+}
+
+// Enrolment is the one-time token with which an agent registers its key.
+type Enrolment struct {
+	TokenHash []byte    `json:"tokenHash,omitempty"` // SHA-256
+	Expires   time.Time `json:"expires,omitzero"`
+	UsedAt    time.Time `json:"usedAt,omitzero"`
+}
+
+// seenResolution is how old LastSeen may be: a steady node costs four writes an hour.
+const seenResolution = 15 * time.Minute
+
+// Version is the version of the stored record, for conditions on it.
+func (n Node) Version() int64 { return n.version }
+
+// Put is the operation that stores the node if nobody changed it meanwhile.
+func (n Node) Put() (store.Op, error) {
+	item, err := store.Encode(keys.Node(n.ClusterID, n.ID), n.version, n)
+	return store.Put(item), err
+}
+
+// Leaving reports whether the node has been told to destroy itself.
+func (n Node) Leaving() bool { return n.Desired.Command == DeleteCommand }
+
+// Acked reports whether the node has done what it was told last.
+func (n Node) Acked() bool { return n.Reported.Acked >= n.Desired.Number }
+
+// Running reports whether the node said that its process runs.
+func (n Node) Running() bool { return n.Reported.State == Run }
+
+// Settled reports whether the node is what is desired.
+func (n Node) Settled() bool {
+	return n.Acked() && n.Reported.State == n.Desired.State && !n.mustResync()
+}
+
+// mustResync reports whether the node's data is not encrypted as desired.
+func (n Node) mustResync() bool {
+	return n.Reported.Provider != "" && n.Reported.Provider != n.Desired.Provider
+}
+
+// Order is something that a node is told to do.
+type Order struct {
+	// ID names the order, "" for one that is never repeated.
+	ID       string
+	Command  Command
+	State    Power
+	Provider atlas.Provider
+	KeyID    string
+}
+
+// Told returns the node with an order as its next command. An order that it was given last is
+// not given again.
+func (n Node) Told(o Order) Node {
+	if o.ID != "" && o.ID == n.Desired.Order {
+		return n
+	}
+	n.Desired = Desired{
+		State: o.State, Provider: o.Provider, KeyID: o.KeyID, Number: n.Desired.Number + 1, Command: o.Command, Order: o.ID,
+	}
+	return n
+}
+
+// powered returns the node told to run or to stop. One that was stopped in the middle of a
+// resync takes it up again.
+func (n Node) powered(p Power) Node {
+	command := StartCommand
+	switch {
+	case p == Stop:
+		command = StopCommand
+	case n.mustResync():
+		command = ResyncCommand
+	}
+	return n.Told(Order{Command: command, State: p, Provider: n.Desired.Provider, KeyID: n.Desired.KeyID})
+}
+
+// Report returns the node with what it says of itself now, and whether that has to be stored.
+// An acknowledgement of a command that was never given counts as one of the last.
+func (n Node) Report(r Reported, now time.Time) (Node, bool) {
+	r.LastSeen = now.UTC()
+	r.Acked = max(n.Reported.Acked, min(r.Acked, n.Desired.Number))
+	before := n.Reported
+	n.Reported = r
+	changed := before.State != r.State || before.KeyID != r.KeyID || before.Provider != r.Provider || before.Acked != r.Acked ||
+		!before.StartedAt.Equal(r.StartedAt) || !slices.Equal(before.Addresses, r.Addresses)
+	return n, changed || now.Sub(before.LastSeen) >= seenResolution
+}

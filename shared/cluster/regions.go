@@ -1,0 +1,264 @@
+package cluster
+
+import (
+	"slices"
+
+	"latchkey/shared/atlas"
+)
+
+// Bounds of one shard.
+const (
+	maxNodesPerShard = 50
+	maxPriority      = 7
+)
+
+// electableCounts are the numbers of electable nodes with which a shard always finds a
+// majority (CLUSTER_REPLICATION_FACTOR_INVALID of the real service).
+var electableCounts = []int{3, 5, 7}
+
+// regionsOf reads the regions of one shard. present are the shard's regions now: what a request
+// leaves out of hardware that stays stays as it is.
+func regionsOf(requests []atlas.RegionConfigRequest, present []Region) ([]Region, error) {
+	if len(requests) == 0 {
+		return nil, atlas.Fail(atlas.MissingAttribute, "regionConfigs")
+	}
+	regions := make([]Region, 0, len(requests))
+	for i, r := range requests {
+		region, err := regionOf(r, i, present)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(regions, region.samePlace) {
+			return nil, invalid("The region %s is there twice.", region.Name)
+		}
+		regions = append(regions, region)
+	}
+	inheritHardware(regions)
+	return regions, checkRegions(regions)
+}
+
+func (r Region) samePlace(other Region) bool {
+	return r.Provider == other.Provider && r.Name == other.Name
+}
+
+// regionOf reads one region; place is its position, from which a priority that was not given
+// follows.
+func regionOf(r atlas.RegionConfigRequest, place int, present []Region) (Region, error) {
+	var region Region
+	if err := region.locate(r); err != nil {
+		return Region{}, err
+	}
+	var now Region
+	if i := slices.IndexFunc(present, region.samePlace); i >= 0 {
+		now = present[i]
+	}
+	for _, h := range []struct {
+		name     string
+		request  *atlas.HardwareRequest
+		present  Hardware
+		hardware *Hardware
+	}{
+		{"electableSpecs", r.ElectableSpecs, now.Electable, &region.Electable},
+		{"readOnlySpecs", r.ReadOnlySpecs, now.ReadOnly, &region.ReadOnly},
+		{"analyticsSpecs", r.AnalyticsSpecs, now.Analytics, &region.Analytics},
+	} {
+		hardware, err := hardwareOf(h.name, h.request, h.present, region.Provider)
+		if err != nil {
+			return Region{}, err
+		}
+		*h.hardware = hardware
+	}
+	switch {
+	case r.Priority != nil:
+		region.Priority = *r.Priority
+	case region.Electable.NodeCount > 0:
+		region.Priority = maxPriority - place
+	}
+	region.AutoScaling = autoScalingOf(r.AutoScaling, now.AutoScaling)
+	if err := checkScaling(region.Provider, region.AutoScaling); err != nil {
+		return Region{}, err
+	}
+	if region.AnalyticsAutoScaling = now.AnalyticsAutoScaling; r.AnalyticsAutoScaling != nil {
+		scaling := autoScalingOf(r.AnalyticsAutoScaling, atlas.AutoScaling{})
+		region.AnalyticsAutoScaling = &scaling
+		return region, checkScaling(region.Provider, scaling)
+	}
+	return region, nil
+}
+
+// locate reads where a region is.
+func (r *Region) locate(request atlas.RegionConfigRequest) error {
+	switch {
+	case request.ProviderName == nil:
+		return atlas.Fail(atlas.MissingAttribute, "providerName")
+	case request.RegionName == nil:
+		return atlas.Fail(atlas.MissingAttribute, "regionName")
+	}
+	r.Provider, r.Name = atlas.Provider(*request.ProviderName), *request.RegionName
+	if !slices.Contains(atlas.Providers(), r.Provider) {
+		return atlas.Fail(atlas.InvalidProvider, *request.ProviderName)
+	}
+	if !atlas.IsClusterRegion(r.Provider, r.Name) {
+		return atlas.Fail(atlas.InvalidRegion, r.Name, r.Provider)
+	}
+	return nil
+}
+
+// hardwareOf reads the hardware of one kind of node. Members that nothing is said about are
+// left zero for inheritHardware.
+func hardwareOf(name string, r *atlas.HardwareRequest, present Hardware, p atlas.Provider) (Hardware, error) {
+	if r == nil {
+		return Hardware{}, nil
+	}
+	var h Hardware
+	if r.InstanceSize != nil {
+		h.InstanceSize = *r.InstanceSize
+		if !slices.Contains(instanceSizes[p], h.InstanceSize) {
+			return Hardware{}, atlas.Fail(atlas.InvalidEnumValue, h.InstanceSize).Hinting("%s has no such instance size.", p)
+		}
+	}
+	if r.NodeCount != nil {
+		h.NodeCount = *r.NodeCount
+	}
+	if h.NodeCount < 0 || h.NodeCount > maxNodesPerShard {
+		return Hardware{}, invalid("nodeCount of %s must be from 0 to %d.", name, maxNodesPerShard)
+	}
+	if h.NodeCount > 0 && h.InstanceSize == "" && present.InstanceSize == "" {
+		return Hardware{}, atlas.Fail(atlas.MissingAttribute, name+".instanceSize")
+	}
+	if h.InstanceSize == "" {
+		h.InstanceSize = present.InstanceSize
+	}
+	if h.InstanceSize == present.InstanceSize {
+		h.DiskSizeGB, h.DiskIOPS, h.VolumeType = present.DiskSizeGB, present.DiskIOPS, present.VolumeType
+	}
+	return h, h.readDisk(r, p)
+}
+
+// readDisk takes over what a request says of a disk.
+func (h *Hardware) readDisk(r *atlas.HardwareRequest, p atlas.Provider) error {
+	if r.DiskSizeGB != nil {
+		size, err := diskSize(*r.DiskSizeGB)
+		if err != nil {
+			return err
+		}
+		h.resize(p, size)
+	}
+	if r.EBSVolumeType != nil && p == atlas.AWS {
+		if err := oneOf(*r.EBSVolumeType, standardVolume, provisionedVolume, performanceVolume); err != nil {
+			return err
+		}
+		if h.VolumeType != *r.EBSVolumeType {
+			h.VolumeType, h.DiskIOPS = *r.EBSVolumeType, 0
+		}
+	}
+	if r.DiskIOPS == nil || p == atlas.GCP {
+		return nil
+	}
+	if *r.DiskIOPS < 1 {
+		return atlas.Fail(atlas.InvalidAttribute, "diskIOPS")
+	}
+	h.DiskIOPS = *r.DiskIOPS
+	return nil
+}
+
+// resize changes the size of a disk. What a standard volume performs follows its size.
+func (h *Hardware) resize(p atlas.Provider, size float64) {
+	if h.DiskSizeGB != size && p == atlas.AWS && h.VolumeType != provisionedVolume {
+		h.DiskIOPS = 0
+	}
+	h.DiskSizeGB = size
+}
+
+// diskSize is the size of a disk for which a client asks: too small ones count as the least.
+func diskSize(gb float64) (float64, error) {
+	if gb < 0 || gb > mostDisk {
+		return 0, invalid("diskSizeGB must be from %d to %d.", leastDisk, mostDisk)
+	}
+	return max(gb, leastDisk), nil
+}
+
+// inheritHardware completes hardware. Nodes that are not there are shown with the hardware of
+// those that are: first the region's own electable ones, then the shard's first.
+func inheritHardware(regions []Region) {
+	var first Hardware
+	for _, r := range regions {
+		for _, h := range []Hardware{r.Electable, r.ReadOnly, r.Analytics} {
+			if first.InstanceSize == "" {
+				first = h
+			}
+		}
+	}
+	for i := range regions {
+		r := &regions[i]
+		r.Electable.complete(r.Provider, first)
+		r.ReadOnly.complete(r.Provider, r.Electable)
+		r.Analytics.complete(r.Provider, r.Electable)
+	}
+}
+
+// complete fills in what is still open, from hardware like it and then from the catalogue.
+func (h *Hardware) complete(p atlas.Provider, like Hardware) {
+	if h.InstanceSize == "" {
+		h.InstanceSize = like.InstanceSize
+	}
+	if h.InstanceSize == "" {
+		h.InstanceSize = leastSize
+	}
+	if h.DiskSizeGB == 0 && h.InstanceSize == like.InstanceSize {
+		h.DiskSizeGB = like.DiskSizeGB
+	}
+	if h.DiskSizeGB == 0 {
+		h.DiskSizeGB = diskOf(h.InstanceSize)
+	}
+	if p != atlas.AWS {
+		return
+	}
+	if h.VolumeType == "" {
+		h.VolumeType = standardVolume
+		if isNVMe(h.InstanceSize) {
+			h.VolumeType = provisionedVolume
+		}
+	}
+	if h.DiskIOPS == 0 {
+		h.DiskIOPS = standardIOPS(h.DiskSizeGB)
+	}
+}
+
+// checkRegions checks what concerns a shard as a whole.
+func checkRegions(regions []Region) error {
+	electable, nodes, last := 0, 0, maxPriority+1
+	for _, r := range regions {
+		electable += r.Electable.NodeCount
+		nodes += r.Electable.NodeCount + r.ReadOnly.NodeCount + r.Analytics.NodeCount
+		if r.Electable.NodeCount == 0 {
+			if r.Priority != 0 {
+				return invalid("The region %s has no electable nodes, so its priority must be 0.", r.Name)
+			}
+			continue
+		}
+		if r.Priority < 1 || r.Priority >= last || (last > maxPriority && r.Priority != maxPriority) {
+			return invalid("Priorities of regions with electable nodes descend from %d.", maxPriority)
+		}
+		last = r.Priority
+	}
+	switch {
+	case !slices.Contains(electableCounts, electable):
+		return invalid("A shard has 3, 5 or 7 electable nodes, not %d.", electable)
+	case nodes > maxNodesPerShard:
+		return invalid("A shard has at most %d nodes.", maxNodesPerShard)
+	}
+	return checkVolumes(regions)
+}
+
+// checkVolumes refuses standard volumes that would have to perform better than they do.
+func checkVolumes(regions []Region) error {
+	for _, r := range regions {
+		for _, h := range []Hardware{r.Electable, r.ReadOnly, r.Analytics} {
+			if r.Provider == atlas.AWS && h.VolumeType == standardVolume && h.DiskIOPS > standardIOPS(h.DiskSizeGB) {
+				return invalid("A %s volume of %g GB has at most %d IOPS.", standardVolume, h.DiskSizeGB, standardIOPS(h.DiskSizeGB))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/identity"
+	"latchkey/shared/project"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+)
+
+// Projects is what package cluster needs of groups; project.Service is the one in use.
+type Projects interface {
+	// Open reads a group that is open. It returns GROUP_NOT_FOUND if it is not.
+	Open(ctx context.Context, groupID string) (project.Group, error)
+	// Occupy returns the operation that counts n more of a use of the group, which keeps it
+	// from being closed.
+	Occupy(ctx context.Context, groupID string, u project.Use, n int) (store.Op, error)
+}
+
+// Keys tells of the tenants' keys.
+type Keys interface {
+	// KeyState tells whether a provider is enabled in a group, and whether its key was valid
+	// when it was last checked.
+	KeyState(ctx context.Context, groupID string, p atlas.Provider) (enabled, valid bool, err error)
+}
+
+// Gate admits callers; identity.Gate is the one in use. Some members of a cluster may be
+// changed by fewer roles than the others.
+type Gate interface {
+	Admit(ctx context.Context, c identity.Caller, a identity.Attempt) error
+}
+
+// Starter starts the workflow that carries out a plan. Starting the same plan again is
+// harmless.
+type Starter interface {
+	StartPlan(ctx context.Context, p Plan) error
+}
+
+// Service performs the use cases. All fields are required.
+type Service struct {
+	Table    store.Table
+	Journal  audit.Journal
+	Projects Projects
+	Keys     Keys
+	Gate     Gate
+	Starter  Starter
+	Now      func() time.Time
+	Log      *slog.Logger
+	// Domain is what the nodes' host names lie in.
+	Domain string
+}
+
+func (s *Service) mint() string { return atlas.NewID(s.Now()) }
+
+// Get finds a cluster of a group by its name. It returns CLUSTER_NOT_FOUND if there is none.
+func (s *Service) Get(ctx context.Context, groupID, name string) (Deployment, error) {
+	item, err := s.Table.Get(ctx, keys.ClusterName(groupID, name))
+	if errors.Is(err, store.ErrNotFound) {
+		return Deployment{}, atlas.Fail(atlas.ClusterNotFound, name, groupID)
+	}
+	if err != nil {
+		return Deployment{}, fmt.Errorf("find cluster %s of %s: %w", name, groupID, err)
+	}
+	p, err := store.Decode[pointer](item)
+	if err != nil {
+		return Deployment{}, err
+	}
+	d, err := s.Load(ctx, p.ClusterID)
+	if err == nil && !d.Deleted.IsZero() {
+		return Deployment{}, atlas.Fail(atlas.ClusterNotFound, name, groupID) // ended since the name was read
+	}
+	return d, err
+}
+
+// ErrNoCluster is returned for the id of no cluster.
+var ErrNoCluster = errors.New("cluster: no such cluster")
+
+// Load reads a cluster and its nodes by its id, also one that has been deleted.
+func (s *Service) Load(ctx context.Context, clusterID string) (Deployment, error) {
+	c, version, err := store.Load[Cluster](ctx, s.Table, keys.Cluster(clusterID))
+	if errors.Is(err, store.ErrNotFound) {
+		return Deployment{}, fmt.Errorf("%w: %s", ErrNoCluster, clusterID)
+	}
+	if err != nil {
+		return Deployment{}, fmt.Errorf("load cluster %s: %w", clusterID, err)
+	}
+	c.version = version
+	nodes, err := s.nodes(ctx, clusterID)
+	return Deployment{Cluster: c, Nodes: nodes}, err
+}
+
+func (s *Service) nodes(ctx context.Context, clusterID string) ([]Node, error) {
+	items, err := store.All(ctx, s.Table, store.Query{PK: keys.Cluster(clusterID).PK, Prefix: keys.NodePrefix})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes of %s: %w", clusterID, err)
+	}
+	nodes := make([]Node, 0, len(items))
+	for _, item := range items {
+		n, err := store.Decode[Node](item)
+		if err != nil {
+			return nil, err
+		}
+		n.version = item.Version
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+// ErrNoNode is returned for the id of no node of a cluster.
+var ErrNoNode = errors.New("cluster: no such node")
+
+// Node reads one node.
+func (s *Service) Node(ctx context.Context, clusterID, nodeID string) (Node, error) {
+	n, version, err := store.Load[Node](ctx, s.Table, keys.Node(clusterID, nodeID))
+	if errors.Is(err, store.ErrNotFound) {
+		return Node{}, fmt.Errorf("%w: %s of cluster %s", ErrNoNode, nodeID, clusterID)
+	}
+	n.version = version
+	return n, err
+}
+
+// Names lists the names of a group's clusters, sorted.
+func (s *Service) Names(ctx context.Context, groupID string) ([]string, error) {
+	items, err := store.All(ctx, s.Table, store.Query{PK: keys.Group(groupID).PK, Prefix: keys.ClusterNamePrefix})
+	if err != nil {
+		return nil, fmt.Errorf("list clusters of %s: %w", groupID, err)
+	}
+	names := make([]string, len(items))
+	for i, item := range items {
+		names[i] = item.SK[len(keys.ClusterNamePrefix):]
+	}
+	return names, nil
+}
+
+// List reads the clusters of an open group with these names, and leaves out those that ended
+// since the names were read.
+func (s *Service) List(ctx context.Context, groupID string, names []string) ([]Deployment, error) {
+	if _, err := s.Projects.Open(ctx, groupID); err != nil {
+		return nil, err
+	}
+	list := make([]Deployment, 0, len(names))
+	for _, name := range names {
+		d, err := s.Get(ctx, groupID, name)
+		if atlas.CodeOf(err) == atlas.ClusterNotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+// All reads all clusters of an open group, by name.
+func (s *Service) All(ctx context.Context, groupID string) ([]Deployment, error) {
+	names, err := s.Names(ctx, groupID)
+	if err != nil {
+		return nil, err
+	}
+	return s.List(ctx, groupID, names)
+}
+
+// InOrg lists the clusters of an organisation by group. It reads the index, so that a cluster
+// created a moment ago may be missing.
+func (s *Service) InOrg(ctx context.Context, orgID string) (map[string][]Deployment, error) {
+	place := keys.ClustersOf(orgID, "", "")
+	items, err := store.All(ctx, s.Table, store.Query{Index: true, PK: place.PK, Prefix: keys.ClusterPrefix})
+	if err != nil {
+		return nil, fmt.Errorf("list clusters of organization %s: %w", orgID, err)
+	}
+	groups := map[string][]Deployment{}
+	for _, item := range items {
+		c, err := store.Decode[Cluster](item)
+		if err != nil {
+			return nil, err
+		}
+		d, err := s.Load(ctx, c.ID) // the index may be behind
+		if err != nil {
+			return nil, err
+		}
+		if d.Deleted.IsZero() {
+			groups[d.GroupID] = append(groups[d.GroupID], d)
+		}
+	}
+	return groups, nil
+}
+
+// attempts bounds how often a change is made again because something else was written to the
+// same records at the same time. Clashes are rare and resolve in one more round.
+const attempts = 5
+
+// again repeats a change that reads, decides and writes, while its write conflicts.
+func again(change func() error) error {
+	var err error
+	for range attempts {
+		if err = change(); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
