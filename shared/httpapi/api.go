@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -74,7 +75,8 @@ func (a *API) Routes() []Route { return a.routes }
 
 // ServeHTTP serves one request: never panics, always answers, logs one line.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	call := &call{start: a.cfg.Now(), requestID: requestID()}
+	call := &call{start: a.cfg.Now(), requestID: requestID(r)}
+	w.Header().Set(RequestIDHeader, call.requestID)
 	r = escaped(r.WithContext(context.WithValue(r.Context(), callKey{}, call)))
 	defer a.log(r, call)
 	defer func() {
@@ -328,8 +330,20 @@ func (a *API) log(r *http.Request, c *call) {
 
 func truncate(s string, n int) string { return s[:min(len(s), n)] }
 
-func requestID() string {
+// RequestIDHeader carries a request's id: to the API from the gateway in front of it, and from
+// the API to the client, who can quote it. The log line of the request has the same id.
+const RequestIDHeader = "X-Request-Id"
+
+// requestIDPattern keeps what ids look like (those of API Gateway are UUIDs) and nothing that a
+// log or a header could be broken with.
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._=-]{1,128}$`)
+
+// requestID is the id that the gateway gave the request, or else a new one.
+func requestID(r *http.Request) string {
+	if id := r.Header.Get(RequestIDHeader); requestIDPattern.MatchString(id) {
+		return id
+	}
 	var b [8]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b[:]) // never fails since Go 1.24
 	return hex.EncodeToString(b[:])
 }

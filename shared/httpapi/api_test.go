@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -365,5 +366,31 @@ func TestAPI_AFailureIsLoggedWithItsCode(t *testing.T) {
 	r.get("/nothing")
 	if !strings.Contains(r.log.String(), `"errorCode":"RESOURCE_NOT_FOUND"`) {
 		t.Errorf("log: %s", r.log)
+	}
+}
+
+func TestAPI_TheClientIsToldTheRequestIdOfTheLogLine(t *testing.T) {
+	made := regexp.MustCompile(`^[0-9a-f]{16}$`)
+	for name, tt := range map[string]struct{ gateways, want string }{
+		"the gateway's":                {"0b1f7d6a-8f0c-4f5e-9c57-0a8f8e6b1c2d", "0b1f7d6a-8f0c-4f5e-9c57-0a8f8e6b1c2d"},
+		"a new one without a gateway":  {"", ""},
+		"a new one for what is no id":  {`"},{"level":"ERROR`, ""},
+		"a new one for what is a book": {strings.Repeat("a", 129), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig()
+			req := httptest.NewRequest(http.MethodGet, "/nothing", nil)
+			req.Header.Set(httpapi.RequestIDHeader, tt.gateways)
+			w := httptest.NewRecorder()
+			r.api.ServeHTTP(w, req)
+			var line struct{ RequestID string }
+			if err := json.Unmarshal(r.log.Bytes(), &line); err != nil {
+				t.Fatal(err)
+			}
+			told := w.Header().Get(httpapi.RequestIDHeader)
+			if told != line.RequestID || (tt.want != "" && told != tt.want) || (tt.want == "" && !made.MatchString(told)) {
+				t.Errorf("told %q, logged %q", told, line.RequestID)
+			}
+		})
 	}
 }

@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"testing"
@@ -109,7 +108,7 @@ func TestLimiter_ForgetsFullBucketsWhenThereAreTooMany(t *testing.T) {
 	}
 	now = now.Add(time.Second)
 	for i := range 60_000 {
-		l.Take(httpapi.EndpointSet{ID: "fast", Capacity: 1, Refill: 60_000_000}, fmt.Sprint(i))
+		l.Take(httpapi.EndpointSet{ID: "fast", Capacity: 1, Refill: 60_000_000}, strconv.Itoa(i))
 		now = now.Add(time.Microsecond * 10)
 	}
 	if _, _, ok := l.Take(set, "victim"); ok {

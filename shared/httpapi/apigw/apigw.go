@@ -30,10 +30,6 @@ import (
 // renders it. Routes without an authorizer have none, and their caller is anonymous.
 const CallerKey = "caller"
 
-// RequestIDHeader carries the gateway's request id, in the request to the handler and in the
-// response to the client.
-const RequestIDHeader = "X-Request-Id"
-
 // Handler serves events with an http.Handler. It is a lambda.Handler.
 type Handler struct{ next http.Handler }
 
@@ -56,7 +52,7 @@ func (h Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	w := &recorder{header: http.Header{}}
 	h.next.ServeHTTP(w, r)
-	w.header.Set(RequestIDHeader, e.RequestContext.RequestID)
+	w.header.Set(httpapi.RequestIDHeader, e.RequestContext.RequestID)
 	return json.Marshal(w.response())
 }
 
@@ -75,7 +71,7 @@ func request(ctx context.Context, e events.APIGatewayProxyRequest) (*http.Reques
 	if decoded, err := url.PathUnescape(path); err == nil { // otherwise the API refuses it by its parameters
 		target.Path, target.RawPath = decoded, path
 	}
-	header.Set(RequestIDHeader, e.RequestContext.RequestID)
+	header.Set(httpapi.RequestIDHeader, e.RequestContext.RequestID)
 	scheme := "https"
 	if header.Get("X-Forwarded-Proto") == "http" { // set by the gateway; "http" is the local one
 		scheme = "http"
