@@ -186,7 +186,7 @@ func (s armService) saveVault(w http.ResponseWriter, c *pocket.Call, v vault, st
 		writeError(w, err)
 		return
 	}
-	if err := v.apply(in, s.cfg.Now(), s.cfg.Lag); err != nil {
+	if err := in.apply(&v, s.cfg.Now(), s.cfg.Lag); err != nil {
 		writeError(w, err)
 		return
 	}

@@ -96,7 +96,7 @@ func (c *Cloud) openSigner() error {
 	}
 	if !found {
 		seed = make([]byte, ed25519.SeedSize)
-		rand.Read(seed) //nolint:errcheck // never fails since Go 1.24
+		rand.Read(seed) // never fails since Go 1.24
 		if err := c.cfg.State.Put(kindSigner, "ed25519", seed); err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func (s *settling[T]) set(v T, at time.Time, lag time.Duration) {
 // newUUID returns a random UUID (version 4).
 func newUUID() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b[:]) // never fails since Go 1.24
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
@@ -176,7 +176,7 @@ func newUUID() string {
 // newVersion returns 32 random hexadecimal digits, as key versions are named.
 func newVersion() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b[:]) // never fails since Go 1.24
 	return hex.EncodeToString(b[:])
 }
 

@@ -1,7 +1,6 @@
 package azurecloud_test
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -102,7 +101,7 @@ func (r reply) at(path string) string {
 
 func (w *world) do(t testing.TB, token, method, target, body string, headers ...string) reply {
 	t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), method, target, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +115,7 @@ func (w *world) do(t testing.TB, token, method, target, body string, headers ...
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, target, err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it was only read
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -409,7 +408,7 @@ func TestTheCloudSurvivesARestart(t *testing.T) {
 	if db, err = bbolt.Open(path, 0o600, nil); err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // the test is over
 	again := newWorld(t, pocket.Bolt(db), 0)
 	opened := again.do(t, token, "POST", strings.Replace(sealed.at("kid"), "https", "http", 1)+"/decrypt"+version, `{"alg":"RSA-OAEP-256","value":"`+sealed.at("value")+`"}`)
 	expect(t, "decrypt after a restart", opened, 200, "value", "c2VjcmV0")

@@ -92,7 +92,7 @@ func (c *Cloud) SeedApplication(s Seed) (string, error) {
 	if s.MultiTenant {
 		app.Audience = multiTenant
 	}
-	if _, err := app.check(s.Secret, c.cfg.Now()); err != nil {
+	if err := app.check(s.Secret, c.cfg.Now()); err != nil {
 		app.Secrets = append(app.Secrets, newSecret(s.Name, s.Secret, c.cfg.Now(), c.cfg.Now().Add(secretLife)))
 	}
 	if err := c.cfg.State.Put(kindApp, appID, app); err != nil {
@@ -151,19 +151,19 @@ var (
 	errExpiredSecret = errors.New("expired secret")
 )
 
-// check finds the secret that a client presented.
-func (a application) check(presented string, now time.Time) (secret, error) {
+// check holds what a client presented against the secrets.
+func (a application) check(presented string, now time.Time) error {
 	sum := sha256.Sum256([]byte(presented))
 	for _, s := range a.Secrets {
 		if subtle.ConstantTimeCompare(s.Digest, sum[:]) != 1 {
 			continue
 		}
 		if now.Before(s.Start) || !now.Before(s.End) {
-			return s, errExpiredSecret
+			return errExpiredSecret
 		}
-		return s, nil
+		return nil
 	}
-	return secret{}, errWrongSecret
+	return errWrongSecret
 }
 
 func newSecret(name, text string, start, end time.Time) secret {
@@ -174,6 +174,6 @@ func newSecret(name, text string, start, end time.Time) secret {
 // newSecretText makes a secret of the length that Entra's have.
 func newSecretText() string {
 	var b [30]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b[:]) // never fails since Go 1.24
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }

@@ -42,8 +42,9 @@ func refusal(w http.ResponseWriter, kind pocket.FaultKind, denied, message strin
 	case pocket.Throttle:
 		w.Header().Set("Retry-After", "10")
 		return refuse(http.StatusTooManyRequests, "TooManyRequests", "Too many requests. Please retry later.")
+	default:
+		return refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "The service is unavailable.")
 	}
-	return refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "The service is unavailable.")
 }
 
 // Serve answers a request of the administrator.

@@ -147,8 +147,7 @@ func (s vaultService) createKey(c *pocket.Call, v vault, op operation) (any, err
 	case !found:
 		k = key{Vault: v.Host, Name: op.key}
 	}
-	version := keyVersion{Kty: in.Kty, Ops: in.Ops, Enabled: true}
-	version.change(in)
+	version := keyVersion{Kty: in.Kty, Ops: in.Ops, Enabled: true}.with(in)
 	return s.addVersion(k, version, in.Size)
 }
 
@@ -179,8 +178,8 @@ func (s vaultService) rotateKey(v vault, op operation) (any, error) {
 	return s.addVersion(k, next, private.N.BitLen())
 }
 
-// change applies what a client sent.
-func (v *keyVersion) change(in keyInput) {
+// with is the version with what a client changes.
+func (v keyVersion) with(in keyInput) keyVersion {
 	set(&v.Enabled, in.Attributes.Enabled)
 	if in.Attributes.NotBefore != nil {
 		v.NotBefore = in.Attributes.NotBefore
@@ -194,6 +193,7 @@ func (v *keyVersion) change(in keyInput) {
 	if in.Tags != nil {
 		v.Tags = in.Tags
 	}
+	return v
 }
 
 func (s vaultService) getKey(v vault, op operation) (any, error) {
@@ -221,7 +221,7 @@ func (s vaultService) updateKey(c *pocket.Call, v vault, op operation) (any, err
 	if i < 0 {
 		return nil, keyNotFound(op)
 	}
-	k.Versions[i].change(in)
+	k.Versions[i] = k.Versions[i].with(in)
 	k.Versions[i].Updated = s.cfg.Now().Unix()
 	return s.bundle(k, k.Versions[i]), s.putKey(k)
 }

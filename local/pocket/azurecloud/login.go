@@ -57,8 +57,10 @@ func (s loginService) Refuse(w http.ResponseWriter, c *pocket.Call, kind pocket.
 	case pocket.Deny:
 		s.fail(w, appDisabled(appID))
 	case pocket.Firewall:
-		s.fail(w, aadsts{http.StatusBadRequest, "access_denied", 53003,
-			"Access has been blocked by Conditional Access policies. The access policy does not allow token issuance."})
+		s.fail(w, aadsts{
+			http.StatusBadRequest, "access_denied", 53003,
+			"Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.",
+		})
 	case pocket.Throttle:
 		w.Header().Set("Retry-After", "10")
 		s.fail(w, aadsts{http.StatusTooManyRequests, "temporarily_unavailable", 90055, "The request was throttled because there were too many requests."})
@@ -193,7 +195,7 @@ func (s loginService) authenticate(app application, form url.Values) error {
 	if presented == "" {
 		return aadsts{http.StatusUnauthorized, "invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."}
 	}
-	switch _, err := app.check(presented, s.cfg.Now()); {
+	switch err := app.check(presented, s.cfg.Now()); {
 	case errors.Is(err, errExpiredSecret):
 		return aadsts{http.StatusUnauthorized, "invalid_client", 7000222, fmt.Sprintf(
 			"The provided client secret keys for app '%s' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds.", app.AppID)}

@@ -82,7 +82,7 @@ type vaultProperties struct {
 }
 
 // apply makes the changes that a request asks for.
-func (v *vault) apply(in vaultInput, now time.Time, lag time.Duration) error {
+func (in vaultInput) apply(v *vault, now time.Time, lag time.Duration) error {
 	p := in.Properties
 	if p.PurgeProtection != nil && !*p.PurgeProtection && v.PurgeProtection {
 		return refuse(http.StatusBadRequest, "BadRequest", `The property "enablePurgeProtection" cannot be set to false. Enabling the purge protection for a vault is an irreversible action.`)
