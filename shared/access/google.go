@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"latchkey/shared/store"
 	"latchkey/shared/verdict"
@@ -19,7 +20,8 @@ func (s *Service) finishGoogle(ctx context.Context, role Role) (Role, error) {
 		if !ok {
 			return Role{}, err
 		}
-		s.Log.WarnContext(ctx, "service account not made", "roleId", role.ID, "groupId", role.GroupID, "error", err.Error())
+		s.Log.WarnContext(ctx, "service account not made",
+			slog.String("roleId", role.ID), slog.String("groupId", role.GroupID), slog.String("error", err.Error()))
 		if failure.Class() == verdict.Unreachable || failure.Class() == verdict.Throttled {
 			return role, nil
 		}

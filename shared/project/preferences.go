@@ -3,6 +3,7 @@ package project
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
 
 	"latchkey/shared/audit"
@@ -105,14 +106,7 @@ func (s *Service) Tune(ctx context.Context, c identity.Caller, groupID string, c
 }
 
 func (p Preferences) clone() Preferences {
-	if p.Limits == nil {
-		return p
-	}
-	limits := make(map[string]int64, len(p.Limits))
-	for name, value := range p.Limits {
-		limits[name] = value
-	}
-	p.Limits = limits
+	p.Limits = maps.Clone(p.Limits)
 	return p
 }
 

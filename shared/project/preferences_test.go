@@ -61,9 +61,16 @@ func TestService_LimitsMoveWithinTheirBoundsAndComeBack(t *testing.T) {
 		value int64
 		code  atlas.Code
 	}{
-		{clusters, 100, ""}, {clusters, 0, ""}, {clusters, 101, atlas.InvalidAttribute}, {clusters, -1, atlas.InvalidAttribute},
-		{mask, 20, ""}, {mask, 19, atlas.InvalidAttribute}, {mask, 28, atlas.InvalidAttribute},
-		{bytes, 1 << 50, ""}, {bytes, -1, atlas.InvalidAttribute}, {"atlas.project.nonsense", 1, atlas.InvalidEnumValue},
+		{clusters, 100, ""},
+		{clusters, 0, ""},
+		{clusters, 101, atlas.InvalidAttribute},
+		{clusters, -1, atlas.InvalidAttribute},
+		{mask, 20, ""},
+		{mask, 19, atlas.InvalidAttribute},
+		{mask, 28, atlas.InvalidAttribute},
+		{bytes, 1 << 50, ""},
+		{bytes, -1, atlas.InvalidAttribute},
+		{"atlas.project.nonsense", 1, atlas.InvalidEnumValue},
 	} {
 		l, err := r.SetLimit(t.Context(), r.caller, g, tt.name, tt.value)
 		if got := atlas.CodeOf(err); got != tt.code || (err == nil && l.Value != tt.value) {

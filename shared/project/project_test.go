@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -240,7 +241,7 @@ func TestService_NamesAndTagsThatBreakTheRulesAreRefused(t *testing.T) {
 	tags := func(tags ...project.Tag) project.Draft { return draft(func(d *project.Draft) { d.Tags = tags }) }
 	many := make([]project.Tag, 51)
 	for i := range many {
-		many[i] = project.Tag{Key: fmt.Sprint(i), Value: "v"}
+		many[i] = project.Tag{Key: strconv.Itoa(i), Value: "v"}
 	}
 	tests := map[string]struct {
 		draft project.Draft
@@ -389,7 +390,7 @@ func TestService_AClusterThatCameFirstStopsTheClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	once := sync.OnceFunc(func() {
-		if err := r.table.Table.Write(context.Background(), op); err != nil {
+		if err := r.table.Table.Write(t.Context(), op); err != nil {
 			t.Error(err)
 		}
 	})

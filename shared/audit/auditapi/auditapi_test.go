@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func (r *rig) get(t *testing.T, path string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -106,14 +107,16 @@ func TestEvents_HaveTheShapeOfTheContract(t *testing.T) {
 		want  string // with %[1]s for the id and %[2]s for the URL
 	}{
 		{
-			"an API key's, of a group", audit.Event{Type: "ENCRYPTION_AT_REST_CONFIGURATION_UPDATED", GroupID: groupID, Actor: key},
+			"an API key's, of a group",
+			audit.Event{Type: "ENCRYPTION_AT_REST_CONFIGURATION_UPDATED", GroupID: groupID, Actor: key},
 			"/groups/" + groupID,
 			`{"apiKeyId":"650000000000000000000060","created":"2026-05-01T12:01:00Z","eventTypeName":"ENCRYPTION_AT_REST_CONFIGURATION_UPDATED",` +
 				`"groupId":"` + groupID + `","id":"%[1]s","isGlobalAdmin":false,"links":[{"href":"%[2]s/api/atlas/v2/groups/` + groupID + `/events/%[1]s","rel":"self"}],` +
 				`"orgId":"` + orgID + `","publicKey":"abcdefgh","remoteAddress":"198.51.100.7"}`,
 		},
 		{
-			"a service account's, with details", audit.Event{
+			"a service account's, with details",
+			audit.Event{
 				Type: "API_KEY_DELETED", Actor: account, Detail: map[string]any{"targetPublicKey": "zzzz", "roles": []string{"x"}, "groupId": groupID},
 			},
 			"/orgs/" + orgID,
@@ -122,7 +125,8 @@ func TestEvents_HaveTheShapeOfTheContract(t *testing.T) {
 				`"remoteAddress":"2001:db8::1","targetPublicKey":"zzzz","userId":"mdb_sa_id_1","username":"mdb_sa_id_1"}`,
 		},
 		{
-			"Latchkey's own, of a cluster", audit.Event{Type: "CLUSTER_INSTANCE_DISABLED", GroupID: groupID, Actor: audit.System(), ClusterName: "c1"},
+			"Latchkey's own, of a cluster",
+			audit.Event{Type: "CLUSTER_INSTANCE_DISABLED", GroupID: groupID, Actor: audit.System(), ClusterName: "c1"},
 			"/groups/" + groupID,
 			`{"clusterName":"c1","created":"2026-05-01T12:03:00Z","eventTypeName":"CLUSTER_INSTANCE_DISABLED","groupId":"` + groupID + `",` +
 				`"id":"%[1]s","isGlobalAdmin":false,"links":[{"href":"%[2]s/api/atlas/v2/groups/` + groupID + `/events/%[1]s","rel":"self"}],"orgId":"` + orgID + `"}`,
@@ -156,8 +160,11 @@ func TestEvents_AreFilteredByEveryParameter(t *testing.T) {
 	r := newRig(t)
 	start := r.clock.Now()
 	for i, e := range []audit.Event{
-		{Type: "CLUSTER_CREATED", ClusterName: "c1"}, {Type: "CLUSTER_READY", ClusterName: "c1"},
-		{Type: "CLUSTER_CREATED", ClusterName: "c2"}, {Type: "GROUP_NAME_CHANGED"}, {Type: "GROUP_TAGS_MODIFIED"},
+		{Type: "CLUSTER_CREATED", ClusterName: "c1"},
+		{Type: "CLUSTER_READY", ClusterName: "c1"},
+		{Type: "CLUSTER_CREATED", ClusterName: "c2"},
+		{Type: "GROUP_NAME_CHANGED"},
+		{Type: "GROUP_TAGS_MODIFIED"},
 	} {
 		e.GroupID, e.Actor, e.Detail = groupID, key, map[string]any{"n": i}
 		r.add(t, e)
@@ -196,12 +203,12 @@ func TestEvents_AreFilteredByEveryParameter(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &page); err != nil || status != 200 {
 			t.Fatalf("%s: %d %s", query, status, body)
 		}
-		got := ""
+		var got strings.Builder
 		for _, e := range page.Results {
-			got += fmt.Sprint(e.Raw.N)
+			got.WriteString(strconv.Itoa(e.Raw.N))
 		}
-		if got != want {
-			t.Errorf("%s lists %q, want %q", query, got, want)
+		if got.String() != want {
+			t.Errorf("%s lists %q, want %q", query, got.String(), want)
 		}
 	}
 }

@@ -63,7 +63,8 @@ func accessTypes() []EventType {
 		kind audit.Type
 		name string
 	}{
-		{"AWS_IAM_ROLE", "AWS IAM role"}, {"AZURE_SERVICE_PRINCIPAL", "Azure service principal"},
+		{"AWS_IAM_ROLE", "AWS IAM role"},
+		{"AZURE_SERVICE_PRINCIPAL", "Azure service principal"},
 		{"GCP_SERVICE_ACCOUNT", "Google Cloud service account"},
 	} {
 		prefix := "CLOUD_PROVIDER_ACCESS_" + role.kind

@@ -146,7 +146,7 @@ func (a API) listGroupUsers(ctx context.Context, r *httpapi.Request) (httpapi.Re
 	}
 	users = slices.DeleteFunc(users, func(u user) bool {
 		_, isMember := members[u.ID]
-		return !isMember && !(withOrgUsers && oversees(u))
+		return !isMember && (!withOrgUsers || !oversees(u))
 	})
 	if r.Version == atlas.V20230101 {
 		return listUsers(r, users, func(u user) oldUserView { return viewOldUser(r, u) })
