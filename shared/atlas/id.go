@@ -15,7 +15,7 @@ const idLength = 24
 func NewID(now time.Time) string {
 	var b [idLength / 2]byte
 	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix())) //nolint:gosec // wraps in 2106, as ObjectIDs do
-	rand.Read(b[4:])                                      //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b[4:])                                      // never fails since Go 1.24
 	return hex.EncodeToString(b[:])
 }
 

@@ -107,7 +107,7 @@ func (k *Key) NewProbe(ctx context.Context, groupID string) (Probe, Description,
 		return Probe{}, Description{}, err
 	}
 	plaintext := make([]byte, probeLength)
-	rand.Read(plaintext) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(plaintext) // never fails since Go 1.24
 	sum := sha256.Sum256(plaintext)
 	s, err := k.Encrypt(ctx, plaintext, probeBinding(groupID))
 	if err != nil {

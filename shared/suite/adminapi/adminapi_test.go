@@ -151,7 +151,7 @@ func (r *rig) at(version string, k directory.APIKey, method, path, body string) 
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it was only read
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		r.t.Fatal(err)
@@ -252,8 +252,12 @@ func TestAdminAPI_AClosedGroupIsGoneForItsOwnOrganisation(t *testing.T) {
 		}
 	}
 	for _, c := range [][3]string{
-		{"PATCH", "", `{"name":"x"}`}, {"DELETE", "", ""}, {"PATCH", "/settings", `{}`}, {"POST", "/managedSlowMs/enable", ""},
-		{"PATCH", "/limits/atlas.project.deployment.clusters", `{"value":1}`}, {"DELETE", "/limits/atlas.project.deployment.clusters", ""},
+		{"PATCH", "", `{"name":"x"}`},
+		{"DELETE", "", ""},
+		{"PATCH", "/settings", `{}`},
+		{"POST", "/managedSlowMs/enable", ""},
+		{"PATCH", "/limits/atlas.project.deployment.clusters", `{"value":1}`},
+		{"DELETE", "/limits/atlas.project.deployment.clusters", ""},
 	} {
 		if a := r.do(r.owner, c[0], v2+"/groups/"+g+c[1], c[2]); a.status != http.StatusNotFound {
 			t.Errorf("%s %s answers %+v", c[0], c[1], a)

@@ -3,6 +3,7 @@ package adminapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -74,8 +75,8 @@ func strictly(text []byte, v any) error {
 	if err := dec.Decode(v); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // Token returns io.EOF itself
-		return fmt.Errorf("text behind the value")
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("text behind the value")
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func TestGroups_LiveThroughTheOfficialSDK(t *testing.T) {
 	tags := []admin.ResourceTag{{Key: "env", Value: "prod"}}
 	created, resp, err := api.CreateGroup(ctx, &admin.Group{
 		Name: "p1", OrgId: r.org.Org.ID, ClusterCount: 9, Created: time.Unix(0, 0), Tags: &tags,
-		WithDefaultAlertsSettings: admin.PtrBool(true),
+		WithDefaultAlertsSettings: new(true),
 	}).ProjectOwnerId(r.org.Owner.ID).Execute()
 	if err != nil {
 		t.Fatal(err)
@@ -33,13 +33,14 @@ func TestGroups_LiveThroughTheOfficialSDK(t *testing.T) {
 		t.Errorf("answers %d, Location %q", resp.StatusCode, resp.Header.Get("Location"))
 	}
 	link := func(name string) admin.Link {
-		return admin.Link{Href: admin.PtrString(self + "/" + name), Rel: admin.PtrString(r.url + "/" + name)}
+		return admin.Link{Href: new(self + "/" + name), Rel: new(r.url + "/" + name)}
 	}
 	want := &admin.Group{
 		ClusterCount: 0, Created: r.clock.Now(), Id: &id, Name: "p1", OrgId: r.org.Org.ID, Tags: &tags,
-		WithDefaultAlertsSettings: admin.PtrBool(true),
+		WithDefaultAlertsSettings: new(true),
 		Links: &[]admin.Link{
-			{Href: &self, Rel: admin.PtrString("self")}, link("containers"), link("clusters"), link("databaseUsers"),
+			{Href: &self, Rel: new("self")},
+			link("containers"), link("clusters"), link("databaseUsers"),
 			link("peers"), link("processes"), link("whitelist"),
 		},
 	}
@@ -54,7 +55,7 @@ func TestGroups_LiveThroughTheOfficialSDK(t *testing.T) {
 		t.Errorf("read (-want +got):\n%s", diff)
 	}
 	empty := []admin.ResourceTag{}
-	updated, _, err := api.UpdateGroup(ctx, id, &admin.GroupUpdate{Name: admin.PtrString("p2"), Tags: &empty}).Execute()
+	updated, _, err := api.UpdateGroup(ctx, id, &admin.GroupUpdate{Name: new("p2"), Tags: &empty}).Execute()
 	if err != nil || updated.Name != "p2" || updated.Tags != nil || !*updated.WithDefaultAlertsSettings {
 		t.Errorf("updated: %+v, %v", updated, err)
 	}
@@ -261,9 +262,13 @@ func TestNeighbours_ALimitIsSetReadAndReset(t *testing.T) {
 		status     int
 		code       atlas.Code
 	}{
-		{name, `{"value":7.0}`, 200, ""}, {name, `{"value":7.5}`, 400, atlas.InvalidJSONAttribute}, {name, `{"value":1e300}`, 400, atlas.InvalidJSONAttribute},
-		{name, `{}`, 400, atlas.MissingAttribute}, {name, `{"value":true}`, 400, atlas.InvalidJSONAttribute},
-		{name, `{"value":1000}`, 400, atlas.InvalidAttribute}, {"nonsense", `{"value":1}`, 400, atlas.InvalidEnumValue},
+		{name, `{"value":7.0}`, 200, ""},
+		{name, `{"value":7.5}`, 400, atlas.InvalidJSONAttribute},
+		{name, `{"value":1e300}`, 400, atlas.InvalidJSONAttribute},
+		{name, `{}`, 400, atlas.MissingAttribute},
+		{name, `{"value":true}`, 400, atlas.InvalidJSONAttribute},
+		{name, `{"value":1000}`, 400, atlas.InvalidAttribute},
+		{"nonsense", `{"value":1}`, 400, atlas.InvalidEnumValue},
 	} {
 		a := r.do(r.owner, "PATCH", path+tt.name, tt.body)
 		if a.status != tt.status || (tt.code != "" && a.code(t) != tt.code) {
