@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -332,5 +331,17 @@ func equal(a, b any) bool {
 	if c, ok := compareNumbers(a, b); ok {
 		return c == 0
 	}
-	return reflect.DeepEqual(a, b)
+	switch x := a.(type) {
+	case []any:
+		y, ok := b.([]any)
+		return ok && slices.EqualFunc(x, y, equal)
+	case map[string]any:
+		y, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(x, y, equal)
+	}
+	switch b.(type) {
+	case []any, map[string]any:
+		return false
+	}
+	return a == b
 }

@@ -33,12 +33,13 @@ func (p *parser) checkGraph(flow *Flow) {
 	}
 	outer := p.state
 	defer func() { p.state = outer }()
-	reached := map[string]bool{flow.StartAt: true}
+	reached, dangling := map[string]bool{flow.StartAt: true}, false
 	for queue := []string{flow.StartAt}; len(queue) > 0; queue = queue[1:] {
 		p.state = queue[0]
 		for _, next := range flow.States[queue[0]].Successors() {
 			if _, ok := flow.States[next]; !ok {
 				p.fail("it leads to %q, which is no state beside it", next)
+				dangling = true
 			} else if !reached[next] {
 				reached[next] = true
 				queue = append(queue, next)
@@ -51,7 +52,7 @@ func (p *parser) checkGraph(flow *Flow) {
 		switch {
 		case !reached[name]:
 			p.fail("nothing leads to it")
-		case !ending[name]:
+		case !ending[name] && !dangling:
 			p.fail("it never leads to an end")
 		}
 	}

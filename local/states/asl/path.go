@@ -165,11 +165,7 @@ func (p *Path) Find(env *Env) (any, bool) {
 		root = env.Context
 	}
 	if p.many != nil {
-		found := p.many.Get(root)
-		if found == nil {
-			found = []any{}
-		}
-		return found, true
+		return p.all(root), true
 	}
 	for _, step := range p.steps {
 		var ok bool
@@ -178,6 +174,16 @@ func (p *Path) Find(env *Env) (any, bool) {
 		}
 	}
 	return root, true
+}
+
+// all returns what a path that means several places finds.
+func (p *Path) all(root any) []any {
+	if root != nil { // the library does not expect null at the root
+		if found := p.many.Get(root); found != nil {
+			return found
+		}
+	}
+	return []any{}
 }
 
 func child(v, step any) (any, bool) {

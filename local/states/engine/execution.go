@@ -81,7 +81,7 @@ func (x *execution) run(ctx context.Context) {
 	defer close(x.gone)
 	defer x.cancelAll()
 	for _, f := range x.sorted() {
-		if f.Phase == invoking { // its outcome was not recorded
+		if f.Phase == invoking && !x.overdue(f) { // its outcome was not recorded
 			x.launch(ctx, f)
 		}
 	}
@@ -195,9 +195,8 @@ func (x *execution) fire(b *batch) {
 		return
 	}
 	for _, f := range x.sorted() {
-		t := f.due()
-		if t.IsZero() || now.Before(t) || x.rec.Status != Running {
-			continue
+		if !x.overdue(f) || x.frames[f.ID] != f || x.rec.Status != Running {
+			continue // the last two by what was done for another flow
 		}
 		switch f.Phase {
 		case waiting:
@@ -209,6 +208,12 @@ func (x *execution) fire(b *batch) {
 		case ready, joining, done, failed, aborted:
 		}
 	}
+}
+
+// overdue reports whether the frame's deadline has passed.
+func (x *execution) overdue(f *frame) bool {
+	t := f.due()
+	return !t.IsZero() && !x.e.cfg.Now().Before(t)
 }
 
 func (x *execution) makeReady(b *batch, f *frame) {

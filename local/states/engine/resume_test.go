@@ -3,16 +3,20 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
 
 	"latchkey/local/states/engine"
+	"latchkey/local/states/journal"
 	"latchkey/local/states/statestest"
 )
 
@@ -255,6 +259,78 @@ func TestRun_invokes_again_what_it_does_not_know_the_outcome_of(t *testing.T) {
 			t.Errorf("output %s, calls (-want +got):\n%s", got.Output, diff)
 		}
 		w.close()
+	})
+}
+
+func TestRun_does_not_invoke_what_has_timed_out_meanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		r := machine(t, "A", `"A": {`+invoke+`, "End": true, "TimeoutSeconds": 600}`)
+		r.Functions = map[string]statestest.Function{"work": func(ctx context.Context, _ json.RawMessage) (any, error) {
+			calls++
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		w := newWorld(t, r)
+		w.open()
+		arn := w.start("x", "")
+		synctest.Wait()
+		w.close()
+		time.Sleep(time.Hour)
+		w.open()
+		if got := statestest.Await(t, w.Engine, arn); got.Error != "States.Timeout" || calls != 1 {
+			t.Errorf("ended with %q after %d calls", got.Error, calls)
+		}
+		w.close()
+	})
+}
+
+func TestRun_resumes_from_a_file(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "states.db")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, machine(t, "A", `"A": {"Type": "Wait", "Seconds": 60, "Next": "B"}, "B": {"Type": "Pass", "Result": "<done>", "End": true}`))
+		open := func() *bbolt.DB {
+			db, err := bbolt.Open(path, 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w.journal, err = journal.Bolt(db, "executions"); err != nil {
+				t.Fatal(err)
+			}
+			w.open()
+			return db
+		}
+		db := open()
+		arn := w.start("x", "")
+		synctest.Wait()
+		w.close()
+		db.Close()
+		db = open()
+		defer db.Close()
+		if got := statestest.Await(t, w.Engine, arn); got.Output != `"<done>"` || got.Took != time.Minute {
+			t.Errorf("%+v", got)
+		}
+		w.close()
+	})
+}
+
+func TestRun_ends_with_the_error_of_its_journal_and_acknowledges_nothing_after_it(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := asking(t, "")
+		w.close()
+		w.journal = &dying{Journal: w.journal, left: 1, died: make(chan struct{})}
+		w.open()
+		arn := w.start("x", "")
+		if err := <-w.ended; !errors.Is(err, errKilled) {
+			t.Errorf("ended with %v", err)
+		}
+		if _, err := w.Start(t.Context(), w.MachineARN("test"), "y", ""); err == nil {
+			t.Error("an execution was started")
+		}
+		if _, err := w.Stop(t.Context(), arn, "", ""); err == nil {
+			t.Error("an execution was stopped")
+		}
+		w.cancel()
 	})
 }
 

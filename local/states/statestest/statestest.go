@@ -201,16 +201,18 @@ func pathOf(events []engine.Event) []string {
 	return path
 }
 
-// waitsOf finds the events that waited for nothing but time.
+// waitsOf finds the events that waited for nothing but time: the ends of Wait states, and
+// beginnings that do not follow directly on their state's being entered.
 func waitsOf(events []engine.Event) []time.Duration {
+	starts := []string{"TaskScheduled", "LambdaFunctionScheduled", "MapStateStarted", "ParallelStateStarted"}
 	var waits []time.Duration
 	for _, ev := range events {
 		if ev.Previous == 0 {
 			continue
 		}
 		before := events[ev.Previous-1]
-		isRetry := slices.Contains([]string{"TaskScheduled", "LambdaFunctionScheduled", "MapStateStarted", "ParallelStateStarted"}, ev.Type) &&
-			!strings.HasSuffix(before.Type, "StateEntered") && before.Type != "ExecutionRedriven"
+		isRetry := slices.Contains(starts, ev.Type) && before.Type != "ExecutionRedriven" &&
+			(!strings.HasSuffix(before.Type, "StateEntered") || ev.At.After(before.At))
 		if ev.Type == "WaitStateExited" || isRetry {
 			waits = append(waits, ev.At.Sub(before.At))
 		}
