@@ -165,6 +165,25 @@ func EncryptionUse(groupID, provider string) store.Key {
 	return store.Key{PK: "GROUP#" + groupID, SK: "EARUSE#" + provider}
 }
 
+// WrappedKey is the ledger's entry of one copy of a master key: of a node, or of a node as a
+// snapshot kept it (snapshotID "" is the node's own). digest tells the customer keys that
+// wrapped the copies of one master key apart.
+func WrappedKey(clusterID, nodeID, keyID, snapshotID, digest string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: WrappedKeyPrefix(nodeID) + escape(keyID) + "#" + escape(snapshotID) + "#" + digest}
+}
+
+// WrappedKeyPrefix selects the copies of a node's master keys.
+func WrappedKeyPrefix(nodeID string) string { return WrappedKeysPrefix + escape(nodeID) + "#" }
+
+// WrappedKeysPrefix selects the copies of the master keys of all nodes of a cluster.
+const WrappedKeysPrefix = "KEY#"
+
+// NeededBy places an entry of the ledger in the index under the customer key that wrapped it,
+// sorted by that key's version.
+func NeededBy(groupID, digest, version, entry string) store.Key {
+	return store.Key{PK: "CMK#" + escape(groupID) + "#" + digest, SK: escape(version) + "#" + entry}
+}
+
 // Event is one event of an activity feed. scope is GroupScope or OrgScope of an id. Feeds have
 // partitions of their own, so that a busy feed never slows a group.
 func Event(scope string, at time.Time, id string) store.Key {

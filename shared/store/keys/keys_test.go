@@ -28,6 +28,7 @@ var (
 		"ServiceAccount": keys.ServiceAccount, "ServiceAccountID": keys.ServiceAccountID, "Owners": keys.Owners,
 		"SigningKeys": keys.SigningKeys, "Encryption": keys.Encryption, "Role": keys.Role,
 		"Cluster": keys.Cluster, "Node": keys.Node, "ClusterName": keys.ClusterName, "EncryptionUse": keys.EncryptionUse,
+		"WrappedKey": keys.WrappedKey,
 		"Event of a group": func(id string, at time.Time, event string) store.Key {
 			return keys.Event(keys.GroupScope(id), at, event)
 		},
@@ -36,13 +37,15 @@ var (
 	indexKinds = map[string]any{
 		"GroupsOf": keys.GroupsOf, "ClosedGroups": keys.ClosedGroups, "MembersOf": keys.MembersOf, "APIKeysOf": keys.APIKeysOf,
 		"ServiceAccountsOf": keys.ServiceAccountsOf, "ClustersOf": keys.ClustersOf, "PlanInProgress": keys.PlanInProgress,
+		"NeededBy": keys.NeededBy,
 	}
 	// prefixes are all prefix constants and the kinds that a query with one may meet.
 	prefixes = map[string][]string{
 		keys.PersonPrefix: {"Person", "Member"}, keys.MemberPrefix: {"MembersOf"}, keys.APIKeyPrefix: {"APIKeyID"},
 		keys.ServiceAccountPrefix: {"ServiceAccountID"}, keys.RolePrefix: {"Role"},
 		keys.NodePrefix: {"Node"}, keys.ClusterNamePrefix: {"ClusterName"}, keys.ClusterPrefix: {"ClustersOf"}, keys.PlanPrefix: {"PlanInProgress"},
-		keys.EventPrefix: {"Event of a group", "Event of an organisation"},
+		keys.WrappedKeysPrefix: {"WrappedKey"},
+		keys.EventPrefix:       {"Event of a group", "Event of an organisation"},
 	}
 )
 
@@ -51,7 +54,7 @@ var (
 func hostile() *rapid.Generator[string] {
 	parts := []string{
 		"", "#", "/", "%23", "%", "a", "650000000000000000000001", "ORG", "GROUP", "GROUPNAME", "APIKEY", "APIKEYID", "SA", "SAID",
-		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "EARUSE", "EVENTS", "T", "SYSTEM", "CLOSEDGROUPS", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
+		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "EARUSE", "EVENTS", "T", "SYSTEM", "CLOSEDGROUPS", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
 	}
 	short := rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "#"}), 0, 3), func(s []string) string { return strings.Join(s, "") })
 	return rapid.OneOf(short, rapid.Custom(func(rt *rapid.T) string {
