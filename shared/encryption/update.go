@@ -151,6 +151,8 @@ func (s *Service) validate(ctx context.Context, current, next Settings, change C
 	})
 	if err == nil {
 		err = s.checkExtras(ctx, ref, description)
+	} else if s.isMisplaced(ctx, ref, err) {
+		err = verdict.Failed(verdict.RequestInvalid, "there is no such vault: %w", err)
 	}
 	if err != nil {
 		return nil, refusal(err, next, p)
@@ -163,6 +165,22 @@ func (s *Service) checkExtras(ctx context.Context, ref kms.Reference, d kms.Desc
 	if !d.Expires.IsZero() && d.Expires.Sub(s.Now()) < keyExpiryMargin {
 		return verdict.Failed(verdict.KeyExpiring, "expires at %s", d.Expires.Format(time.RFC3339))
 	}
+	return s.checkVault(ctx, ref)
+}
+
+// isMisplaced finds out whether a vault that can't be reached is not there at all: its name
+// does not resolve then, which looks like an outage.
+func (s *Service) isMisplaced(ctx context.Context, ref kms.Reference, err error) bool {
+	failure, ok := errors.AsType[*verdict.Failure](err)
+	if !ok || failure.Reason != verdict.ConnectFailed {
+		return false
+	}
+	answer, ok := errors.AsType[*verdict.Failure](s.checkVault(ctx, ref))
+	return ok && answer.Reason == verdict.RequestInvalid
+}
+
+// checkVault asks whether an Azure key's vault is where the configuration says.
+func (s *Service) checkVault(ctx context.Context, ref kms.Reference) error {
 	if ref.Azure == nil || s.Vaults == nil {
 		return nil
 	}
