@@ -1,12 +1,19 @@
 package latchkey_test
 
 import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"latchkey/local/gateway"
+	"latchkey/shared/atlas"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/suite/adminapi"
@@ -56,6 +63,40 @@ func TestRoutes_areReachedThroughTheGateway(t *testing.T) {
 		if !reached[r.Path] {
 			t.Errorf("the route %s leads to nothing that a function serves", r.Path)
 		}
+	}
+}
+
+// Whoever asks for the rate limits is told of every operation that draws on them, whichever
+// function serves it.
+func TestRoutes_areAllListedWithTheirRateLimits(t *testing.T) {
+	api := adminapi.New(adminapi.Deps{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	req := httptest.NewRequestWithContext(httpapi.WithCaller(t.Context(), identity.Caller{Kind: identity.KindAPIKey, ID: "1", OrgID: "2"}),
+		http.MethodGet, "/api/atlas/v2/rateLimits?itemsPerPage=500", nil)
+	req.Header.Set("Accept", "application/vnd.atlas.2025-03-12+json")
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, req)
+	var page atlas.Page[struct {
+		EndpointSetID string
+		Endpoints     []struct{ Method, Path string }
+	}]
+	if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil || w.Code != http.StatusOK {
+		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
+	}
+	listed, want := map[string]string{}, map[string]string{}
+	for _, set := range page.Results {
+		for _, e := range set.Endpoints {
+			listed[e.Method+" "+e.Path] = set.EndpointSetID
+		}
+	}
+	for _, routes := range served() {
+		for _, r := range routes {
+			if r.Limit.ID != "" {
+				want[r.Method+" "+r.Path] = r.Limit.ID
+			}
+		}
+	}
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("served (-) and listed (+):\n%s", diff)
 	}
 }
 

@@ -5,7 +5,6 @@ package adminapi
 
 import (
 	"log/slog"
-	"slices"
 	"time"
 
 	"latchkey/shared/audit"
@@ -36,9 +35,6 @@ type Deps struct {
 	Addresses projectapi.ClusterAddresses
 	// More are routes of other packages that this function serves too.
 	More []httpapi.Route
-	// Elsewhere are the routes that other functions serve, so that clients are told of all
-	// operations that share a rate limit.
-	Elsewhere []httpapi.Route
 }
 
 // New assembles the function.
@@ -59,7 +55,7 @@ func New(d Deps) *httpapi.API {
 		companionRoutes(),
 		d.More,
 	}
-	limits := &rateLimits{gate: gate, identities: identities, routes: slices.Clone(d.Elsewhere)}
+	limits := &rateLimits{gate: gate, identities: identities, routes: elsewhere()}
 	served = append(served, limits.endpoints())
 	for _, routes := range served {
 		limits.routes = append(limits.routes, routes...)

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"slices"
 
+	"latchkey/shared/access/accessapi"
 	"latchkey/shared/atlas"
+	"latchkey/shared/encryption/encryptionapi"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
@@ -28,6 +30,12 @@ func (l *rateLimits) endpoints() []httpapi.Route {
 	return []httpapi.Route{
 		route("listRateLimits", "", l.list), route("getRateLimit", "/{endpointSetId}", l.get),
 	}
+}
+
+// elsewhere are the routes that other functions serve, so that clients are told of all operations
+// that share a limit. They are only listed, never called, so they have no services behind them.
+func elsewhere() []httpapi.Route {
+	return slices.Concat(encryptionapi.Routes(nil), accessapi.Routes(nil))
 }
 
 // endpointSetView is an endpoint set on the wire. The applied values are the defaults: nobody
