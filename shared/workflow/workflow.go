@@ -1,23 +1,17 @@
-// Package workflow names the suite's state machines and their executions, and starts them.
+// Package workflow names the suite's state machines and their executions. Use cases import it and
+// declare what they need to start one; awssfn does it.
 //
 // Its invariant: an execution's name follows from what it is about, so a repeated start is
-// harmless. Use cases and functions import it.
+// harmless.
 package workflow
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
-	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
 // Kind is a state machine: the name of its file in statemachines/ without the extension.
@@ -79,8 +73,9 @@ func (x Execution) Name() (string, error) {
 	return prefix + subject + suffix, nil
 }
 
-// digestLength is how many hexadecimal digits of a digest stand for a subject: 64 bits.
-const digestLength = 16
+// digestLength is how many hexadecimal digits of a digest stand for a subject: as many as fit
+// beside the longest kind and the greatest version.
+const digestLength = 14
 
 // shortened cuts a subject. What it returns has an underscore, which subjects do not have, before the digest.
 func shortened(subject string, room int) string {
@@ -89,47 +84,4 @@ func shortened(subject string, room int) string {
 	}
 	sum := sha256.Sum256([]byte(subject))
 	return subject[:room-digestLength-1] + "_" + hex.EncodeToString(sum[:])[:digestLength]
-}
-
-// Client is the part of the Step Functions client that starts executions.
-type Client interface {
-	StartExecution(ctx context.Context, in *sfn.StartExecutionInput, optFns ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
-}
-
-// Starter starts executions. It is safe for concurrent use.
-type Starter struct {
-	client Client
-	arns   map[Kind]string
-}
-
-// NewStarter returns a starter for the state machines whose ARNs it is given.
-func NewStarter(client Client, arns map[Kind]string) *Starter {
-	return &Starter{client: client, arns: arns}
-}
-
-// Start starts an execution. One that was started before under the same name, whether it is
-// running or has ended, counts as started.
-func (s *Starter) Start(ctx context.Context, x Execution) error {
-	name, err := x.Name()
-	if err != nil {
-		return err
-	}
-	arn, ok := s.arns[x.Kind]
-	if !ok {
-		return fmt.Errorf("workflow: the ARN of %s is not configured", x.Kind)
-	}
-	input, err := json.Marshal(x.Input)
-	if err != nil {
-		return fmt.Errorf("workflow: encode the input of %s: %w", name, err)
-	}
-	_, err = s.client.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(arn), Name: aws.String(name), Input: aws.String(string(input)),
-	})
-	if _, exists := errors.AsType[*types.ExecutionAlreadyExists](err); exists {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("workflow: start %s: %w", name, err)
-	}
-	return nil
 }
