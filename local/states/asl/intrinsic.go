@@ -190,9 +190,10 @@ func (p *callParser) path() (node, error) {
 	for i := 0; i < len(rest) && end < 0; i++ {
 		switch c := rest[i]; {
 		case quote != 0:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				i++
-			} else if c == quote {
+			case quote:
 				quote = 0
 			}
 		case c == '\'' || c == '"':

@@ -3,6 +3,7 @@ package asl
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -233,9 +234,7 @@ func put(root any, steps []any, v any) (any, error) {
 			return nil, err
 		}
 		out := make(map[string]any, len(object)+1)
-		for k, member := range object {
-			out[k] = member
-		}
+		maps.Copy(out, object)
 		out[step] = inner
 		return out, nil
 	case int:

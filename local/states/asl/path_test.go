@@ -168,7 +168,10 @@ func TestPut_is_found_again_where_it_was_put(t *testing.T) {
 func TestParsePath_never_panics(t *testing.T) {
 	envs := []*asl.Env{
 		{Input: map[string]any{"a": []any{int64(1), "x", nil, map[string]any{"b": 1.5, "a": nil}}}, Context: map[string]any{}},
-		{Input: nil}, {Input: "x"}, {Input: []any{nil}}, {Input: map[string]any{"a": nil}},
+		{Input: nil},
+		{Input: "x"},
+		{Input: []any{nil}},
+		{Input: map[string]any{"a": nil}},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		text := "$" + rapid.StringMatching(`[.$@a-b0-2\[\]'"*?():,=<>!&| -]{0,14}`).Draw(t, "path")

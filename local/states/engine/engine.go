@@ -14,6 +14,7 @@ package engine
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -100,8 +101,8 @@ func New(cfg Config) *Engine {
 		slots: make(chan struct{}, cfg.MaxInvocations),
 	}
 	draw := rand.New(cfg.Rand) //nolint:gosec // G404: the caller chooses the source
-	for i := range e.seed {
-		e.seed[i] = byte(draw.Uint32())
+	for i := 0; i < len(e.seed); i += 8 {
+		binary.LittleEndian.PutUint64(e.seed[i:], draw.Uint64())
 	}
 	return e
 }

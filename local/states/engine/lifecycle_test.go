@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -182,7 +183,7 @@ func TestRedrive_does_anything_that_was_aborted(t *testing.T) {
 		w.open()
 		go answer(ctx)
 		for i := range 45 { // every ten seconds of its life
-			arn := w.start(fmt.Sprint(i), everythingInput)
+			arn := w.start(strconv.Itoa(i), everythingInput)
 			time.Sleep(time.Duration(i) * 10 * time.Second)
 			synctest.Wait()
 			if _, err := w.Stop(ctx, arn, "STOP", ""); err != nil {
@@ -287,7 +288,7 @@ func TestRun_executes_thousands_at_once(t *testing.T) {
 		const n = 3000
 		var arn string
 		for i := range n {
-			arn = w.start(fmt.Sprint(i), "{}")
+			arn = w.start(strconv.Itoa(i), "{}")
 		}
 		statestest.Await(t, w.Engine, arn)
 		time.Sleep(time.Hour)

@@ -304,13 +304,17 @@ func TestRun_resumes_from_a_file(t *testing.T) {
 		arn := w.start("x", "")
 		synctest.Wait()
 		w.close()
-		db.Close()
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
 		db = open()
-		defer db.Close()
 		if got := statestest.Await(t, w.Engine, arn); got.Output != `"<done>"` || got.Took != time.Minute {
 			t.Errorf("%+v", got)
 		}
 		w.close()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 }
 

@@ -19,7 +19,11 @@ func open(t *testing.T) journal.Journal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	j, err := journal.Bolt(db, "journal")
 	if err != nil {
 		t.Fatal(err)

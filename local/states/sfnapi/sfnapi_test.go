@@ -360,7 +360,7 @@ func TestCLI(t *testing.T) {
 	defer server.Close()
 	run := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "aws", append([]string{"stepfunctions", "--endpoint-url", server.URL, "--output", "text"}, args...)...) //nolint:gosec // fixed
+		cmd := exec.CommandContext(t.Context(), "aws", append([]string{"stepfunctions", "--endpoint-url", server.URL, "--output", "text"}, args...)...)
 		cmd.Env = append(cmd.Environ(), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_DEFAULT_REGION=us-east-1", "AWS_CONFIG_FILE=/dev/null")
 		out, err := cmd.CombinedOutput()
 		if err != nil {

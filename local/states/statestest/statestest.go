@@ -22,6 +22,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"latchkey/local/states/asl"
@@ -33,10 +34,8 @@ import (
 // Function is what a Task state calls.
 type Function func(ctx context.Context, payload json.RawMessage) (any, error)
 
-// Handler makes a Function of a real handler: lambda.Handler of the Lambda SDK.
-func Handler(h interface {
-	Invoke(ctx context.Context, payload []byte) ([]byte, error)
-}) Function {
+// Handler makes a Function of a real handler.
+func Handler(h lambda.Handler) Function {
 	return func(ctx context.Context, payload json.RawMessage) (any, error) {
 		out, err := h.Invoke(ctx, payload)
 		return json.RawMessage(out), err
