@@ -78,7 +78,7 @@ func everythingWorld(t *testing.T) (*world, func(context.Context)) {
 			case token := <-asked:
 				time.Sleep(10 * time.Second)
 				for { // as a function of ours would: until it is acknowledged or of no use any more
-					err := w.SendTaskSuccess(ctx, token, `{"ok": true}`)
+					err := w.current().SendTaskSuccess(ctx, token, `{"ok": true}`)
 					if err == nil || ctx.Err() != nil || codeOf(err) == engine.TaskTimedOut {
 						break
 					}

@@ -24,9 +24,10 @@ type world struct {
 	machine   *asl.Machine
 	functions map[string]statestest.Function
 
-	*engine.Engine
-	cancel context.CancelFunc
-	ended  chan error
+	*engine.Engine // for the test's own goroutine; others ask current
+	mu             sync.Mutex
+	cancel         context.CancelFunc
+	ended          chan error
 }
 
 func newWorld(t *testing.T, r statestest.Run) *world {
@@ -36,16 +37,25 @@ func newWorld(t *testing.T, r statestest.Run) *world {
 
 // open starts an engine over what is in the journal.
 func (w *world) open() {
+	w.mu.Lock()
 	w.Engine = engine.New(engine.Config{
 		Journal: w.journal, Machines: map[string]*asl.Machine{"test": w.machine}, Invoke: statestest.Invoker(w.functions),
 		Now: time.Now, Rand: rand.NewPCG(1, 2), Log: slog.New(slog.DiscardHandler),
 	})
+	w.mu.Unlock()
 	var ctx context.Context
 	ctx, w.cancel = context.WithCancel(w.t.Context())
 	w.ended = make(chan error, 1)
 	run := w.Run
 	go func() { w.ended <- run(ctx) }()
 	synctest.Wait()
+}
+
+// current is the engine that was opened last.
+func (w *world) current() *engine.Engine {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.Engine
 }
 
 // close stops the engine in the middle of whatever it does.
