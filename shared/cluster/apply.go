@@ -132,8 +132,7 @@ func (s Spec) merge(r atlas.ClusterRequest, mint func() string) (Spec, error) {
 		if next, err = next.layout(r, mint); err != nil {
 			return Spec{}, err
 		}
-	}
-	if r.DiskSizeGB != nil {
+	} else if r.DiskSizeGB != nil {
 		size, err := diskSize(*r.DiskSizeGB)
 		if err != nil {
 			return Spec{}, err

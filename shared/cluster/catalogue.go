@@ -58,7 +58,7 @@ var disks = map[string]float64{
 
 // diskOf is the disk that a size comes with.
 func diskOf(size string) float64 {
-	number, _, _ := strings.Cut(size[1:], "_")
+	number, _, _ := strings.Cut(strings.TrimLeft(size, "MR"), "_")
 	if d, ok := disks[number]; ok {
 		return d
 	}

@@ -16,15 +16,15 @@ const (
 // majority (CLUSTER_REPLICATION_FACTOR_INVALID of the real service).
 var electableCounts = []int{3, 5, 7}
 
-// regionsOf reads the regions of one shard. present are the shard's regions now: what a request
-// leaves out of hardware that stays stays as it is.
-func regionsOf(requests []atlas.RegionConfigRequest, present []Region) ([]Region, error) {
+// regionsOf reads the regions of one shard, whose disks have a size. present are the shard's
+// regions now: what a request leaves out of hardware that stays stays as it is.
+func regionsOf(requests []atlas.RegionConfigRequest, present []Region, disk float64) ([]Region, error) {
 	if len(requests) == 0 {
 		return nil, atlas.Fail(atlas.MissingAttribute, "regionConfigs")
 	}
 	regions := make([]Region, 0, len(requests))
 	for i, r := range requests {
-		region, err := regionOf(r, i, present)
+		region, err := regionOf(r, i, present, disk)
 		if err != nil {
 			return nil, err
 		}
@@ -43,7 +43,7 @@ func (r Region) samePlace(other Region) bool {
 
 // regionOf reads one region; place is its position, from which a priority that was not given
 // follows.
-func regionOf(r atlas.RegionConfigRequest, place int, present []Region) (Region, error) {
+func regionOf(r atlas.RegionConfigRequest, place int, present []Region, disk float64) (Region, error) {
 	var region Region
 	if err := region.locate(r); err != nil {
 		return Region{}, err
@@ -64,6 +64,10 @@ func regionOf(r atlas.RegionConfigRequest, place int, present []Region) (Region,
 	} {
 		hardware, err := hardwareOf(h.name, h.request, h.present, region.Provider)
 		if err != nil {
+			return Region{}, err
+		}
+		hardware.resize(region.Provider, disk)
+		if err := hardware.readVolume(h.request, region.Provider); err != nil {
 			return Region{}, err
 		}
 		*h.hardware = hardware
@@ -132,17 +136,13 @@ func hardwareOf(name string, r *atlas.HardwareRequest, present Hardware, p atlas
 	if h.InstanceSize == present.InstanceSize {
 		h.DiskSizeGB, h.DiskIOPS, h.VolumeType = present.DiskSizeGB, present.DiskIOPS, present.VolumeType
 	}
-	return h, h.readDisk(r, p)
+	return h, nil
 }
 
-// readDisk takes over what a request says of a disk.
-func (h *Hardware) readDisk(r *atlas.HardwareRequest, p atlas.Provider) error {
-	if r.DiskSizeGB != nil {
-		size, err := diskSize(*r.DiskSizeGB)
-		if err != nil {
-			return err
-		}
-		h.resize(p, size)
+// readVolume takes over what a request says of a disk besides its size.
+func (h *Hardware) readVolume(r *atlas.HardwareRequest, p atlas.Provider) error {
+	if r == nil {
+		return nil
 	}
 	if r.EBSVolumeType != nil && p == atlas.AWS {
 		if err := oneOf(*r.EBSVolumeType, standardVolume, provisionedVolume, performanceVolume); err != nil {
@@ -170,14 +170,6 @@ func (h *Hardware) resize(p atlas.Provider, size float64) {
 	h.DiskSizeGB = size
 }
 
-// diskSize is the size of a disk for which a client asks: too small ones count as the least.
-func diskSize(gb float64) (float64, error) {
-	if gb < 0 || gb > mostDisk {
-		return 0, invalid("diskSizeGB must be from %d to %d.", leastDisk, mostDisk)
-	}
-	return max(gb, leastDisk), nil
-}
-
 // inheritHardware completes hardware. Nodes that are not there are shown with the hardware of
 // those that are: first the region's own electable ones, then the shard's first.
 func inheritHardware(regions []Region) {
@@ -197,19 +189,13 @@ func inheritHardware(regions []Region) {
 	}
 }
 
-// complete fills in what is still open, from hardware like it and then from the catalogue.
+// complete fills in what is still open, from other hardware and then from the catalogue.
 func (h *Hardware) complete(p atlas.Provider, like Hardware) {
 	if h.InstanceSize == "" {
 		h.InstanceSize = like.InstanceSize
 	}
 	if h.InstanceSize == "" {
 		h.InstanceSize = leastSize
-	}
-	if h.DiskSizeGB == 0 && h.InstanceSize == like.InstanceSize {
-		h.DiskSizeGB = like.DiskSizeGB
-	}
-	if h.DiskSizeGB == 0 {
-		h.DiskSizeGB = diskOf(h.InstanceSize)
 	}
 	if p != atlas.AWS {
 		return

@@ -32,6 +32,12 @@ type Settings struct {
 // RootCertificate is the one authority that clusters' certificates come from.
 const RootCertificate = "ISRGROOTX1"
 
+// Modes of managing config servers.
+const (
+	ManagedConfigServer   = "ATLAS_MANAGED" // unless something else is asked for
+	DedicatedConfigServer = "FIXED_TO_DEDICATED"
+)
+
 // defaultSettings are a new cluster's (CONTRACT 6.2).
 func defaultSettings() Settings {
 	return Settings{BIReadPreference: "secondary", DiskWarming: "FULLY_WARMED"}
@@ -85,7 +91,7 @@ func (s *Settings) mergeChoices(r atlas.ClusterRequest) error {
 	}{
 		{r.DiskWarmingMode, &s.DiskWarming, []string{"FULLY_WARMED", "VISIBLE_EARLIER", "ENHANCED_FULLY_WARMED"}},
 		{r.ReplicaSetScalingStrategy, &s.ScalingStrategy, []string{"SEQUENTIAL", "WORKLOAD_TYPE", "NODE_TYPE"}},
-		{r.ConfigServerManagementMode, &s.ConfigServer, []string{"ATLAS_MANAGED", "FIXED_TO_DEDICATED"}},
+		{r.ConfigServerManagementMode, &s.ConfigServer, []string{ManagedConfigServer, DedicatedConfigServer}},
 		{r.AdaptiveCapacity, &s.AdaptiveCapacity, []string{"ENABLED", "DISABLED"}},
 		{r.RootCertType, &rootCertificate, []string{RootCertificate}},
 	} {
@@ -96,6 +102,9 @@ func (s *Settings) mergeChoices(r atlas.ClusterRequest) error {
 			return err
 		}
 		*choice.to = *choice.from
+	}
+	if s.ConfigServer == ManagedConfigServer {
+		s.ConfigServer = "" // as if nobody had said so, since that is what clients are shown then
 	}
 	return nil
 }

@@ -27,11 +27,15 @@ func (s Spec) layout(r atlas.ClusterRequest, mint func() string) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
+	disk, err := s.diskFor(r)
+	if err != nil {
+		return Spec{}, err
+	}
 	s.match(wishes)
 	next := s
 	next.Zones, next.Shards = nil, nil
 	for _, w := range wishes {
-		shard, err := s.shard(&next, w, mint)
+		shard, err := s.shard(&next, w, disk, mint)
 		if err != nil {
 			return Spec{}, err
 		}
@@ -120,7 +124,7 @@ func (s Spec) wanted(zoneID string, wishes []wish) bool {
 }
 
 // shard is the shard that a wish asks for. Its zone is added to next unless it is there.
-func (s Spec) shard(next *Spec, w wish, mint func() string) (Shard, error) {
+func (s Spec) shard(next *Spec, w wish, disk float64, mint func() string) (Shard, error) {
 	name := w.zone
 	if name == "" && w.shard != nil {
 		name = s.Zone(w.shard.ZoneID).Name
@@ -138,7 +142,7 @@ func (s Spec) shard(next *Spec, w wish, mint func() string) (Shard, error) {
 	if shard.Number < 0 {
 		shard.Number = s.freeNumber(*next)
 	}
-	regions, err := regionsOf(w.RegionConfigs, shard.Regions)
+	regions, err := regionsOf(w.RegionConfigs, shard.Regions, disk)
 	shard.Regions = regions
 	return shard, err
 }

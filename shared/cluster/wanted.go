@@ -144,7 +144,7 @@ func (c Cluster) Reconcile(nodes []Node, names Naming, now time.Time) NodeChange
 	}
 	taken := slices.Clone(nodes)
 	for _, n := range d.Add {
-		n = c.born(n, freeIndex(taken, n.ShardID), names, now)
+		n = c.born(n, freeIndex(taken, n.Shard), names, now)
 		taken = append(taken, n)
 		ch.Put = append(ch.Put, n.Told(Order{Command: StartCommand, State: c.power(), Provider: spec.Provider}))
 	}
@@ -156,10 +156,11 @@ func stored(nodes []Node, id string) Node {
 	return nodes[i]
 }
 
-// freeIndex is the least index that no node of the shard has.
-func freeIndex(nodes []Node, shardID string) int {
+// freeIndex is the least index that no node of a shard of the number has: also of one that is
+// leaving, which a later shard of the same number may meet.
+func freeIndex(nodes []Node, number int) int {
 	for i := 0; ; i++ {
-		if !slices.ContainsFunc(nodes, func(n Node) bool { return n.ShardID == shardID && n.Index == i }) {
+		if !slices.ContainsFunc(nodes, func(n Node) bool { return n.Shard == number && n.Index == i }) {
 			return i
 		}
 	}

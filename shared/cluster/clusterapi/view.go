@@ -146,7 +146,7 @@ func configServerMode(d cluster.Deployment) string {
 	case d.Spec.Type == cluster.ReplicaSet:
 		return ""
 	case d.Settings.ConfigServer == "":
-		return "ATLAS_MANAGED"
+		return cluster.ManagedConfigServer
 	}
 	return d.Settings.ConfigServer
 }
@@ -155,7 +155,7 @@ func configServerType(d cluster.Deployment) string {
 	switch configServerMode(d) {
 	case "":
 		return ""
-	case "FIXED_TO_DEDICATED":
+	case cluster.DedicatedConfigServer:
 		return "DEDICATED"
 	}
 	return "EMBEDDED"
