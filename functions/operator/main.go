@@ -1,5 +1,6 @@
-// Command operator creates organisations and their owners' keys. No API leads here: whoever
-// may invoke the function in the account is the operator.
+// Command operator creates organisations and their owners' keys, and keeps house when the
+// deployment's schedules say so. No API leads here: whoever may invoke the function in the
+// account is the operator.
 package main
 
 import (

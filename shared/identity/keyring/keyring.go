@@ -74,9 +74,13 @@ func (k *Keyring) Ring(ctx context.Context) (Ring, error) {
 
 // Rotate adds a new key, which takes over once every instance knows it, and drops those that
 // nothing valid was signed with. It does nothing while the current key is younger than
-// MinRotation, so that repeating it is harmless. It reports whether it rotated.
+// MinRotation, so that repeating it is harmless, nor before the first key was made. It reports
+// whether it rotated.
 func (k *Keyring) Rotate(ctx context.Context) (bool, error) {
 	ring, version, err := k.load(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("signing keys: %w", err)
 	}
@@ -84,7 +88,11 @@ func (k *Keyring) Rotate(ctx context.Context) (bool, error) {
 	if !due {
 		return false, nil
 	}
-	if err := k.save(ctx, ring, version); err != nil {
+	err = k.save(ctx, ring, version)
+	if errors.Is(err, store.ErrConflict) {
+		return false, nil // another instance rotated them this moment
+	}
+	if err != nil {
 		return false, fmt.Errorf("rotate signing keys: %w", err)
 	}
 	k.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,6 +165,33 @@ func TestRotatingTwiceInARowIsHarmless(t *testing.T) {
 	}
 }
 
+func TestInstancesThatRaceToRotateDoItOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if rotate(t, b.instance()) {
+		t.Error("keys that nobody has made were rotated")
+	}
+	ring(t, b.instance())
+	b.clock.Advance(keyring.MinRotation)
+	var rotated atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			done, err := b.instance().Rotate(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			if done {
+				rotated.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if rotated.Load() != 1 || len(ring(t, b.instance()).Keys) != 2 {
+		t.Errorf("rotated %d times", rotated.Load())
+	}
+}
+
 func TestAnOutageLeavesKnownKeysInUseForAnHour(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -197,7 +225,14 @@ func TestWithoutTableOrSealThereAreNoKeys(t *testing.T) {
 	if _, err := b.table.Get(t.Context(), keys.SigningKeys()); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a record was left behind: %v", err)
 	}
-	if _, err := b.instance().Rotate(t.Context()); err == nil {
-		t.Error("rotated keys that do not exist")
+	b.sealer.Break(false)
+	ring(t, b.instance())
+	b.sealer.Break(true)
+	if _, err := b.instance().Rotate(t.Context()); !errors.Is(err, identitytest.ErrSealer) {
+		t.Errorf("rotate without the seal: %v", err)
+	}
+	b.table.Break(true)
+	if _, err := b.instance().Rotate(t.Context()); !errors.Is(err, identitytest.ErrTable) {
+		t.Errorf("rotate without the table: %v", err)
 	}
 }

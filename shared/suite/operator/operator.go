@@ -1,6 +1,6 @@
 // Package operator is what only the operator of a deployment may do: create organisations and
-// give their owners a key. No route of the API leads here; whoever may invoke the function may
-// do all of it.
+// give their owners a key; and the housekeeping that the deployment schedules. No route of the
+// API leads here; whoever may invoke the function may do all of it.
 //
 // Its invariant: a private key is shown once, by the call that makes it. Every operation may be
 // repeated until it succeeds.
@@ -12,12 +12,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
+	"latchkey/shared/identity/keyring"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/suite"
@@ -35,13 +37,18 @@ type Deps struct {
 type Function struct {
 	identities *directory.Directory
 	projects   *project.Service
+	signing    *keyring.Keyring
 }
 
 // New assembles the function.
 func New(d Deps) *Function {
 	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
 	identities := &directory.Directory{Table: d.Table, Sealer: d.Sealer, Journal: journal, Now: d.Now}
-	return &Function{identities: identities, projects: suite.Projects(d.Table, journal, identities, d.Now)}
+	return &Function{
+		identities: identities,
+		projects:   suite.Projects(d.Table, journal, identities, d.Now),
+		signing:    &keyring.Keyring{Table: d.Table, Sealer: d.Sealer, Now: d.Now},
+	}
 }
 
 // The operations.
@@ -51,9 +58,15 @@ const (
 	CreateOrganization = "createOrganization"
 	// CreateOwnerKey makes one more owner's API key, for when the first one was lost.
 	CreateOwnerKey = "createOwnerKey"
-	// PurgeClosedProjects removes what deleted projects left behind.
+	// PurgeClosedProjects removes what deleted projects left behind. The deployment schedules it.
 	PurgeClosedProjects = "purgeClosedProjects"
+	// RotateSigningKeys replaces the keys that nonces and access tokens are signed with. Nobody
+	// notices, and repeating it soon does nothing. The deployment schedules it.
+	RotateSigningKeys = "rotateSigningKeys"
 )
+
+// operations are all of them.
+var operations = []string{CreateOrganization, CreateOwnerKey, PurgeClosedProjects, RotateSigningKeys}
 
 // Request is the event that the function is invoked with.
 type Request struct {
@@ -82,6 +95,8 @@ type Result struct {
 	PrivateKey string `json:"privateKey,omitempty"`
 	// Purged counts the projects whose remains were removed.
 	Purged int `json:"purged,omitempty"`
+	// Rotated is whether the signing keys were replaced.
+	Rotated bool `json:"rotated,omitempty"`
 }
 
 // Invoke performs one operation: it is a lambda.Handler. Errors that tell the operator what is
@@ -108,9 +123,12 @@ func (f *Function) Do(ctx context.Context, r Request) (Result, error) {
 	case PurgeClosedProjects:
 		purged, err := f.projects.PurgeClosed(ctx)
 		return Result{Purged: purged}, err
+	case RotateSigningKeys:
+		rotated, err := f.signing.Rotate(ctx)
+		return Result{Rotated: rotated}, err
 	}
 	return Result{}, atlas.Fail(atlas.InvalidEnumValue, r.Operation).
-		Hinting("The operations are %s, %s and %s.", CreateOrganization, CreateOwnerKey, PurgeClosedProjects)
+		Hinting("The operations are %s.", strings.Join(operations, ", "))
 }
 
 func (f *Function) createOrganization(ctx context.Context, r Request) (Result, error) {

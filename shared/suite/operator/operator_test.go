@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,6 +15,7 @@ import (
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
 	"latchkey/shared/identity/identitytest"
+	"latchkey/shared/identity/keyring"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
@@ -38,6 +40,8 @@ func (t *crashTable) Write(ctx context.Context, ops ...store.Op) error {
 type rig struct {
 	*operator.Function
 	table      *crashTable
+	clock      *identitytest.Clock
+	sealer     *identitytest.Sealer
 	identities *directory.Directory
 	projects   *project.Service
 }
@@ -45,7 +49,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	clock, sealer := identitytest.NewClock(), identitytest.NewSealer(t)
-	r := &rig{table: &crashTable{Table: identitytest.Table(t), left: 1000}}
+	r := &rig{table: &crashTable{Table: identitytest.Table(t), left: 1000}, clock: clock, sealer: sealer}
 	journal := audit.Journal{Table: r.table, Now: clock.Now}
 	r.identities = &directory.Directory{Table: r.table, Sealer: sealer, Journal: journal, Now: clock.Now}
 	r.projects = &project.Service{Table: r.table, Journal: journal, Identities: r.identities, Now: clock.Now}
@@ -236,6 +240,33 @@ func TestPurgeClosedProjects_FinishesWhatAClosedProjectLeft(t *testing.T) {
 	}
 	if _, err := r.table.Get(t.Context(), keys.Group(done.GroupID)); err != nil {
 		t.Errorf("the tombstone is gone: %v", err)
+	}
+}
+
+func TestRotateSigningKeys_ReplacesThemOnceTheyAreOld(t *testing.T) {
+	r := newRig(t)
+	current := func() string {
+		ring, err := (&keyring.Keyring{Table: r.table, Sealer: r.sealer, Now: r.clock.Now}).Ring(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ring.Current(r.clock.Now()).ID
+	}
+	rotate := func(want bool) {
+		t.Helper()
+		if result := r.must(t, operator.Request{Operation: operator.RotateSigningKeys}); result.Rotated != want {
+			t.Errorf("rotated is %t, want %t", result.Rotated, want)
+		}
+	}
+	rotate(false) // there are none yet
+	first := current()
+	rotate(false)
+	r.clock.Advance(30 * 24 * time.Hour)
+	rotate(true)
+	rotate(false)
+	r.clock.Advance(time.Hour)
+	if current() == first {
+		t.Error("the old key still signs")
 	}
 }
 
