@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
+	"go.mongodb.org/atlas-sdk/v20250312018/auth"
 
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
@@ -68,7 +69,9 @@ func (r *running) byAccount() *admin.APIClient {
 		r.t.Fatal(err)
 	}
 	secret := (*account.Secrets)[0].GetSecret()
-	return r.client(admin.UseOAuthAuth(r.t.Context(), account.GetClientId(), secret))
+	// Without a client of its own the SDK changes http.DefaultClient for everybody.
+	ctx := context.WithValue(r.t.Context(), auth.HTTPClient, &http.Client{})
+	return r.client(admin.UseOAuthAuth(ctx, account.GetClientId(), secret))
 }
 
 func (r *running) client(auth admin.ClientModifier) *admin.APIClient {
