@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"encoding/json"
 	"reflect"
 	"regexp"
 	"slices"
 	"time"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/store"
 )
 
 // namePattern and maxName are what names of clusters are made of (CONTRACT 1.3).
@@ -94,7 +96,7 @@ func (c Cluster) merge(r atlas.ClusterRequest, mint func() string) (Cluster, Cha
 	if next.Spec, err = c.Spec.merge(r, mint); err != nil {
 		return Cluster{}, Change{}, err
 	}
-	if next.Settings, err = c.Settings.merge(r); err != nil {
+	if next.Settings, err = mergeSettings(c.Settings, r); err != nil {
 		return Cluster{}, Change{}, err
 	}
 	if next.Args, err = c.Args.mergeTLS(r.AdvancedConfiguration); err != nil {
@@ -112,10 +114,11 @@ func (c Cluster) merge(r atlas.ClusterRequest, mint func() string) (Cluster, Cha
 // merge returns the spec with what a request changes.
 func (s Spec) merge(r atlas.ClusterRequest, mint func() string) (Spec, error) {
 	next := s.clone()
-	if err := next.mergeProvider(r); err != nil {
+	var err error
+	if next.Provider, err = s.providerOf(r); err != nil {
 		return Spec{}, err
 	}
-	if err := next.mergeRelease(r); err != nil {
+	if next.Release, err = s.releaseOf(r); err != nil {
 		return Spec{}, err
 	}
 	if r.Paused != nil {
@@ -128,7 +131,6 @@ func (s Spec) merge(r atlas.ClusterRequest, mint func() string) (Spec, error) {
 		}
 	}
 	if r.ReplicationSpecs != nil {
-		var err error
 		if next, err = next.layout(r, mint); err != nil {
 			return Spec{}, err
 		}
@@ -145,16 +147,17 @@ func (s Spec) merge(r atlas.ClusterRequest, mint func() string) (Spec, error) {
 	return next, s.checkMerged(next)
 }
 
-// mergeProvider reads the encryption provider, and refuses what no tenant's key can encrypt.
-func (s *Spec) mergeProvider(r atlas.ClusterRequest) error {
+// providerOf is the encryption provider that a request asks for. It refuses what no tenant's
+// key can encrypt.
+func (s Spec) providerOf(r atlas.ClusterRequest) (atlas.Provider, error) {
+	p := s.Provider
 	if r.EncryptionAtRestProvider != nil {
-		p := atlas.Provider(*r.EncryptionAtRestProvider)
-		if p != None && !slices.Contains(atlas.Providers(), p) {
-			return atlas.Fail(atlas.InvalidEARProvider, *r.EncryptionAtRestProvider).Hinting("It must be NONE, AWS, AZURE or GCP.")
-		}
-		s.Provider = p
+		p = atlas.Provider(*r.EncryptionAtRestProvider)
 	}
-	return checkDedicated(r, s.Provider != None)
+	if p != None && !slices.Contains(atlas.Providers(), p) {
+		return "", atlas.Fail(atlas.InvalidEARProvider, *r.EncryptionAtRestProvider).Hinting("It must be NONE, AWS, AZURE or GCP.")
+	}
+	return p, checkDedicated(r, p != None)
 }
 
 // checkDedicated refuses clusters whose nodes serve many tenants.
@@ -184,34 +187,34 @@ func checkDedicated(r atlas.ClusterRequest, encrypted bool) error {
 	return nil
 }
 
-func (s *Spec) mergeRelease(r atlas.ClusterRequest) error {
-	present := s.Release
+// releaseOf is the release that a request asks for.
+func (s Spec) releaseOf(r atlas.ClusterRequest) (Release, error) {
+	next := s.Release
 	if r.VersionReleaseSystem != nil {
 		if err := oneOf(*r.VersionReleaseSystem, "LTS", "CONTINUOUS"); err != nil {
-			return err
+			return Release{}, err
 		}
 		switch continuous := *r.VersionReleaseSystem == "CONTINUOUS"; {
-		case continuous && !present.Continuous:
-			s.Release = newestRelease()
+		case continuous && !next.Continuous:
+			next = newestRelease()
 		case !continuous:
-			s.Release.Continuous = false
+			next.Continuous = false
 		}
 	}
-	if r.MongoDBMajorVersion == nil || *r.MongoDBMajorVersion == s.Release.Major {
-		return nil // clients send back what they were shown
+	if r.MongoDBMajorVersion == nil || *r.MongoDBMajorVersion == next.Major {
+		return next, nil // clients send back what they were shown
 	}
-	if s.Release.Continuous {
-		return invalid("With versionReleaseSystem CONTINUOUS, mongoDBMajorVersion must be left out.")
+	if next.Continuous {
+		return Release{}, invalid("With versionReleaseSystem CONTINUOUS, mongoDBMajorVersion must be left out.")
 	}
 	release, ok := findRelease(*r.MongoDBMajorVersion)
 	if !ok {
-		return atlas.Fail(atlas.InvalidAttribute, "mongoDBMajorVersion").Hinting("There is no release %q.", *r.MongoDBMajorVersion)
+		return Release{}, atlas.Fail(atlas.InvalidAttribute, "mongoDBMajorVersion").Hinting("There is no release %q.", *r.MongoDBMajorVersion)
 	}
-	if s.Revision > 0 && isOlder(release, present) {
-		return invalid("A cluster can't go back from release %s to %s.", present.Major, release.Major)
+	if s.Revision > 0 && isOlder(release, s.Release) {
+		return Release{}, invalid("A cluster can't go back from release %s to %s.", s.Release.Major, release.Major)
 	}
-	s.Release = release
-	return nil
+	return release, nil
 }
 
 // checkMerged checks what concerns a cluster as a whole.
@@ -224,7 +227,18 @@ func (s Spec) checkMerged(next Spec) error {
 	case next.Type != Geosharded && len(next.Zones) != 1:
 		return invalid("Only a cluster of type %s has more than one zone.", Geosharded)
 	}
-	return nil
+	return next.checkSize()
+}
+
+// maxSpec bounds a spec in bytes: a record holds up to three, and must fit an item of the table.
+const maxSpec = store.MaxItem * 3 / 10
+
+func (s Spec) checkSize() error {
+	document, err := json.Marshal(s)
+	if err == nil && len(document) > maxSpec {
+		return invalid("It has too many regions and shards together.")
+	}
+	return err
 }
 
 func deref(s *string) string {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"latchkey/shared/audit"
 	"latchkey/shared/store"
@@ -104,7 +105,7 @@ func (s *Service) carryOut(ctx context.Context, c Cluster) {
 		err = s.Starter.StartPlan(ctx, *c.Plan)
 	}
 	if err != nil {
-		s.Log.ErrorContext(ctx, "work on cluster not begun", "clusterId", c.ID, "error", err.Error())
+		s.Log.ErrorContext(ctx, "work on cluster not begun", slog.String("clusterId", c.ID), slog.String("error", err.Error()))
 	}
 }
 

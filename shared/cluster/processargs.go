@@ -121,7 +121,8 @@ func (a ProcessArgs) checkNumbers() error {
 	}{
 		{"changeStreamOptionsPreAndPostImagesExpireAfterSeconds", a.ChangeStreamExpirySeconds, -1},
 		{"chunkMigrationConcurrency", a.ChunkMigrationConcurrency, 0},
-		{"defaultMaxTimeMS", a.DefaultMaxTimeMS, 0}, {"oplogSizeMB", a.OplogSizeMB, 0},
+		{"defaultMaxTimeMS", a.DefaultMaxTimeMS, 0},
+		{"oplogSizeMB", a.OplogSizeMB, 0},
 		{"sampleRefreshIntervalBIConnector", a.SampleRefreshIntervalBIConnector, 0},
 		{"sampleSizeBIConnector", a.SampleSizeBIConnector, 0},
 	} {

@@ -44,33 +44,16 @@ func (r Region) samePlace(other Region) bool {
 // regionOf reads one region; place is its position, from which a priority that was not given
 // follows.
 func regionOf(r atlas.RegionConfigRequest, place int, present []Region, disk float64) (Region, error) {
-	var region Region
-	if err := region.locate(r); err != nil {
+	region, err := locate(r)
+	if err != nil {
 		return Region{}, err
 	}
 	var now Region
 	if i := slices.IndexFunc(present, region.samePlace); i >= 0 {
 		now = present[i]
 	}
-	for _, h := range []struct {
-		name     string
-		request  *atlas.HardwareRequest
-		present  Hardware
-		hardware *Hardware
-	}{
-		{"electableSpecs", r.ElectableSpecs, now.Electable, &region.Electable},
-		{"readOnlySpecs", r.ReadOnlySpecs, now.ReadOnly, &region.ReadOnly},
-		{"analyticsSpecs", r.AnalyticsSpecs, now.Analytics, &region.Analytics},
-	} {
-		hardware, err := hardwareOf(h.name, h.request, h.present, region.Provider)
-		if err != nil {
-			return Region{}, err
-		}
-		hardware.resize(region.Provider, disk)
-		if err := hardware.readVolume(h.request, region.Provider); err != nil {
-			return Region{}, err
-		}
-		*h.hardware = hardware
+	if err := readHardware(&region, r, now, disk); err != nil {
+		return Region{}, err
 	}
 	switch {
 	case r.Priority != nil:
@@ -90,22 +73,47 @@ func regionOf(r atlas.RegionConfigRequest, place int, present []Region, disk flo
 	return region, nil
 }
 
-// locate reads where a region is.
-func (r *Region) locate(request atlas.RegionConfigRequest) error {
-	switch {
-	case request.ProviderName == nil:
-		return atlas.Fail(atlas.MissingAttribute, "providerName")
-	case request.RegionName == nil:
-		return atlas.Fail(atlas.MissingAttribute, "regionName")
-	}
-	r.Provider, r.Name = atlas.Provider(*request.ProviderName), *request.RegionName
-	if !slices.Contains(atlas.Providers(), r.Provider) {
-		return atlas.Fail(atlas.InvalidProvider, *request.ProviderName)
-	}
-	if !atlas.IsClusterRegion(r.Provider, r.Name) {
-		return atlas.Fail(atlas.InvalidRegion, r.Name, r.Provider)
+// readHardware reads what the nodes of a region run on.
+func readHardware(r *Region, request atlas.RegionConfigRequest, now Region, disk float64) error {
+	for _, h := range []struct {
+		name     string
+		request  *atlas.HardwareRequest
+		present  Hardware
+		hardware *Hardware
+	}{
+		{"electableSpecs", request.ElectableSpecs, now.Electable, &r.Electable},
+		{"readOnlySpecs", request.ReadOnlySpecs, now.ReadOnly, &r.ReadOnly},
+		{"analyticsSpecs", request.AnalyticsSpecs, now.Analytics, &r.Analytics},
+	} {
+		hardware, err := hardwareOf(h.name, h.request, h.present, r.Provider)
+		if err != nil {
+			return err
+		}
+		hardware.resize(r.Provider, disk)
+		if err := hardware.readVolume(h.request, r.Provider); err != nil {
+			return err
+		}
+		*h.hardware = hardware
 	}
 	return nil
+}
+
+// locate reads where a region is.
+func locate(r atlas.RegionConfigRequest) (Region, error) {
+	switch {
+	case r.ProviderName == nil:
+		return Region{}, atlas.Fail(atlas.MissingAttribute, "providerName")
+	case r.RegionName == nil:
+		return Region{}, atlas.Fail(atlas.MissingAttribute, "regionName")
+	}
+	region := Region{Provider: atlas.Provider(*r.ProviderName), Name: *r.RegionName}
+	if !slices.Contains(atlas.Providers(), region.Provider) {
+		return Region{}, atlas.Fail(atlas.InvalidProvider, *r.ProviderName)
+	}
+	if !atlas.IsClusterRegion(region.Provider, region.Name) {
+		return Region{}, atlas.Fail(atlas.InvalidRegion, region.Name, region.Provider)
+	}
+	return region, nil
 }
 
 // hardwareOf reads the hardware of one kind of node. Members that nothing is said about are
@@ -216,7 +224,11 @@ func checkRegions(regions []Region) error {
 	electable, nodes, last := 0, 0, maxPriority+1
 	for _, r := range regions {
 		electable += r.Electable.NodeCount
-		nodes += r.Electable.NodeCount + r.ReadOnly.NodeCount + r.Analytics.NodeCount
+		here := r.Electable.NodeCount + r.ReadOnly.NodeCount + r.Analytics.NodeCount
+		if here == 0 {
+			return invalid("The region %s has no nodes.", r.Name)
+		}
+		nodes += here
 		if r.Electable.NodeCount == 0 {
 			if r.Priority != 0 {
 				return invalid("The region %s has no electable nodes, so its priority must be 0.", r.Name)

@@ -24,6 +24,11 @@ func TestBadRequestsAreRefusedAndWriteNothing(t *testing.T) {
 	regions := func(r ...string) string {
 		return `{"name":"c2","clusterType":"REPLICASET","replicationSpecs":[{"regionConfigs":[` + strings.Join(r, ",") + `]}]}`
 	}
+	places := []string{region("AWS", "US_EAST_1", "M10", "3", "7")}
+	for _, name := range []string{"US_EAST_2", "US_WEST_1", "US_WEST_2", "EU_WEST_1", "EU_WEST_2", "EU_WEST_3"} {
+		places = append(places, `{"providerName":"AWS","regionName":"`+name+`","priority":0,"readOnlySpecs":{"instanceSize":"M10","nodeCount":1}}`)
+	}
+	wide := `{"regionConfigs":[` + strings.Join(places, ",") + `]}`
 	const post, patch = http.MethodPost, http.MethodPatch
 	before := w.events()
 	for name, c := range map[string]struct {
@@ -57,6 +62,10 @@ func TestBadRequestsAreRefusedAndWriteNothing(t *testing.T) {
 		"two first regions":      {post, "", regions(region("AWS", "US_EAST_1", "M10", "3", "7"), region("AWS", "US_EAST_2", "M10", "2", "7")), 400, "INVALID_CLUSTER_CONFIGURATION"},
 		"a region of no voice":   {post, "", regions(region("AWS", "US_EAST_1", "M10", "3", "7"), region("AWS", "US_EAST_2", "M10", "0", "6")), 400, "INVALID_CLUSTER_CONFIGURATION"},
 		"two shards, one set":    {post, "", `{"name":"c2","clusterType":"REPLICASET","replicationSpecs":[` + spec(3) + `,` + spec(3) + `]}`, 400, "INVALID_CLUSTER_CONFIGURATION"},
+		"a region for nothing":   {post, "", regions(region("AWS", "US_EAST_1", "M10", "3", "7"), region("AWS", "US_EAST_2", "M10", "0", "0")), 400, "INVALID_CLUSTER_CONFIGURATION"},
+		"too much to store":      {post, "", `{"name":"c2","clusterType":"SHARDED","replicationSpecs":[` + strings.Repeat(wide+",", 69) + wide + `]}`, 400, "INVALID_CLUSTER_CONFIGURATION"},
+		"too many shards":        {post, "", `{"name":"c2","clusterType":"SHARDED","replicationSpecs":[` + strings.Repeat(spec(3)+",", 70) + spec(3) + `]}`, 400, "INVALID_CLUSTER_CONFIGURATION"},
+		"two disk sizes":         {post, "", regions(strings.Replace(region("AWS", "US_EAST_1", "M10", "3", "7"), "{", `{"readOnlySpecs":{"instanceSize":"M10","nodeCount":1,"diskSizeGB":40},`, 1), strings.Replace(region("AWS", "US_EAST_2", "M10", "2", "6"), `"nodeCount"`, `"diskSizeGB":50,"nodeCount"`, 1)), 400, "INVALID_CLUSTER_CONFIGURATION"},
 		"a huge disk":            {post, "", with(`"nodeCount":3`, `"nodeCount":3,"diskSizeGB":1e9`), 400, "INVALID_CLUSTER_CONFIGURATION"},
 		"an overstretched disk":  {post, "", with(`"nodeCount":3`, `"nodeCount":3,"diskIOPS":9000`), 400, "INVALID_CLUSTER_CONFIGURATION"},
 		"an unknown volume":      {post, "", with(`"nodeCount":3`, `"nodeCount":3,"ebsVolumeType":"TAPE"`), 400, "INVALID_ENUM_VALUE"},

@@ -43,15 +43,18 @@ func defaultSettings() Settings {
 	return Settings{BIReadPreference: "secondary", DiskWarming: "FULLY_WARMED"}
 }
 
-// merge returns the settings with what the request changes.
-func (s Settings) merge(r atlas.ClusterRequest) (Settings, error) {
+// mergeSettings returns the settings with what a request changes.
+func mergeSettings(s Settings, r atlas.ClusterRequest) (Settings, error) {
 	for _, flag := range []struct {
 		from *bool
 		to   *bool
 	}{
-		{r.BackupEnabled, &s.Backup}, {r.PitEnabled, &s.PointInTime},
-		{r.TerminationProtectionEnabled, &s.TerminationProtection}, {r.RedactClientLogData, &s.RedactLogs},
-		{r.RetainBackups, &s.RetainBackups}, {r.GlobalClusterSelfManagedSharding, &s.SelfManagedSharding},
+		{r.BackupEnabled, &s.Backup},
+		{r.PitEnabled, &s.PointInTime},
+		{r.TerminationProtectionEnabled, &s.TerminationProtection},
+		{r.RedactClientLogData, &s.RedactLogs},
+		{r.RetainBackups, &s.RetainBackups},
+		{r.GlobalClusterSelfManagedSharding, &s.SelfManagedSharding},
 		{r.FastInitialSync, &s.FastInitialSync},
 	} {
 		if flag.from != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -313,9 +314,9 @@ func (w *world) events() []string {
 		w.t.Fatal(err)
 	}
 	var types []string
-	for i := len(events) - 1; i >= 0; i-- {
-		if strings.HasPrefix(string(events[i].Type), "CLUSTER_") || events[i].Type == audit.AccessDenied {
-			types = append(types, string(events[i].Type))
+	for _, e := range slices.Backward(events) {
+		if strings.HasPrefix(string(e.Type), "CLUSTER_") || e.Type == audit.AccessDenied {
+			types = append(types, string(e.Type))
 		}
 	}
 	return types

@@ -119,7 +119,8 @@ func showEffective(r *atlas.RegionConfig) {
 		from atlas.Hardware
 		to   **atlas.Hardware
 	}{
-		{r.ElectableSpecs, &r.EffectiveElectableSpecs}, {r.ReadOnlySpecs, &r.EffectiveReadOnlySpecs},
+		{r.ElectableSpecs, &r.EffectiveElectableSpecs},
+		{r.ReadOnlySpecs, &r.EffectiveReadOnlySpecs},
 		{r.AnalyticsSpecs, &r.EffectiveAnalyticsSpecs},
 	} {
 		if h.from.NodeCount > 0 {

@@ -1,6 +1,6 @@
 // Package keys is the one place that says where each entity lives in the table.
 //
-// A partition is an organisation, a group, or an identity that the authorizer must find in one
+// A partition is an organisation, a group, a cluster, or an identity that the authorizer must find in one
 // read. Sort keys are "<KIND>#<rest>", so that a prefix query lists one kind. See
 // docs/design.md, section "Data".
 //
