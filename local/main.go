@@ -112,6 +112,7 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, suite.close()) }()
+	defer inBackground(ctx, suite.schedules.Run)() // ends before the suite is closed
 	servers := serve(listeners, map[string]http.Handler{
 		"-listen": suite.gateway, "-clouds": suite.clouds, "-lambda": suite.lambda,
 	})
@@ -124,6 +125,20 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 		return servers.stop(ctx)
 	case err := <-servers.failed:
 		return errors.Join(err, servers.stop(ctx))
+	}
+}
+
+// inBackground runs f until the function that it returns is called, which waits for its end.
+func inBackground(ctx context.Context, f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f(ctx)
+	}()
+	return func() {
+		cancel()
+		<-ended
 	}
 }
 

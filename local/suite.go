@@ -16,6 +16,7 @@ import (
 	"latchkey"
 	"latchkey/local/gateway"
 	"latchkey/local/lambdasvc"
+	"latchkey/local/schedule"
 	"latchkey/local/template"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/identity/authn"
@@ -34,9 +35,10 @@ import (
 
 // suite is everything that runs.
 type suite struct {
-	gateway http.Handler
-	lambda  *lambdasvc.Service
-	clouds  http.Handler
+	gateway   http.Handler
+	lambda    *lambdasvc.Service
+	schedules *schedule.Scheduler
+	clouds    http.Handler
 
 	at      addresses
 	owner   owner
@@ -89,12 +91,26 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 	if err != nil {
 		return nil, err
 	}
+	if s.schedules, err = schedules(tmpl, byID, cfg.now, log); err != nil {
+		return nil, err
+	}
 	i := slices.IndexFunc(functions, func(f lambdasvc.Function) bool { return f.Name == "operator" })
 	if i < 0 {
 		return nil, errors.New("the template has no function operator")
 	}
 	s.owner, err = ensureOwner(ctx, around.clouds.state, functions[i].Handler, cfg.owner)
 	return s, err
+}
+
+// schedules makes the schedules of the template, which come due while the suite runs.
+func schedules(
+	tmpl *template.Template, functions map[string]lambdasvc.Invoker, now func() time.Time, log *slog.Logger,
+) (*schedule.Scheduler, error) {
+	all, err := schedule.Read(tmpl)
+	if err != nil {
+		return nil, err
+	}
+	return schedule.New(all, functions, now, log)
 }
 
 // openClouds opens the pocket clouds, in which the suite is known as the template has it.

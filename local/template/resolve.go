@@ -179,6 +179,8 @@ func (r *resolver) attribute(path string, line int) (string, error) {
 		return "arn:aws:dynamodb:" + scope + "table/" + id, nil
 	case "AWS::DynamoDB::Table StreamArn":
 		return "arn:aws:dynamodb:" + scope + "table/" + id + "/stream/2026-01-01T00:00:00.000", nil
+	case "AWS::IAM::Role Arn":
+		return "arn:aws:iam::" + r.values["AWS::AccountId"] + ":role/" + id, nil
 	case "AWS::KMS::Key Arn":
 		return "arn:aws:kms:" + scope + "key/" + id, nil
 	case "AWS::Logs::LogGroup Arn":

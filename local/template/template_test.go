@@ -37,12 +37,14 @@ Resources:
         - Statement:
             - {Sid: One, Effect: Allow, Action: a:B, Resource: !GetAtt Table.Arn}
             - !If [NoFlag, {Sid: Two, Effect: Deny, Action: [a:B, a:C], Resource: !Sub "${Table.Arn}/index/x"}, !Ref AWS::NoValue]
+  Invoker: {Type: AWS::IAM::Role}
   Rare:
     Type: AWS::Logs::LogGroup
     Condition: Either
     Properties: {A: !If [Both, yes it is, no]}
 Outputs:
   Name: {Value: !Ref Name}
+  Role: {Value: !GetAtt Invoker.Arn}
 `
 
 func parse(t *testing.T, params map[string]string) *template.Template {
@@ -67,8 +69,8 @@ func TestParse_resolvesReferencesAndConditions(t *testing.T) {
 	if rare, ok := tmpl.Resource("Rare"); !ok || rare.Properties["A"] != "no" {
 		t.Errorf("Rare = %v, %v", rare.Properties, ok)
 	}
-	if got := parse(t, map[string]string{"Name": "p-z"}).Outputs["Name"]; got != "p-z" {
-		t.Errorf("output = %q", got)
+	if got := parse(t, map[string]string{"Name": "p-z"}).Outputs; got["Name"] != "p-z" || got["Role"] != "arn:aws:iam::123456789012:role/Invoker" {
+		t.Errorf("outputs = %q", got)
 	}
 }
 

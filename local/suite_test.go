@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSuite_keepsHouseOnSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // begins on 1 January at midnight
+		cfg := testConfig(t)
+		if err := os.MkdirAll(cfg.data, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		level := &slog.HandlerOptions{Level: slog.LevelDebug}
+		s, err := open(t.Context(), cfg, addresses{}, slog.New(slog.NewJSONHandler(&log, level)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := inBackground(t.Context(), s.schedules.Run)
+		time.Sleep(31*24*time.Hour + 12*time.Hour) // noon of 1 February
+		stop()
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+		done := map[string]int{}
+		for lines := json.NewDecoder(&log); lines.More(); {
+			var line struct{ Msg, Schedule string }
+			if err := lines.Decode(&line); err != nil {
+				t.Fatal(err)
+			}
+			done[line.Schedule+": "+line.Msg]++
+		}
+		want := map[string]int{
+			"OperatorFunction/PurgeClosedProjects: schedule done": 32, "OperatorFunction/RotateSigningKeys: schedule done": 2,
+		}
+		if diff := cmp.Diff(want, done); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
