@@ -198,8 +198,10 @@ func (x *execution) abortChildren(b *batch, f *frame, s *asl.State) {
 		b.touch(c)
 		switch inner.Type {
 		case asl.Task, asl.Wait, asl.Map, asl.Parallel:
-			x.event(b, c, string(inner.Type)+"StateAborted", "", nil)
-		case asl.Choice, asl.Pass, asl.Succeed, asl.Fail:
+			if !c.Entered.IsZero() {
+				x.event(b, c, string(inner.Type)+"StateAborted", "", nil)
+			}
+		case asl.Choice, asl.Pass, asl.Succeed, asl.Fail: // they take no time to be aborted in
 		}
 		if s.Type == asl.Map {
 			x.event(b, c, "MapIterationAborted", "mapIterationAbortedEventDetails", iteration(s, i))

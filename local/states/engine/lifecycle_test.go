@@ -119,6 +119,55 @@ func TestStop_aborts_what_is_under_way(t *testing.T) {
 	})
 }
 
+func TestTask_answers_of_an_attempt_that_was_given_up_are_not_taken(t *testing.T) {
+	var calls atomic.Int64
+	run := machine(t, "A", `"A": {`+invoke+`, "TimeoutSeconds": 60, "OutputPath": "$.Payload", "End": true, "Retry": [{"ErrorEquals": ["States.Timeout"]}]}`)
+	run.Functions = map[string]statestest.Function{"work": func(context.Context, json.RawMessage) (any, error) {
+		n := calls.Add(1)
+		time.Sleep(time.Duration(130-40*n) * time.Second) // 90 s, heeding nothing, and then 50 s
+		return n, nil
+	}}
+	if got := statestest.Execute(t, run); got.Output != "2" || got.Took != 111*time.Second {
+		t.Errorf("output %s after %v", got.Output, got.Took)
+	}
+}
+
+func TestHistory_says_what_a_failure_stopped(t *testing.T) {
+	tests := map[string]struct {
+		states string
+		want   string
+	}{
+		"the other branches of a parallel state": {
+			`"A": {"Type": "Parallel", "Branches": [
+				{"StartAt": "B", "States": {"B": {"Type": "Wait", "Seconds": 60, "End": true}}},
+				{"StartAt": "C", "States": {"C": {"Type": "Fail", "Error": "E"}}}], "End": true}`,
+			"ExecutionStarted ParallelStateEntered ParallelStateStarted WaitStateEntered FailStateEntered WaitStateAborted ParallelStateFailed ExecutionFailed",
+		},
+		"the other iterations of a map, and what is in them": {
+			`"A": {"Type": "Map", "End": true, "ItemProcessor": {"StartAt": "B", "States": {
+				"B": {"Type": "Choice", "Choices": [{"Variable": "$", "NumericEquals": 1, "Next": "C"}], "Default": "D"},
+				"C": {"Type": "Parallel", "Branches": [{"StartAt": "E", "States": {"E": {"Type": "Wait", "Seconds": 60, "End": true}}}], "End": true},
+				"D": {"Type": "Fail", "Error": "E"}}}}`,
+			"ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted MapIterationStarted ChoiceStateEntered ChoiceStateExited " +
+				"ChoiceStateEntered ChoiceStateExited ParallelStateEntered ParallelStateStarted FailStateEntered MapIterationFailed ParallelStateAborted " +
+				"MapIterationAborted MapStateFailed ExecutionFailed",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			run := machine(t, "A", tt.states)
+			run.Input = "[1, 2]"
+			var got []string
+			for _, ev := range statestest.Execute(t, run).Events {
+				got = append(got, ev.Type)
+			}
+			if diff := cmp.Diff(strings.Fields(tt.want), got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestTimeoutSeconds_of_the_machine_end_the_execution(t *testing.T) {
 	run := machine(t, "A", `"A": {"Type": "Wait", "Seconds": 3600, "End": true}`)
 	run.Machine.Timeout = time.Minute

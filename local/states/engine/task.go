@@ -118,8 +118,15 @@ func (x *execution) launch(ctx context.Context, f *frame) {
 		case <-ctx.Done():
 			return
 		}
-		out, err := x.e.cfg.Invoke(ctx, c.Function, c.Payload)
+		var out []byte
+		err := ctx.Err() // it may have been given up while it waited for its turn
+		if err == nil {
+			out, err = x.e.cfg.Invoke(ctx, c.Function, c.Payload)
+		}
 		<-x.e.slots
+		if ctx.Err() != nil {
+			return
+		}
 		x.send(ctx, message{apply: func(b *batch) error {
 			x.invoked(b, id, c.Try, out, err)
 			return nil
