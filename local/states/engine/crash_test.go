@@ -73,7 +73,9 @@ func startUntilKilled(path string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println(x.ARN)
+		if _, err := fmt.Fprintln(os.Stdout, x.ARN); err != nil {
+			return err
+		}
 	}
 }
 
@@ -109,7 +111,7 @@ func TestStart_what_was_acknowledged_survives_a_kill_of_the_process(t *testing.T
 // acknowledged by then.
 func killAfter(t *testing.T, path string, lines int) []string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // G204: the test binary itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), crashFile+"="+path)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -7,8 +7,9 @@
 // The local suite's wiring and tests import it; production code reaches it through the official
 // client (see local/states/sfnapi) only.
 //
-// A running execution costs one goroutine (about 8 KiB with its state), one timer, and a
-// goroutine for each invocation under way; a closed one costs nothing but its journal.
+// A running execution costs one goroutine and one timer, about 10 KiB with a small input, and a
+// goroutine for each invocation under way; a closed one costs nothing but its journal, which is
+// kept for good.
 package engine
 
 import (
@@ -139,14 +140,14 @@ func (e *Engine) Run(ctx context.Context) error {
 // resume loads the executions that are running according to the journal.
 func (e *Engine) resume() error {
 	var keys []key
+	var broken error
 	err := e.cfg.Journal.Scan(partRunning, "", false, func(_ string, value []byte) bool {
-		var k record
-		if decode(value, &k) == nil {
-			keys = append(keys, key{k.Machine, k.Name})
-		}
-		return true
+		var r record
+		broken = decode(value, &r)
+		keys = append(keys, r.key())
+		return broken == nil
 	})
-	if err != nil {
+	if err := errors.Join(err, broken); err != nil {
 		return err
 	}
 	for _, k := range keys {
@@ -163,6 +164,11 @@ func (e *Engine) resumeOne(k key) error {
 		return nil
 	}
 	x, err := e.load(k)
+	if _, ok := errors.AsType[*unusable](err); ok { // this one cannot go on; the others can
+		b := &batch{touched: map[string]bool{}}
+		x.close(b, Failed, asl.Fails(asl.ErrRuntime, "%v", err))
+		return x.commit(b)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -149,29 +150,23 @@ func definitionChange(m *asl.Machine) (string, journal.Change) {
 	return hash, journal.Put(partDefinition, hash, []byte(m.Source))
 }
 
-// load reads an execution from the journal.
+// unusable says that the definition that an execution was started with cannot be read any more,
+// which an upgrade that supports less may cause.
+type unusable struct{ err error }
+
+func (u *unusable) Error() string {
+	return "the definition that the execution was started with is not accepted any more: " + u.err.Error()
+}
+
+// load reads an execution from the journal. If the error is unusable, the execution is there but
+// for its machine.
 func (e *Engine) load(k key) (*execution, error) {
 	rec, err := e.record(k)
 	if err != nil {
 		return nil, err
 	}
-	source, err := e.cfg.Journal.Get(journal.Key{Part: partDefinition, Sort: rec.Definition})
-	if err != nil {
-		return nil, err
-	}
-	machine, err := asl.Parse(k.machine, source)
-	if err != nil {
-		return nil, err
-	}
-	x := e.newExecution(rec, machine)
-	err = e.cfg.Journal.Scan(partFrames(k), "", false, func(_ string, value []byte) bool {
-		f := &frame{}
-		if decode(value, f) == nil {
-			x.frames[f.ID] = f
-		}
-		return true
-	})
-	if err != nil {
+	x := e.newExecution(rec, nil)
+	if err := x.loadFrames(); err != nil {
 		return nil, err
 	}
 	err = e.cfg.Journal.Scan(partHistory(k), "", true, func(_ string, value []byte) bool {
@@ -181,13 +176,35 @@ func (e *Engine) load(k key) (*execution, error) {
 		}
 		return false
 	})
+	if err != nil {
+		return nil, err
+	}
 	x.rand = e.randomFor(k, x.lastEvent)
+	source, err := e.cfg.Journal.Get(journal.Key{Part: partDefinition, Sort: rec.Definition})
+	if err != nil {
+		return nil, err
+	}
+	if x.machine, err = asl.Parse(k.machine, source); err != nil {
+		return x, &unusable{err}
+	}
+	return x, nil
+}
+
+func (x *execution) loadFrames() error {
+	var broken error
+	err := x.e.cfg.Journal.Scan(partFrames(x.key), "", false, func(id string, value []byte) bool {
+		f := &frame{}
+		if broken = decode(value, f); broken == nil {
+			x.frames[id] = f
+		}
+		return broken == nil
+	})
 	for _, f := range x.sorted() {
 		if f.Phase == ready {
 			x.ready = append(x.ready, f)
 		}
 	}
-	return x, err
+	return errors.Join(err, broken)
 }
 
 // record reads an execution's record; its error is an *Error if there is none.

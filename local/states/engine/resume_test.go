@@ -338,6 +338,33 @@ func TestRun_ends_with_the_error_of_its_journal_and_acknowledges_nothing_after_i
 	})
 }
 
+func TestRun_fails_only_what_has_a_definition_that_is_not_accepted_any_more(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, machine(t, "A", `"A": {"Type": "Wait", "Seconds": 60, "End": true}`))
+		w.open()
+		old := w.start("old", "")
+		w.close()
+		err := w.journal.Scan("definition", "", false, func(hash string, _ []byte) bool {
+			return w.journal.Write([]journal.Change{journal.Put("definition", hash, []byte(`{"StartAt": "A", "States": {}}`))}) == nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.machine = machine(t, "A", `"A": {"Type": "Succeed"}`).Machine
+		w.open()
+		if got := statestest.Await(t, w.Engine, old); got.Error != "States.Runtime" || !strings.Contains(got.Cause, "not accepted any more") {
+			t.Errorf("%+v", got)
+		}
+		if _, err := w.Redrive(t.Context(), old, ""); codeOf(err) != engine.ExecutionNotRedrivable {
+			t.Errorf("a redrive of it: %v", err)
+		}
+		if got := statestest.Await(t, w.Engine, w.start("new", "")); got.Status != engine.Succeeded {
+			t.Errorf("%+v", got)
+		}
+		w.close()
+	})
+}
+
 func TestRun_keeps_the_definition_an_execution_was_started_with(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, machine(t, "A", `"A": {"Type": "Wait", "Seconds": 60, "Next": "Old"}, "Old": {"Type": "Succeed"}`))

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 	"time"
@@ -161,6 +162,9 @@ func (e *Engine) Redrive(_ context.Context, arn, clientToken string) (time.Time,
 		return time.Time{}, refuse(ExecutionNotRedrivable, "Execution Not Redrivable: '%s'", reason)
 	}
 	x, err := e.load(k)
+	if _, ok := errors.AsType[*unusable](err); ok {
+		return time.Time{}, refuse(ExecutionNotRedrivable, "Execution Not Redrivable: '%v'", err)
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
