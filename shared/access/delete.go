@@ -73,7 +73,8 @@ func (s *Service) closeGoogle(ctx context.Context, role Role, unchanged store.Op
 		}
 		role.version++
 	}
-	if err := s.Google.Delete(ctx, role.Google.Email); err != nil {
+	err := ask(ctx, func(ctx context.Context) error { return s.Google.Delete(ctx, role.Google.Email) })
+	if err != nil {
 		return Role{}, refusal(err, atlas.Fail(atlas.UnexpectedError))
 	}
 	return role, nil

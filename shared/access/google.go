@@ -15,7 +15,8 @@ import (
 // which clients poll.
 func (s *Service) finishGoogle(ctx context.Context, role Role) (Role, error) {
 	status := Complete
-	if err := s.Google.Create(ctx, role.Google.Email); err != nil {
+	err := ask(ctx, func(ctx context.Context) error { return s.Google.Create(ctx, role.Google.Email) })
+	if err != nil {
 		failure, ok := errors.AsType[*verdict.Failure](err)
 		if !ok {
 			return Role{}, err

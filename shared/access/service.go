@@ -66,6 +66,23 @@ type Service struct {
 	AzureAppID string
 }
 
+// API Gateway cuts a request off after 29 seconds, and a client must learn how it ended.
+const (
+	answerTimeout = 25 * time.Second // of a whole request that waits for grants
+	callTimeout   = 10 * time.Second // of one call to a cloud, so that time is left to say that it hangs
+)
+
+// ask calls a cloud and gives it up in time.
+func ask(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := call(ctx)
+	if _, ok := errors.AsType[*verdict.Failure](err); !ok && errors.Is(err, context.DeadlineExceeded) {
+		return &verdict.Failure{Reason: verdict.TimedOut, Err: err}
+	}
+	return err
+}
+
 // List reads a group's roles and which of them are in use.
 func (s *Service) List(ctx context.Context, groupID string) ([]Role, map[string]bool, error) {
 	inUse, _, err := s.Usage.RolesInUse(ctx, groupID)
@@ -207,6 +224,8 @@ func (s *Service) azure(req atlas.CloudProviderAccessRequest, stored *AzureRole)
 
 // Authorize verifies a role in the tenant's cloud and stores that it works.
 func (s *Service) Authorize(ctx context.Context, c identity.Caller, groupID, roleID string, req atlas.CloudProviderAccessRequest) (Role, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	provider, err := s.provider(req)
 	if err != nil {
 		return Role{}, false, err
@@ -246,6 +265,11 @@ func (s *Service) verify(ctx context.Context, role Role, req atlas.CloudProvider
 	return s.verifyAzure(ctx, role, req)
 }
 
+// try asks a cloud until a grant takes effect, as long as patience lasts.
+func (s *Service) try(ctx context.Context, call func(context.Context) error) error {
+	return s.Patience.Try(ctx, func(ctx context.Context) error { return ask(ctx, call) })
+}
+
 func (s *Service) verifyAWS(ctx context.Context, role Role, req atlas.CloudProviderAccessRequest) (Role, error) {
 	if req.IAMAssumedRoleARN == nil || *req.IAMAssumedRoleARN == "" {
 		return Role{}, atlas.Fail(atlas.MissingAttribute, "iamAssumedRoleArn")
@@ -255,7 +279,7 @@ func (s *Service) verifyAWS(ctx context.Context, role Role, req atlas.CloudProvi
 		return Role{}, atlas.Fail(atlas.InvalidAttribute, "iamAssumedRoleArn").
 			Hinting("It must be the ARN of an IAM role: arn:aws:iam::<account>:role/<name>.").Because(err)
 	}
-	err = s.Patience.Try(ctx, func(ctx context.Context) error {
+	err = s.try(ctx, func(ctx context.Context) error {
 		return s.AWS.AssumeRole(ctx, role.GroupID, arn.String(), role.AWS.ExternalID)
 	})
 	if err != nil {
@@ -272,7 +296,7 @@ func (s *Service) verifyAzure(ctx context.Context, role Role, req atlas.CloudPro
 		return Role{}, err
 	}
 	var objectID string
-	err = s.Patience.Try(ctx, func(ctx context.Context) error {
+	err = s.try(ctx, func(ctx context.Context) error {
 		objectID, err = s.Azure.ServicePrincipal(ctx, azure.TenantID, azure.AppID)
 		return err
 	})

@@ -78,17 +78,14 @@ func (s *Service) ProveRole(ctx context.Context, role access.Role) error {
 	if err != nil {
 		return err
 	}
+	if settings.RoleID(role.Provider) != role.ID {
+		return nil // no longer in use: the caller's transaction sees that the settings have changed
+	}
 	ref, err := s.reference(ctx, settings, role.Provider, credential{role: &role})
 	if err != nil {
 		return err
 	}
 	state := settings.Key(role.Provider)
-	err = s.Patience.Try(ctx, func(ctx context.Context) error {
-		key, err := s.Keys.Renew(ref)
-		if err != nil {
-			return err
-		}
-		return key.CheckProbe(ctx, role.GroupID, state.Probe)
-	})
+	err = s.Patience.Try(ctx, func(ctx context.Context) error { return s.checkProbe(ctx, ref, state.Probe) })
 	return refusal(err, settings, role.Provider)
 }

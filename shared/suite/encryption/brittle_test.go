@@ -59,6 +59,12 @@ func (w *wire) reset() {
 	w.hosts, w.calls, w.fail, w.lose = nil, 0, nil, nil
 }
 
+func (w *wire) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls
+}
+
 func (w *wire) called() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,6 +136,12 @@ func (b *brittleTable) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls, b.writes, b.before, b.after = 0, 0, nil, nil
+}
+
+func (b *brittleTable) called() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.calls
 }
 
 func (b *brittleTable) written() int {

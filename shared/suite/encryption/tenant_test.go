@@ -262,9 +262,18 @@ func (w *world) googleVersion() string {
 // googleGrant gives an account exactly these roles on the key ring.
 func (w *world) googleGrant(email string, granted ...string) {
 	w.t.Helper()
+	w.googleGrants([]string{email}, granted...)
+}
+
+func (w *world) googleGrants(emails []string, granted ...string) {
+	w.t.Helper()
+	accounts := []string{}
+	for _, email := range emails {
+		accounts = append(accounts, "serviceAccount:"+email)
+	}
 	bindings := []map[string]any{}
 	for _, role := range granted {
-		bindings = append(bindings, map[string]any{"role": role, "members": []string{"serviceAccount:" + email}})
+		bindings = append(bindings, map[string]any{"role": role, "members": accounts})
 	}
 	body, err := json.Marshal(map[string]any{"policy": map[string]any{"bindings": bindings}})
 	w.must(err)

@@ -1,7 +1,10 @@
 package encryption_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -50,6 +53,53 @@ func TestEveryWayToReachAKey(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestARoleDropsTheStaticCredentials goes from each static credential to a role. The sealed
+// secret is gone then; a switch that fails leaves it, and the key usable.
+func TestARoleDropsTheStaticCredentials(t *testing.T) {
+	for name, set := range map[string]func(w *world) (block, section string, m, byRole members, deny func()){
+		"AWS": func(w *world) (string, string, members, members, func()) {
+			key := w.awsKey()
+			return "awsKms", "aws", w.byAWSUser(key), w.byAWSRole(key), func() { w.trust(trusting("another external id")) }
+		},
+		"Azure": func(w *world) (string, string, members, members, func()) {
+			key := w.azureKey("")
+			m, _ := w.byAzureSecret(key)
+			byRole, principal := w.byAzureRole(key)
+			return "azureKeyVault", "azure", m, byRole, func() { w.azurePolicy("remove", principal) }
+		},
+		"Google": func(w *world) (string, string, members, members, func()) {
+			byRole, ours := w.byGoogleRole(w.googleVersion())
+			m, tenants := w.byGoogleKey(googleOne)
+			both := func(emails ...string) func() { return func() { w.googleGrants(emails, googleUsers, googleViews) } }
+			both(ours, tenants)()
+			return "googleCloudKms", "google", m, byRole, both(tenants)
+		},
+	} {
+		for _, fails := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, the switch fails: %t", name, fails), func(t *testing.T) {
+				inWorld(t, func(w *world) {
+					block, section, m, byRole, deny := set(w)
+					w.mustSend(configure(block, m))
+					if fails {
+						deny()
+					}
+					a := w.send(configure(block, members{"roleId": byRole["roleId"]}))
+					if failed := a.status == http.StatusBadRequest; failed != fails {
+						t.Fatalf("the switch answers %d %s", a.status, a.text)
+					}
+					var stored map[string]json.RawMessage
+					w.must(json.Unmarshal([]byte(w.stored()["ENCRYPTION"]), &stored))
+					if has := strings.Contains(string(stored[section]), `"secret":`); has != fails {
+						t.Errorf("a sealed secret is stored: %t", has)
+					}
+					w.restart()
+					w.wantValid(block, true, "after the switch")
+				})
+			})
+		}
 	}
 }
 

@@ -52,6 +52,8 @@ type world struct {
 	secrets []string // of the tenant: must not show up anywhere
 	// named is what a scenario expects to be named in parameters.
 	named string
+	// lag is how late the clouds act on changes.
+	lag time.Duration
 	// withoutGoogle: the operator has no project at Google.
 	withoutGoogle bool
 }
@@ -64,6 +66,7 @@ func inWorld(t *testing.T, fn func(w *world), options ...option) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, options...)
 		fn(w)
+		time.Sleep(time.Minute) // SDKs finish what nobody waits for any more
 		w.seeNoSecret()
 		w.wire.seeNoStranger(t)
 	})
