@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/integration/clitest"
 	"latchkey/local/lambdasvc"
 )
 
@@ -199,10 +200,7 @@ func TestService_finishesEvents(t *testing.T) {
 
 // The command line in the documentation works with the real AWS CLI.
 func TestService_servesTheAWSCommandLine(t *testing.T) {
-	aws, err := exec.LookPath("aws")
-	if err != nil {
-		t.Skip("the AWS CLI is not on the PATH; make integration demands it")
-	}
+	aws := clitest.Program(t, "aws")
 	server := httptest.NewServer(service(func(_ context.Context, p []byte) ([]byte, error) {
 		if bytes.Contains(p, []byte("fail")) {
 			return nil, &notFoundError{}

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/integration/clitest"
 	"latchkey/local/pocket/awscloud"
 )
 
 // cli runs the real AWS CLI against the cloud over loopback.
 type cli struct {
 	t        *testing.T
+	program  string
 	endpoint string
 	home     string
 }
@@ -25,7 +27,7 @@ func (c cli) run(keys awscloud.Keys, token, query string, args ...string) (strin
 	if query != "" {
 		args = append(args, "--query", query)
 	}
-	cmd := exec.CommandContext(c.t.Context(), "aws", args...)
+	cmd := exec.CommandContext(c.t.Context(), c.program, args...)
 	cmd.Dir = c.home
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.home, "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_REGION=" + home,
@@ -66,15 +68,10 @@ func (c cli) file(name, text string) string {
 
 func newCLI(t *testing.T) cli {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starting the AWS CLI two dozen times takes its time; run without -short")
-	}
-	if _, err := exec.LookPath("aws"); err != nil {
-		t.Skip("the AWS CLI is not on PATH, so that it is not shown to work here: install it to run this test")
-	}
+	program := clitest.Program(t, "aws")
 	server := httptest.NewServer(newWorld(t).handler)
 	t.Cleanup(server.Close)
-	return cli{t: t, endpoint: server.URL, home: t.TempDir()}
+	return cli{t: t, program: program, endpoint: server.URL, home: t.TempDir()}
 }
 
 func TestCLI_administers_a_key(t *testing.T) {

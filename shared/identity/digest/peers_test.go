@@ -10,6 +10,7 @@ import (
 	icholy "github.com/icholy/digest"
 	mongodb "github.com/mongodb-forks/digest"
 
+	"latchkey/integration/clitest"
 	"latchkey/shared/identity/digest"
 )
 
@@ -67,7 +68,7 @@ func status(t *testing.T, transport http.RoundTripper, url string) int {
 
 func TestCurlAuthenticates(t *testing.T) {
 	t.Parallel()
-	curl := program(t, "curl")
+	curl := clitest.Program(t, "curl")
 	for name, challenge := range map[string]func(string) string{"MD5": md5Challenge, "SHA-256": sha256Challenge} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,22 +98,13 @@ sys.stdout.write(opener.open(url).read().decode())
 
 func TestPythonAuthenticates(t *testing.T) {
 	t.Parallel()
-	python := program(t, "python3")
+	python := clitest.Program(t, "python3")
 	s := server(t, md5Challenge)
 	for _, path := range paths {
 		if out := run(t, python, "-c", urllib, s.URL+path, user, password); out != "welcome" {
 			t.Errorf("%s: answered %q", path, out)
 		}
 	}
-}
-
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed", name)
-	}
-	return path
 }
 
 func run(t *testing.T, name string, args ...string) string {
