@@ -40,8 +40,8 @@ type Call struct {
 	Body []byte
 }
 
-// maxBody bounds request bodies; no operation here needs more.
-const maxBody = 1 << 20
+// maxBody bounds request bodies: what DynamoDB accepts, more than anything else here needs.
+const maxBody = 16 << 20
 
 // Clouds serves all services on one address. It is an http.Handler; it also answers as an
 // HTTP proxy does, so that `curl -x http://127.0.0.1:8081 http://vault.vault.azure.net/…` works.

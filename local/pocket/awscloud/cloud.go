@@ -1,5 +1,5 @@
-// Package awscloud is the pocket AWS: KMS, STS and IAM as Latchkey, its tenants and the AWS
-// CLI see them, for local/pocket.
+// Package awscloud is the pocket AWS: KMS, STS, IAM and Secrets Manager as Latchkey, its
+// tenants and the AWS CLI see them, for local/pocket. Further services are added with Serve.
 //
 // It behaves as AWS does where that matters to someone who brings a key: requests are really
 // signed, policies are really evaluated (key, identity, trust and session policies, across
@@ -72,6 +72,8 @@ type Role struct {
 	Path     string            // "" is "/"
 	Trust    string            // the trust policy
 	Policies map[string]string // inline policies by name
+	// Deployed gives the role these policies at every New, as a deployment does that owns it.
+	Deployed bool
 	// Keys, if set, act as a session of the role that never ends, named Session: what a
 	// Lambda function's credentials are, without their rotation.
 	Keys    Keys
@@ -124,7 +126,7 @@ func New(state pocket.State, cfg Config) (*Cloud, error) {
 
 // Services are the services of the cloud, for pocket.New.
 func (c *Cloud) Services() []pocket.Service {
-	return []pocket.Service{kmsService{c}, stsService{c}, iamService{c}}
+	return []pocket.Service{kmsService{c}, stsService{c}, iamService{c}, c.secretsService()}
 }
 
 // loadTokenKey makes or finds the key that session tokens are sealed with.
@@ -147,6 +149,7 @@ const (
 	kindKey       = "aws/kms-key"    // by account/region/key id
 	kindFamily    = "aws/kms-family" // by account/key id
 	kindAlias     = "aws/kms-alias"  // by account/region/alias name
+	kindSecret    = "aws/secret"     // by account/region/name
 )
 
 func random(n int) []byte {

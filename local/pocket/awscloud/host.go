@@ -28,6 +28,9 @@ func parseHost(host string) (endpoint, bool) {
 		}
 		e.vpce, labels = parts[0]+"-"+parts[1], labels[1:]
 	}
+	if len(labels) > 3 && labels[1] == "ddb" && accountID.MatchString(labels[0]) { // DynamoDB's endpoint of one account
+		labels = append([]string{"dynamodb"}, labels[2:]...)
+	}
 	if len(labels) < 3 {
 		return e, false
 	}

@@ -2,6 +2,7 @@ package awscloud
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"latchkey/local/pocket/awscloud/policy"
@@ -98,6 +99,30 @@ func (c *Cloud) seedRole(a Account, r Role) error {
 			return err
 		}
 	}
+	if err := c.makeRole(a, r); err != nil || !r.Deployed {
+		return err
+	}
+	return c.redeploy(a, r)
+}
+
+// redeploy gives a role the policies that it should have now, unless somebody deleted it.
+func (c *Cloud) redeploy(a Account, r Role) error {
+	t, err := c.role(a.ID, r.Name)
+	if err != nil {
+		return err
+	}
+	made, ok := t.latest()
+	if !ok || maps.Equal(made.Policies, r.Policies) {
+		return nil
+	}
+	if _, err := parseAll(r.Policies); err != nil {
+		return err
+	}
+	made.Policies = r.Policies
+	return c.state.Put(kindRole, entityKey(a.ID, r.Name), t.with(&made, c.cfg.Now(), 0))
+}
+
+func (c *Cloud) makeRole(a Account, r Role) error {
 	return c.once("role/"+entityKey(a.ID, r.Name), func() error {
 		e, err := c.seedEntity("AROA", r.Name, r.Path, r.Policies)
 		if err != nil {

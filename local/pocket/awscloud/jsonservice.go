@@ -1,0 +1,202 @@
+package awscloud
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey/local/pocket"
+	"latchkey/local/pocket/awscloud/policy"
+	"latchkey/shared/atlas"
+)
+
+// JSONService describes a service of this AWS that speaks AWS JSON and whose resources have no
+// policies of their own. This package proves who calls; Perform does the rest.
+type JSONService struct {
+	// Name is the service in host names and actions: "dynamodb".
+	Name string
+	// Target is what X-Amz-Target has before the operation: "DynamoDB_20120810".
+	Target string
+	// ContentType is of the protocol's version: "application/x-amz-json-1.0".
+	ContentType string
+	// Namespace precedes the codes of failures, as in "com.amazonaws.dynamodb.v20120810#"; "" is none.
+	Namespace string
+	// Checksum puts the CRC-32 of the body into every answer.
+	Checksum bool
+	// Throttled and Broken are how the service says "slow down" and "my own fault".
+	Throttled, Broken Failure
+	// Perform performs an operation for a caller who proved who it is; it must ask
+	// Request.Allow. A *Failure is what the caller is told, any other error becomes Broken.
+	Perform func(*Request) (any, error)
+}
+
+// Failure is an error that a JSONService answers with.
+type Failure struct {
+	Code    string // with a namespace of its own before a "#", or without
+	Message string
+	Status  int            // 0 is 400
+	Members map[string]any // further members of the answer
+}
+
+// Error is the code and the message.
+func (f *Failure) Error() string { return f.Code + ": " + f.Message }
+
+// Request is one authenticated request to a JSONService.
+type Request struct {
+	Operation string
+	Body      []byte
+	Account   string
+	Partition atlas.AWSPartition
+	Region    string
+	Now       time.Time
+
+	service string
+	who     caller
+	context map[string][]string
+}
+
+// ARN is the ARN of a resource of the caller's account in the request's region.
+func (r *Request) ARN(resource string) string {
+	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", r.Partition, r.service, r.Region, r.Account, resource)
+}
+
+// Allow checks that the caller may perform an action of the service, such as "GetItem", on a
+// resource. keys are the condition keys that the service adds, in lower case.
+func (r *Request) Allow(action, resource string, keys map[string][]string) error {
+	context := maps.Clone(r.context)
+	maps.Copy(context, keys)
+	action = r.service + ":" + action
+	why := r.who.judgeIdentity(policy.Request{Caller: r.who.name, Action: action, Resource: resource, Context: context})
+	if why == "" {
+		return nil
+	}
+	return &Failure{Code: commonNamespace + "AccessDeniedException", Message: r.who.unauthorized(action, resource, why)}
+}
+
+// Decode reads the request's body into v, strictly: a member that v does not have is one that
+// the pocket service could only ignore.
+func (r *Request) Decode(v any) error {
+	dec := json.NewDecoder(bytes.NewReader(r.Body))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is something after the request")
+		}
+	}
+	if err != nil {
+		return &Failure{Code: "ValidationException", Message: "The pocket AWS does not understand the request: " + err.Error()}
+	}
+	return nil
+}
+
+// commonNamespace is of the failures that all services have.
+const commonNamespace = "com.amazon.coral.service#"
+
+// Serve makes a service of the description, for pocket.New.
+func (c *Cloud) Serve(s JSONService) pocket.Service { return jsonService{c, s} }
+
+type jsonService struct {
+	cloud *Cloud
+	JSONService
+}
+
+// Serves reports whether host is the service's.
+func (s jsonService) Serves(host string) bool { return serves(host, s.Name) }
+
+// Operation is what X-Amz-Target names.
+func (s jsonService) Operation(c *pocket.Call) string {
+	operation, _ := strings.CutPrefix(c.Header.Get("X-Amz-Target"), s.Target+".")
+	return operation
+}
+
+// Serve answers the request.
+func (s jsonService) Serve(w http.ResponseWriter, c *pocket.Call) {
+	var result any
+	r, err := s.authenticate(c)
+	if err == nil {
+		result, err = s.Perform(r)
+	}
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	s.write(w, http.StatusOK, result)
+}
+
+// authenticate makes the request of a call. Only here the cloud is locked: the caller's policies
+// are read now and decide later.
+func (s jsonService) authenticate(call *pocket.Call) (*Request, error) {
+	s.cloud.mu.Lock()
+	defer s.cloud.mu.Unlock()
+	e, _ := parseHost(call.Host)
+	who, refused, err := s.cloud.authenticate(call, e)
+	if err != nil {
+		return nil, err
+	}
+	if refused != nil {
+		return nil, &Failure{Code: commonNamespace + refused.json.code, Message: refused.json.message}
+	}
+	return &Request{
+		Operation: s.Operation(call), Body: call.Body, Account: who.name.Account, Partition: who.partition, Region: string(e.region),
+		Now: s.cloud.cfg.Now(), service: s.Name, who: who, context: s.cloud.requestContext(call, e, who),
+	}, nil
+}
+
+// Refuse answers as the service does when it denies, throttles or fails.
+func (s jsonService) Refuse(w http.ResponseWriter, c *pocket.Call, kind pocket.FaultKind) {
+	switch kind {
+	case pocket.Throttle:
+		s.fail(w, &s.Throttled)
+	case pocket.ServerError:
+		s.fail(w, &s.Broken)
+	default:
+		s.fail(w, &Failure{
+			Code: commonNamespace + "AccessDeniedException", Message: s.cloud.faultMessage(c, kind, s.Name+":"+s.Operation(c)),
+		})
+	}
+}
+
+func (s jsonService) fail(w http.ResponseWriter, err error) {
+	f, ok := errors.AsType[*Failure](err)
+	if !ok {
+		broken := s.Broken
+		broken.Message = err.Error()
+		f = &broken
+	}
+	body := map[string]any{"message": f.Message}
+	maps.Copy(body, f.Members)
+	body["__type"] = f.Code
+	if _, name, namespaced := strings.Cut(f.Code, "#"); s.Namespace == "" && namespaced {
+		body["__type"] = name
+	} else if !namespaced {
+		body["__type"] = s.Namespace + f.Code
+	}
+	status := f.Status
+	if status == 0 {
+		status = http.StatusBadRequest
+	}
+	s.write(w, status, body)
+}
+
+func (s jsonService) write(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // answers are made of what always marshals
+	}
+	w.Header().Set("Content-Type", s.ContentType)
+	w.Header().Set("X-Amzn-Requestid", newUUID())
+	if s.Checksum {
+		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(text)), 10))
+	}
+	w.WriteHeader(status)
+	w.Write(text) //nolint:errcheck // the client is gone
+}
