@@ -68,8 +68,11 @@ func (s Settings) mergeAzureAccess(next *Azure, m *merger, u *atlas.AzureKeyVaul
 // check demands a complete configuration whose parts fit together.
 func (a Azure) check(secret string) error {
 	members := []member{
-		{"azureEnvironment", a.Environment}, {"keyIdentifier", a.KeyIdentifier}, {"keyVaultName", a.VaultName},
-		{"resourceGroupName", a.ResourceGroup}, {"subscriptionID", a.SubscriptionID},
+		{"azureEnvironment", a.Environment},
+		{"keyIdentifier", a.KeyIdentifier},
+		{"keyVaultName", a.VaultName},
+		{"resourceGroupName", a.ResourceGroup},
+		{"subscriptionID", a.SubscriptionID},
 	}
 	switch {
 	case a.RoleID != "":

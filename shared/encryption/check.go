@@ -56,7 +56,7 @@ func (s *Service) subject(settings Settings, p atlas.Provider) validity.Subject 
 	return validity.Subject{
 		GroupID: settings.GroupID, Name: string(p), Revision: state.Revision, Probe: state.Probe,
 		Expires: state.Expires, Fresh: true,
-		Ref:     func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
+		Ref: func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
 	}
 }
 

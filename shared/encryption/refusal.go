@@ -82,8 +82,9 @@ func explain(code atlas.Code, f *verdict.Failure, s Settings, p atlas.Provider) 
 		return atlas.Fail(code, name, s.AWS.Region).Hinting("A key of another AWS account must be given as its full ARN.")
 	case atlas.NoPermission:
 		return atlas.Fail(code, name).Hinting("%s", permissions[p])
+	default:
+		return atlas.Fail(code, name)
 	}
-	return atlas.Fail(code, name)
 }
 
 // permissions says what the documents ask a customer to grant.

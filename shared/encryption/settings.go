@@ -18,7 +18,7 @@ import (
 
 // Settings is a group's encryption-at-rest configuration. It exists from the creation of the
 // group until the group is closed.
-type Settings struct {
+type Settings struct { //nolint:recvcheck // updates merge copies; what changes one in place says so by its pointer
 	GroupID string `json:"groupId"`
 	OrgID   string `json:"orgId"`
 	// Revision counts the changes of the configuration. Storing a verdict leaves it alone, so

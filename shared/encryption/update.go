@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -286,14 +287,14 @@ func (s *Service) commit(ctx context.Context, c identity.Caller, current, next S
 		if latest.Revision != current.Revision {
 			return Settings{}, err
 		}
-		next.adopt(latest, changes)
+		next.adopt(latest)
 	}
 	return Settings{}, atlas.Fail(atlas.ConcurrentModification)
 }
 
 // adopt takes over what was stored meanwhile: the version, and the verdicts on the blocks that
 // the update leaves alone.
-func (s *Settings) adopt(latest Settings, changes []Change) {
+func (s *Settings) adopt(latest Settings) {
 	s.version = latest.version
 	for _, p := range atlas.Providers() {
 		mine, theirs := s.Key(p), latest.Key(p)
@@ -343,6 +344,7 @@ func (s *Service) recordRefusal(ctx context.Context, c identity.Caller, current 
 		e = e.With(string(change.Provider), change.Fields)
 	}
 	if err := s.Journal.Append(context.WithoutCancel(ctx), e); err != nil {
-		s.Log.ErrorContext(ctx, "refusal not recorded", "groupId", current.GroupID, "error", err.Error())
+		s.Log.ErrorContext(ctx, "refusal not recorded",
+			slog.String("groupId", current.GroupID), slog.String("error", err.Error()))
 	}
 }

@@ -54,12 +54,12 @@ const (
 // Secrets of Latchkey's own. They must not show up anywhere.
 const (
 	operatorSecret = "operators-own-aws-secret"
-	appSecret      = "latchkeys-own-azure-secret"
+	appSecret      = "latchkeys-own-azure-secret" //nolint:gosec // of a cloud that exists in a test
 	adminToken     = "administrator-of-azure-and-google"
 )
 
 var (
-	tenantRoot   = awscloud.Keys{AccessKeyID: "AKIATENANTROOT000000", SecretAccessKey: "tenant-root-secret"}
+	tenantRoot   = awscloud.Keys{AccessKeyID: "AKIATENANTROOT000000", SecretAccessKey: "tenant-root-secret"} //nolint:gosec // of a cloud that exists in a test
 	latchkeyKeys = awscloud.Keys{AccessKeyID: "AKIALATCHKEY00000000", SecretAccessKey: operatorSecret}
 )
 

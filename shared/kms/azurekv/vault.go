@@ -78,6 +78,7 @@ func (c *Credential) vaultURI(ctx context.Context, v Vault) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
 	if !runtime.HasStatusCode(resp, http.StatusOK) {
 		return "", runtime.NewResponseError(resp)
 	}

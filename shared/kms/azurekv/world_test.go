@@ -58,7 +58,6 @@ type world struct {
 	app, appObject, secret string // the customer's application
 	appPrincipal           string
 	ourPrincipal           string
-	ourObject              string
 }
 
 func newWorld(t testing.TB) *world {
@@ -149,7 +148,7 @@ func (w *world) delete(t testing.TB, url string) map[string]any {
 // admin does what a person with an administrator's token would do with curl.
 func (w *world) admin(t testing.TB, method, url, body string) map[string]any {
 	t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), method, url+"?api-version=2025-07-01", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), method, url+"?api-version=2025-07-01", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +157,7 @@ func (w *world) admin(t testing.TB, method, url, body string) map[string]any {
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, url, err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it was only read
 	text, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode >= 300 {
 		t.Fatalf("%s %s: %d %s", method, url, resp.StatusCode, text)

@@ -129,7 +129,7 @@ func (s scenario) run(w *world) {
 	if got := a.header.Get("X-Error-Code"); got != string(s.code) {
 		w.t.Errorf("the header says %q", got)
 	}
-	if fmt.Sprint(a.body["error"]) != fmt.Sprint(s.code.Status()) {
+	if a.body["error"] != float64(s.code.Status()) {
 		w.t.Errorf("the body says %v", a.body["error"])
 	}
 	detail, _ := a.body["detail"].(string)

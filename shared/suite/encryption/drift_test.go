@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,14 +105,7 @@ func TestEveryStringIsEchoedAsItWasSent(t *testing.T) {
 	}
 }
 
-func isSecret(member string) bool {
-	for _, name := range secretMembers {
-		if member == name {
-			return true
-		}
-	}
-	return false
-}
+func isSecret(member string) bool { return slices.Contains(secretMembers, member) }
 
 func TestTheWholeAnswerSentBackChangesNothing(t *testing.T) {
 	inWorld(t, func(w *world) {

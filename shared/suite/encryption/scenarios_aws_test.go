@@ -84,23 +84,27 @@ func awsScenarios() []scenario {
 		{code: atlas.InvalidAWSCredentials, when: "unknown access key", params: `[]`, prepare: func(w *world) request {
 			return configure("awsKms", w.byAWSUser(w.awsKey()).with(members{"accessKeyID": "AKIAIOSFODNN7EXAMPLE"}))
 		}},
-		{code: atlas.AWSCredentialsDeprecated, when: "user keys that the operator does not accept", detail: "Credentials based authentication is no longer supported for AWS KMS.", params: `[]`,
+		{
+			code: atlas.AWSCredentialsDeprecated, when: "user keys that the operator does not accept", detail: "Credentials based authentication is no longer supported for AWS KMS.", params: `[]`,
 			prepare: func(w *world) request { return configure("awsKms", w.byAWSUser(w.awsKey())) },
-			options: []option{func(w *world, _ *pockettest.Options) { w.deps.AllowAWSUserKeys = false }}},
+			options: []option{func(w *world, _ *pockettest.Options) { w.deps.AllowAWSUserKeys = false }},
+		},
 		{code: atlas.AWSCredentialsDeprecated, when: "user keys after a role was used", params: `[]`, prepare: func(w *world) request {
 			key := w.awsKey()
 			w.mustSend(configure("awsKms", w.byAWSRole(key)))
 			w.mustSend(configure("awsKms", members{"enabled": false}))
 			return configure("awsKms", w.byAWSUser(key))
 		}},
-		{code: atlas.EARSettingsInvalid, when: "another key while the present one is disabled", params: `[]`,
+		{
+			code: atlas.EARSettingsInvalid, when: "another key while the present one is disabled", params: `[]`,
 			detail: "Atlas is unable to access your encryption key. You cannot change your encryption key until access to your current encryption key has been restored.",
 			prepare: func(w *world) request {
 				key, other := w.awsKey(), w.awsKey()
 				w.mustSend(configure("awsKms", w.byAWSRole(key)))
 				w.awsKeyChanges(key)["key disabled"].take()
 				return configure("awsKms", members{"customerMasterKeyID": other})
-			}},
+			},
+		},
 		{code: atlas.EARSettingsInvalid, when: "disabling while the present key is disabled", params: `[]`, prepare: func(w *world) request {
 			key := w.awsKey()
 			w.mustSend(configure("awsKms", w.byAWSRole(key)))

@@ -53,8 +53,10 @@ func azureScenarios() []scenario {
 		{code: atlas.AzureKeyNotFound, when: "key deleted", params: `["%s"]`, prepare: azureBroken(nil, func(w *world) {
 			w.Admin(http.MethodDelete, vaultURL+"/keys/atlas", "")
 		})},
-		{code: atlas.AzureKeyNotFound, when: "no such version", params: `["` + vaultURL + `/keys/atlas/00000000000000000000000000000000"]`,
-			prepare: azureWith(members{"keyIdentifier": vaultURL + "/keys/atlas/00000000000000000000000000000000"})},
+		{
+			code: atlas.AzureKeyNotFound, when: "no such version", params: `["` + vaultURL + `/keys/atlas/00000000000000000000000000000000"]`,
+			prepare: azureWith(members{"keyIdentifier": vaultURL + "/keys/atlas/00000000000000000000000000000000"}),
+		},
 		{code: atlas.AzureKeyUnsuitable, when: "key that may only sign", params: `["%s"]`, prepare: azureBroken(nil, func(w *world) {
 			w.Admin(http.MethodPatch, vaultURL+"/keys/atlas", `{"key_ops":["sign","verify"]}`)
 		})},

@@ -3,6 +3,7 @@ package encryption_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -52,10 +53,7 @@ func configure(block string, m members) request {
 
 // with returns the members with some replaced; nil removes one.
 func (m members) with(changes members) members {
-	out := members{}
-	for name, v := range m {
-		out[name] = v
-	}
+	out := maps.Clone(m)
 	for name, v := range changes {
 		if out[name] = v; v == nil {
 			delete(out, name)

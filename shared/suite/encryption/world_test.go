@@ -197,7 +197,7 @@ func (w *world) seeNoSecret() {
 		items, err := store.All(w.t.Context(), w.table.Table, store.Query{PK: pk})
 		w.must(err)
 		for _, item := range items {
-			w.seeNoSecretIn("the item "+item.Key.String(), string(item.Body))
+			w.seeNoSecretIn("the item "+item.String(), string(item.Body))
 		}
 	}
 }
