@@ -62,7 +62,13 @@ func TestTemplate_hasAFunctionForEveryDirectoryAndTheReverse(t *testing.T) {
 	}
 }
 
-var getenv = regexp.MustCompile(`os\.Getenv\("([A-Z_]+)"\)`)
+var (
+	// getenv is how programs read their environment, and anyenv all ways that there are.
+	getenv = regexp.MustCompile(`os\.Getenv\("([A-Z_]+)"\)`)
+	anyenv = regexp.MustCompile(`os\.(Getenv|LookupEnv|Environ|ExpandEnv|Expand)\b`)
+	// localenv is how the suite on one machine reads the same variables from the template.
+	localenv = regexp.MustCompile(`env\["([A-Z_]+)"\]`)
+)
 
 // A variable that a program reads and the template does not set is empty when deployed; one
 // that is set and not read is a setting that does nothing.
@@ -79,7 +85,11 @@ func TestTemplate_setsTheEnvironmentThatProgramsRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range getenv.FindAllStringSubmatch(string(source), -1) {
+			found := getenv.FindAllStringSubmatch(string(source), -1)
+			if all := anyenv.FindAll(source, -1); len(all) != len(found) {
+				t.Errorf("%s reads its environment in a way that this test does not see", path)
+			}
+			for _, m := range found {
 				if !strings.HasPrefix(m[1], "AWS_REGION") && !strings.HasPrefix(m[1], "AWS_LAMBDA_") { // set by Lambda
 					read[m[1]] = true
 				}
@@ -92,6 +102,38 @@ func TestTemplate_setsTheEnvironmentThatProgramsRead(t *testing.T) {
 		if diff := cmp.Diff(read, set); diff != "" {
 			t.Errorf("functions/%s reads (-) and the template sets (+):\n%s", f.Name, diff)
 		}
+	}
+}
+
+// The suite on one machine reads a function's variables from the template; those that it does
+// not read are about AWS, or about the operator's identities, of which the pocket clouds have
+// their own.
+func TestTemplate_setsTheEnvironmentThatTheLocalSuiteReads(t *testing.T) {
+	_, functions, _ := load(t)
+	set := map[string]bool{}
+	for _, f := range functions {
+		for name := range f.Environment {
+			set[name] = true
+		}
+	}
+	sources, err := filepath.Glob("local/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := 0
+	for _, path := range sources {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range localenv.FindAllStringSubmatch(string(source), -1) {
+			if names++; !set[m[1]] {
+				t.Errorf("%s reads %s, which the template sets for no function", path, m[1])
+			}
+		}
+	}
+	if names == 0 {
+		t.Error("this test does not see what the suite reads")
 	}
 }
 
