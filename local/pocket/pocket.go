@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -84,6 +85,11 @@ func (c *Clouds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]string{ //nolint:errcheck // the client is gone
 		"error": "no pocket cloud serves the host " + host,
 	})
+}
+
+// serves reports whether one of the services has this host.
+func (c *Clouds) serves(host string) bool {
+	return slices.ContainsFunc(c.services, func(s Service) bool { return s.Serves(host) })
 }
 
 func (c *Clouds) serve(w http.ResponseWriter, call *Call, s Service) {
