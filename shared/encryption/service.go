@@ -30,6 +30,13 @@ type Vaults interface {
 	CheckVault(ctx context.Context, ref kms.Reference) error
 }
 
+// Clusters tells which clusters rely on a provider's key.
+type Clusters interface {
+	// UsedBy lists the names of those that do, and an operation that makes a transaction
+	// conflict with any that begins to. It must be asked before the settings are read.
+	UsedBy(ctx context.Context, groupID string, p atlas.Provider) (names []string, unchanged store.Op, err error)
+}
+
 // Service is the use case "encryption at rest".
 type Service struct {
 	Table    store.Table
@@ -37,6 +44,7 @@ type Service struct {
 	Sealer   Sealer
 	Keys     validity.Keyring
 	Vaults   Vaults
+	Clusters Clusters
 	Checker  *validity.Checker
 	Patience consistency.Patience
 	Policy   Policy
@@ -55,6 +63,17 @@ func (s *Service) Load(ctx context.Context, groupID string) (Settings, error) {
 	}
 	settings.version = version
 	return settings, nil
+}
+
+// KeyState tells whether a provider is enabled for a group and its key valid, by the newest
+// conclusive verdict.
+func (s *Service) KeyState(ctx context.Context, groupID string, p atlas.Provider) (enabled, valid bool, err error) {
+	settings, err := s.Load(ctx, groupID)
+	if err != nil {
+		return false, false, err
+	}
+	state := settings.Key(p)
+	return state != nil, state != nil && state.Valid, nil
 }
 
 // RolesInUse implements access.Usage.

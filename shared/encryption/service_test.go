@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,8 @@ type world struct {
 	table *countingTable
 	keys  map[string]*kmstest.Memory
 	now   time.Time
+	// clusters rely on every key.
+	clusters []string
 	// refuse, if set, is asked before a key is opened.
 	refuse func(ref kms.Reference) error
 }
@@ -81,7 +84,7 @@ func newWorld(t *testing.T) *world {
 	w.Service = &encryption.Service{
 		Table: w.table, Journal: audit.Journal{Table: w.table, Now: clock}, Sealer: seal.New(wrapper, clock), Keys: w,
 		Checker: validity.New(w, clock), Policy: encryption.Policy{AllowAWSUserKeys: true}, Now: clock,
-		Log: slog.New(slog.DiscardHandler),
+		Log: slog.New(slog.DiscardHandler), Clusters: w,
 	}
 	op, err := encryption.Create(groupID, orgID)
 	if err != nil {
@@ -89,6 +92,16 @@ func newWorld(t *testing.T) *world {
 	}
 	w.write(op)
 	return w
+}
+
+// UsedBy is the use of keys by clusters: by those in w.clusters.
+func (w *world) UsedBy(ctx context.Context, groupID string, p atlas.Provider) ([]string, store.Op, error) {
+	key := keys.EncryptionUse(groupID, string(p))
+	item, err := w.table.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		item, err = store.Item{Key: key, Body: []byte(`{}`)}, nil
+	}
+	return w.clusters, store.Put(item), err
 }
 
 func (w *world) Open(ref kms.Reference) (*kms.Key, error) { return w.Renew(ref) }
@@ -483,6 +496,34 @@ func TestSecretsAreSealedAndNeverShown(t *testing.T) {
 func TestAnUnknownGroupIsNotFound(t *testing.T) {
 	w := newWorld(t)
 	if _, err := w.Get(t.Context(), "65000000000000000000ffff"); atlas.CodeOf(err) != atlas.GroupNotFound {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAProviderThatClustersUseCanNotBeDisabled(t *testing.T) {
+	w := enabledWorld(t)
+	w.clusters = []string{"c1", "c2"}
+	_, err := w.patch(`{"awsKms":{"enabled":false}}`)
+	if atlas.CodeOf(err) != atlas.CannotDisableEAR || !strings.Contains(atlas.AsError(err).Detail(), "c1, c2") {
+		t.Errorf("got %v", err)
+	}
+	w.mustPatch(`{"awsKms":{"requirePrivateNetworking":true}}`)
+	w.clusters = nil
+	w.mustPatch(`{"awsKms":{"enabled":false}}`)
+	w.clusters = []string{"c1"} // of another provider's key, or stale: nothing is left to disable
+	w.mustPatch(`{"awsKms":{"enabled":false}}`)
+}
+
+func TestAClusterThatBeginsToUseAKeyMeanwhileIsAConflict(t *testing.T) {
+	w := enabledWorld(t)
+	w.table.before = func() {
+		item, err := store.Encode(keys.EncryptionUse(groupID, "AWS"), 0, map[string]string{"c": "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.write(store.Put(item))
+	}
+	if _, err := w.patch(`{"awsKms":{"enabled":false}}`); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -37,11 +37,19 @@ const keyExpiryMargin = 48 * time.Hour
 func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string, u atlas.EncryptionAtRestUpdate) (Settings, error) {
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
+	uses, err := s.usesBefore(ctx, groupID, u)
+	if err != nil {
+		return Settings{}, err
+	}
 	current, err := s.Load(ctx, groupID)
 	if err != nil {
 		return Settings{}, err
 	}
 	next, changes, err := current.Apply(u, s.Policy)
+	if err != nil {
+		return Settings{}, err
+	}
+	unused, err := uses.checkUnused(changes)
 	if err != nil {
 		return Settings{}, err
 	}
@@ -54,7 +62,7 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 		s.recordRefusal(ctx, c, current, changes, err)
 		return Settings{}, err
 	}
-	return s.commit(ctx, c, current, next, changes, relied)
+	return s.commit(ctx, c, current, next, changes, append(relied, unused...))
 }
 
 // proof is what proving one change yields.

@@ -76,7 +76,6 @@ var documented = map[atlas.Code]int{
 // laterCodes are documented codes that nothing can produce yet, with the capability that they
 // belong to and come with.
 var laterCodes = map[atlas.Code]string{
-	"CANNOT_DISABLE_ENCRYPTION_AT_REST":         "clusters",
 	"CANNOT_CHANGE_ENCRYPTION_AT_REST_PROVIDER": "clusters",
 	"ENCRYPTION_AT_REST_NOT_ENABLED":            "clusters",
 	"INVALID_ENCRYPTION_AT_REST_PROVIDER":       "clusters",

@@ -3,12 +3,15 @@
 package encryption
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
 	"latchkey/shared/access"
 	"latchkey/shared/access/accessapi"
+	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
+	"latchkey/shared/cluster"
 	"latchkey/shared/consistency"
 	"latchkey/shared/encryption"
 	"latchkey/shared/encryption/encryptionapi"
@@ -48,7 +51,7 @@ func New(d Deps) *httpapi.API {
 	patience := consistency.Patience{Budget: d.GrantPatience}
 	settings := &encryption.Service{
 		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Vaults: d.Keys, Checker: validity.New(d.Keys, d.Now),
-		Patience: patience, Policy: encryption.Policy{AllowAWSUserKeys: d.AllowAWSUserKeys}, Now: d.Now, Log: d.Log,
+		Clusters: clusters{d.Table}, Patience: patience, Policy: encryption.Policy{AllowAWSUserKeys: d.AllowAWSUserKeys}, Now: d.Now, Log: d.Log,
 	}
 	roles := &access.Service{
 		Table: d.Table, Journal: journal, Usage: settings, Google: d.Google, Patience: patience, Now: d.Now, Log: d.Log,
@@ -64,4 +67,12 @@ func New(d Deps) *httpapi.API {
 	gate := identity.Gate{Groups: &project.Service{Table: d.Table}, Denials: journal}
 	return httpapi.New(httpapi.Config{Gate: gate, Now: d.Now, Log: d.Log},
 		encryptionapi.Routes(settings), accessapi.Routes(roles))
+}
+
+// clusters tells which clusters rely on a key.
+type clusters struct{ table store.Table }
+
+// UsedBy implements encryption.Clusters.
+func (c clusters) UsedBy(ctx context.Context, groupID string, p atlas.Provider) ([]string, store.Op, error) {
+	return cluster.UsedBy(ctx, c.table, groupID, p)
 }
