@@ -11,10 +11,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
-func testConfig(t *testing.T) config {
+func testConfig(t testing.TB) config {
 	t.Helper()
 	cfg, err := parseFlags([]string{
 		"-listen", "127.0.0.1:0", "-clouds", "127.0.0.1:0", "-lambda", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"),
@@ -34,14 +33,13 @@ func start(t *testing.T, cfg config) (api string, stop func() error) {
 
 // launch runs the program until the test ends, and returns what it prints by name: addresses
 // ("API") and the variables that it says to export.
-func launch(t *testing.T, cfg config) (at map[string]string, stop func() error) {
+func launch(t testing.TB, cfg config) (at map[string]string, stop func() error) {
 	t.Helper()
 	at = map[string]string{}
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
-	begin := time.Now()
 	go func() {
 		err := run(ctx, cfg, writer)
 		writer.CloseWithError(err)
@@ -61,9 +59,6 @@ func launch(t *testing.T, cfg config) (at map[string]string, stop func() error) 
 	}
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)
-	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("it was ready after %s", took)
 	}
 	return at, func() error {
 		cancel()
@@ -150,5 +145,28 @@ func TestParseFlags_saysWhatIsWrong(t *testing.T) {
 	cfg, err := parseFlags([]string{"-parameter", "LogLevel=DEBUG", "-quiet"}, io.Discard)
 	if err != nil || cfg.parameters["LogLevel"] != "DEBUG" || !cfg.quiet {
 		t.Errorf("config = %+v, %v", cfg, err)
+	}
+}
+
+// BenchmarkReady measures how long the program takes from its start to "ready": the first
+// time in a data folder, when everything is made, and later.
+func BenchmarkReady(b *testing.B) {
+	for name, fresh := range map[string]bool{"first": true, "later": false} {
+		b.Run(name, func(b *testing.B) {
+			cfg := testConfig(b)
+			for b.Loop() {
+				if fresh {
+					b.StopTimer()
+					cfg.data = filepath.Join(b.TempDir(), "data")
+					b.StartTimer()
+				}
+				_, stop := launch(b, cfg)
+				b.StopTimer()
+				if err := stop(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
 	}
 }
