@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"latchkey/shared/kms"
@@ -73,21 +74,27 @@ var Required = []Break{
 	Firewall, Throttle, Timeout, Outage, ServerError, RegionOutage, OwnCredentials, UnknownKey,
 }
 
-// callTimeout bounds one call in the suite, as the callers of drivers do. Harnesses run in
-// synctest bubbles or over transports whose time-outs honour it.
+// callTimeout bounds one call in the suite, as the callers of drivers do.
 const callTimeout = 10 * time.Second
 
-// Run runs the suite. open makes a fresh harness.
+// Run runs the suite. open makes a fresh harness. Each test has a bubble of testing/synctest to
+// itself, so that the back-off of the clouds' SDKs takes no time; a harness must therefore reach
+// its cloud within the process.
 func Run(t *testing.T, open func(t *testing.T) *Harness) {
-	t.Run("round trip", func(t *testing.T) { testRoundTrip(t, open(t)) })
-	t.Run("binding", func(t *testing.T) { testBinding(t, open(t)) })
-	t.Run("other key", func(t *testing.T) { testOtherKey(t, open(t)) })
-	t.Run("tampered", func(t *testing.T) { testTampered(t, open(t)) })
-	t.Run("probe", func(t *testing.T) { testProbe(t, open(t)) })
-	t.Run("rotation", func(t *testing.T) { testRotation(t, open(t)) })
-	t.Run("cancelled", func(t *testing.T) { testCancelled(t, open(t)) })
+	run := func(name string, test func(*testing.T, *Harness)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, open(t)) })
+		})
+	}
+	run("round trip", testRoundTrip)
+	run("binding", testBinding)
+	run("other key", testOtherKey)
+	run("tampered", testTampered)
+	run("probe", testProbe)
+	run("rotation", testRotation)
+	run("cancelled", testCancelled)
 	for _, b := range Required {
-		t.Run("break/"+string(b), func(t *testing.T) { testBreak(t, open(t), b) })
+		run("break/"+string(b), func(t *testing.T, h *Harness) { testBreak(t, h, b) })
 	}
 }
 
