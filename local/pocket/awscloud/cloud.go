@@ -72,8 +72,6 @@ type Role struct {
 	Path     string            // "" is "/"
 	Trust    string            // the trust policy
 	Policies map[string]string // inline policies by name
-	// Deployed gives the role these policies at every New, as a deployment does that owns it.
-	Deployed bool
 	// Keys, if set, act as a session of the role that never ends, named Session: what a
 	// Lambda function's credentials are, without their rotation.
 	Keys    Keys

@@ -99,10 +99,38 @@ func (c *Cloud) seedRole(a Account, r Role) error {
 			return err
 		}
 	}
-	if err := c.makeRole(a, r); err != nil || !r.Deployed {
-		return err
+	return c.once("role/"+entityKey(a.ID, r.Name), func() error {
+		e, err := c.seedEntity("AROA", r.Name, r.Path, r.Policies)
+		if err != nil {
+			return err
+		}
+		if _, err := policy.Parse(r.Trust, policy.Trust); err != nil {
+			return fmt.Errorf("trust policy: %w", err)
+		}
+		made := &role{entity: e, Trust: r.Trust, MaxSession: defaultMaxSession}
+		return c.state.Put(kindRole, entityKey(a.ID, r.Name), timeline[role]{}.with(made, c.cfg.Now(), 0))
+	})
+}
+
+// Deploy does to an account of the cloud what a deployment does: it creates the users, roles
+// and keys that are not there, and gives the roles their policies whatever they had.
+func (c *Cloud) Deploy(a Account) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.accounts[a.ID]
+	if !ok {
+		return fmt.Errorf("awscloud: there is no account %s", a.ID)
 	}
-	return c.redeploy(a, r)
+	a.Partition = known.Partition
+	if err := c.seedIdentities(a); err != nil {
+		return fmt.Errorf("awscloud: account %s: %w", a.ID, err)
+	}
+	for _, r := range a.Roles {
+		if err := c.redeploy(a, r); err != nil {
+			return fmt.Errorf("awscloud: role %s: %w", r.Name, err)
+		}
+	}
+	return c.seedKeys(a)
 }
 
 // redeploy gives a role the policies that it should have now, unless somebody deleted it.
@@ -120,20 +148,6 @@ func (c *Cloud) redeploy(a Account, r Role) error {
 	}
 	made.Policies = r.Policies
 	return c.state.Put(kindRole, entityKey(a.ID, r.Name), t.with(&made, c.cfg.Now(), 0))
-}
-
-func (c *Cloud) makeRole(a Account, r Role) error {
-	return c.once("role/"+entityKey(a.ID, r.Name), func() error {
-		e, err := c.seedEntity("AROA", r.Name, r.Path, r.Policies)
-		if err != nil {
-			return err
-		}
-		if _, err := policy.Parse(r.Trust, policy.Trust); err != nil {
-			return fmt.Errorf("trust policy: %w", err)
-		}
-		made := &role{entity: e, Trust: r.Trust, MaxSession: defaultMaxSession}
-		return c.state.Put(kindRole, entityKey(a.ID, r.Name), timeline[role]{}.with(made, c.cfg.Now(), 0))
-	})
 }
 
 func (c *Cloud) seedEntity(prefix, name, path string, policies map[string]string) (entity, error) {
