@@ -31,6 +31,16 @@ type CMK struct {
 	Version string `json:"version"`
 }
 
+// At is the CMK with the version that wrapped. AWS names as the version the key itself, by its
+// ARN: that is right even if c is an alias that was pointed to another key a moment ago.
+func (c CMK) At(version string) CMK {
+	if arn, _, _ := strings.Cut(version, "#"); c.Provider == atlas.AWS && strings.HasPrefix(arn, "arn:") {
+		c.Name = arn
+	}
+	c.Version = version
+	return c
+}
+
 // Entry is one wrapped copy of a node's master key.
 type Entry struct {
 	GroupID   string `json:"groupId"`

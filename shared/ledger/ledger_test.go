@@ -136,3 +136,24 @@ func TestANodeSeesItsOwnCopiesOnly(t *testing.T) {
 		}
 	})
 }
+
+func TestACopyIsUnderTheKeyThatAnAliasPointedTo(t *testing.T) {
+	t.Parallel()
+	const arn = "arn:aws:kms:us-east-1:111122223333:key/1234abcd"
+	for name, c := range map[string]struct {
+		configured ledger.CMK
+		version    string
+		want       ledger.CMK
+	}{
+		"an alias": {
+			ledger.CMK{Provider: atlas.AWS, Name: "alias/db"}, arn + "#material", ledger.CMK{Provider: atlas.AWS, Name: arn, Version: arn + "#material"},
+		},
+		"a key of Azure": {
+			ledger.CMK{Provider: atlas.Azure, Name: "https://v/keys/k"}, "arn:x", ledger.CMK{Provider: atlas.Azure, Name: "https://v/keys/k", Version: "arn:x"},
+		},
+	} {
+		if got := c.configured.At(c.version); got != c.want {
+			t.Errorf("%s is wrapped by %+v", name, got)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package encryption
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/kms"
+	"latchkey/shared/ledger"
+	"latchkey/shared/verdict"
+)
+
+// KeyFor opens the key that a group uses now at a provider, and names it as the ledger does but
+// for the version, which ledger.CMK.At adds. With fresh, nobody has used the credentials yet. It
+// returns ENCRYPTION_AT_REST_NOT_ENABLED if the provider is not enabled.
+func (s *Service) KeyFor(ctx context.Context, groupID string, p atlas.Provider, fresh bool) (*kms.Key, ledger.CMK, error) {
+	settings, ref, err := s.currentReference(ctx, groupID, p)
+	if err != nil {
+		return nil, ledger.CMK{}, err
+	}
+	name, err := ledgerName(settings, ref)
+	if err != nil {
+		return nil, ledger.CMK{}, err
+	}
+	key, err := s.openKey(ref, fresh)
+	return key, ledger.CMK{Provider: p, Name: name}, err
+}
+
+// KeyOf opens a key that the ledger names, whether the group still uses it or not, with the
+// credentials of now. A multi-Region key of AWS is opened in the region that the group uses now,
+// so that moving to another region rescues what was wrapped before.
+func (s *Service) KeyOf(ctx context.Context, groupID string, cmk ledger.CMK, fresh bool) (*kms.Key, error) {
+	settings, current, err := s.currentReference(ctx, groupID, cmk.Provider)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := settings.referenceOf(cmk)
+	if err != nil {
+		return nil, &verdict.Failure{Reason: verdict.Internal, Err: fmt.Errorf("the ledger's key %s: %w", cmk.Name, err)}
+	}
+	ref, _ = withAccessOf(ref, current)
+	return s.openKey(ref, fresh)
+}
+
+func (s *Service) currentReference(ctx context.Context, groupID string, p atlas.Provider) (Settings, kms.Reference, error) {
+	settings, err := s.Load(ctx, groupID)
+	if err != nil {
+		return Settings{}, kms.Reference{}, err
+	}
+	if settings.Key(p) == nil {
+		return Settings{}, kms.Reference{}, atlas.Fail(atlas.EARNotEnabled, groupID)
+	}
+	ref, err := s.reference(ctx, settings, p, credential{})
+	return settings, ref, err
+}
+
+func (s *Service) openKey(ref kms.Reference, fresh bool) (*kms.Key, error) {
+	if fresh {
+		return s.Keys.Renew(ref)
+	}
+	return s.Keys.Open(ref)
+}
+
+// ledgerName is the one name that the ledger has for a key, however the tenant spells it.
+func ledgerName(settings Settings, ref kms.Reference) (string, error) {
+	switch {
+	case ref.AWS != nil:
+		configured := ledger.CMK{Provider: atlas.AWS, Name: ref.AWS.KeyName}
+		return configured.At(settings.AWS.Key.Version).Name, nil
+	case ref.Azure != nil:
+		id, err := atlas.ParseAzureKeyID(ref.Azure.KeyIdentifier)
+		if err != nil {
+			return "", err
+		}
+		return id.VaultURL() + "/keys/" + strings.ToLower(id.Name), nil // case says nothing there
+	default:
+		version, err := atlas.ParseGoogleKeyVersion(ref.Google.KeyVersion)
+		if err != nil {
+			return "", err
+		}
+		return version.CryptoKey(), nil
+	}
+}
+
+// referenceOf names a key of the ledger as its provider knows it, without a way to reach it.
+func (s Settings) referenceOf(cmk ledger.CMK) (kms.Reference, error) {
+	ref := kms.Reference{GroupID: s.GroupID}
+	switch cmk.Provider {
+	case atlas.AWS:
+		name, err := atlas.ParseAWSKeyName(cmk.Name)
+		if err != nil {
+			return ref, err
+		}
+		name, region, err := s.AWS.locate(name)
+		ref.AWS = &kms.AWSReference{KeyName: name.String(), Region: region.String()}
+		return ref, err
+	case atlas.Azure:
+		id, err := atlas.ParseAzureKeyID(cmk.Name)
+		if err != nil {
+			return ref, err
+		}
+		ref.Azure = &kms.AzureReference{Environment: string(id.Environment), KeyIdentifier: id.At(cmk.Version).String()}
+	case atlas.GCP:
+		version, err := atlas.ParseGoogleKeyVersion(cmk.Name + "/cryptoKeyVersions/" + cmk.Version)
+		if err != nil {
+			return ref, err
+		}
+		ref.Google = &kms.GoogleReference{KeyVersion: version.String()}
+	}
+	return ref, nil
+}
+
+// locate finds out where a key of the ledger is: in the region of its ARN, unless it is the
+// multi-Region key that is configured now, which is wherever that is. A name without a region
+// can only be in the one that is configured.
+func (a AWS) locate(name atlas.AWSKeyName) (atlas.AWSKeyName, atlas.AWSRegion, error) {
+	region, err := atlas.ParseAWSRegion(a.Region)
+	if err != nil || !name.IsARN() {
+		return name, region, err
+	}
+	now := ledger.CMK{Provider: atlas.AWS, Name: a.KeyID}.At(a.Key.Version).Name
+	configured, err := atlas.ParseAWSKeyName(now)
+	if err == nil && name.IsMultiRegion() && configured.ID == name.ID {
+		return name.InRegion(region), region, nil
+	}
+	return name, name.Region, nil
+}
