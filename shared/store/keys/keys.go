@@ -114,6 +114,14 @@ func Encryption(groupID string) store.Key {
 	return store.Key{PK: "GROUP#" + groupID, SK: "ENCRYPTION"}
 }
 
+// Sweep places encryption settings in the index under the slot in which their keys are checked.
+func Sweep(slot, groupID string) store.Key {
+	return store.Key{PK: "SWEEP#" + slot, SK: "GROUP#" + groupID}
+}
+
+// SweepProgress is the record of how far the checks have come.
+func SweepProgress() store.Key { return store.Key{PK: "SWEEP", SK: "PROGRESS"} }
+
 // Role is one access role (cloud provider access) of a group.
 func Role(groupID, roleID string) store.Key {
 	return store.Key{PK: "GROUP#" + groupID, SK: RolePrefix + roleID}
@@ -132,6 +140,18 @@ func Cluster(clusterID string) store.Key {
 func Node(clusterID, nodeID string) store.Key {
 	return store.Key{PK: "CLUSTER#" + clusterID, SK: NodePrefix + nodeID}
 }
+
+// GoneNode remembers a node that destroyed itself, so that its last words can be told from a
+// stranger's.
+func GoneNode(clusterID, nodeID string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: "GONENODE#" + nodeID}
+}
+
+// EnrolToken points from the hash of a one-time token to the node that it is for.
+func EnrolToken(hash string) store.Key { return store.Key{PK: "ENROL#" + hash, SK: "ENROL"} }
+
+// RecipientKeys is the record of the keys that nodes seal their master keys to.
+func RecipientKeys() store.Key { return store.Key{PK: "RECIPIENTKEYS", SK: "RECIPIENTKEYS"} }
 
 // NodePrefix selects a cluster's nodes.
 const NodePrefix = "NODE#"

@@ -26,9 +26,9 @@ var (
 		"Org": keys.Org, "Group": keys.Group, "GroupName": keys.GroupName, "Preferences": keys.Preferences, "OrgName": keys.OrgName,
 		"Person": keys.Person, "Member": keys.Member, "APIKey": keys.APIKey, "APIKeyID": keys.APIKeyID,
 		"ServiceAccount": keys.ServiceAccount, "ServiceAccountID": keys.ServiceAccountID, "Owners": keys.Owners,
-		"SigningKeys": keys.SigningKeys, "Encryption": keys.Encryption, "Role": keys.Role,
+		"SigningKeys": keys.SigningKeys, "SweepProgress": keys.SweepProgress, "Encryption": keys.Encryption, "Role": keys.Role,
 		"Cluster": keys.Cluster, "Node": keys.Node, "ClusterName": keys.ClusterName, "EncryptionUse": keys.EncryptionUse,
-		"WrappedKey": keys.WrappedKey,
+		"WrappedKey": keys.WrappedKey, "GoneNode": keys.GoneNode, "EnrolToken": keys.EnrolToken, "RecipientKeys": keys.RecipientKeys,
 		"Event of a group": func(id string, at time.Time, event string) store.Key {
 			return keys.Event(keys.GroupScope(id), at, event)
 		},
@@ -37,7 +37,7 @@ var (
 	indexKinds = map[string]any{
 		"GroupsOf": keys.GroupsOf, "ClosedGroups": keys.ClosedGroups, "MembersOf": keys.MembersOf, "APIKeysOf": keys.APIKeysOf,
 		"ServiceAccountsOf": keys.ServiceAccountsOf, "ClustersOf": keys.ClustersOf, "PlanInProgress": keys.PlanInProgress,
-		"NeededBy": keys.NeededBy,
+		"NeededBy": keys.NeededBy, "Sweep": keys.Sweep,
 	}
 	// prefixes are all prefix constants and the kinds that a query with one may meet.
 	prefixes = map[string][]string{
@@ -54,7 +54,7 @@ var (
 func hostile() *rapid.Generator[string] {
 	parts := []string{
 		"", "#", "/", "%23", "%", "a", "650000000000000000000001", "ORG", "GROUP", "GROUPNAME", "APIKEY", "APIKEYID", "SA", "SAID",
-		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "EARUSE", "EVENTS", "T", "SYSTEM", "CLOSEDGROUPS", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
+		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "EARUSE", "EVENTS", "T", "SYSTEM", "SWEEP", "CLOSEDGROUPS", "GONENODE", "ENROL", "RECIPIENTKEYS", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
 	}
 	short := rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "#"}), 0, 3), func(s []string) string { return strings.Join(s, "") })
 	return rapid.OneOf(short, rapid.Custom(func(rt *rapid.T) string {
@@ -129,7 +129,7 @@ func TestKeys_of_two_entities_never_collide(t *testing.T) {
 
 // One owner's partition is never another's, so that a query of one tenant can't meet another's.
 func TestKeys_of_two_owners_lie_in_two_partitions(t *testing.T) {
-	shared := []string{"SigningKeys", "ClosedGroups", "PlanInProgress"} // not a tenant's
+	shared := []string{"SigningKeys", "RecipientKeys", "SweepProgress", "ClosedGroups", "PlanInProgress"} // not a tenant's
 	for space, kinds := range map[string]map[string]any{"table": tableKinds, "index": indexKinds} {
 		t.Run(space, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
