@@ -22,6 +22,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/integration/clitest"
 	"latchkey/local/pocket"
 	"latchkey/local/states/asl"
 	"latchkey/local/states/engine"
@@ -350,17 +351,15 @@ func TestClient_hears_of_a_stopped_engine(t *testing.T) {
 	}
 }
 
-// TestCLI runs the AWS CLI, if there is one, over the network.
+// TestCLI runs the AWS CLI over the network.
 func TestCLI(t *testing.T) {
-	if _, err := exec.LookPath("aws"); err != nil {
-		t.Skip("the AWS CLI is not installed")
-	}
+	program := clitest.Program(t, "aws")
 	s := newService(t)
 	server := httptest.NewServer(s.handler)
 	defer server.Close()
 	run := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "aws", append([]string{"stepfunctions", "--endpoint-url", server.URL, "--output", "text"}, args...)...)
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"stepfunctions", "--endpoint-url", server.URL, "--output", "text"}, args...)...)
 		cmd.Env = append(cmd.Environ(), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_DEFAULT_REGION=us-east-1", "AWS_CONFIG_FILE=/dev/null")
 		out, err := cmd.CombinedOutput()
 		if err != nil {

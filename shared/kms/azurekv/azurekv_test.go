@@ -85,7 +85,7 @@ func TestEncryptingWithAnExpiredKeyFails(t *testing.T) {
 	w := newWorld(t)
 	k := open(t, w.asCustomer(t, w.secret), "atlas")
 	for attribute, want := range map[string]verdict.Reason{
-		`"exp":1000000000`:                  verdict.KeyExpired,
+		`"exp":1000000000,"nbf":0`:          verdict.KeyExpired,
 		`"exp":9000000000,"nbf":8000000000`: verdict.KeyNotActive,
 	} {
 		w.patch(t, keyURL, `{"attributes":{`+attribute+`}}`)
