@@ -146,7 +146,14 @@ func (c *Checker) shared(id string) (verdict.Verdict, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, ok := c.recent[id]
-	return v, ok && c.now().Sub(v.StartedAt) < Shared
+	return v, ok && c.isRecent(v)
+}
+
+// isRecent reports whether a verdict may still be shared. One from the future is not: the clock
+// was set back, and would hide what becomes of the key for as long.
+func (c *Checker) isRecent(v verdict.Verdict) bool {
+	age := c.now().Sub(v.StartedAt)
+	return age >= 0 && age < Shared
 }
 
 // remember keeps a verdict for those who ask within Shared, and forgets the older ones.
@@ -154,7 +161,7 @@ func (c *Checker) remember(id string, v verdict.Verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for other, old := range c.recent {
-		if c.now().Sub(old.StartedAt) >= Shared {
+		if !c.isRecent(old) {
 			delete(c.recent, other)
 		}
 	}

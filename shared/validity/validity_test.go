@@ -126,6 +126,20 @@ func TestConcurrentAndCloseCallsShareOneCheck(t *testing.T) {
 	})
 }
 
+// A clock that was set back must not hide a revoked key until it has caught up.
+func TestAConclusionFromTheFutureIsNotShared(t *testing.T) {
+	key := kmstest.NewMemory()
+	s := subject(t, key)
+	now := time.Now()
+	c := validity.New(&ring{fresh: key}, func() time.Time { return now })
+	c.Check(t.Context(), s)
+	key.Break(verdict.KeyDisabled)
+	now = now.Add(-time.Hour)
+	if v := c.Check(t.Context(), s); v.Reason != verdict.KeyDisabled {
+		t.Errorf("verdict %+v, an hour before the last one", v)
+	}
+}
+
 func TestACallerThatGivesUpLeavesTheCheckToTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := kmstest.NewMemory()
