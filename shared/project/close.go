@@ -66,9 +66,9 @@ func (g Group) checkUnused() error {
 	return nil
 }
 
-// Purge removes what a closed group left in its partition: settings with their sealed secrets,
-// access roles, members. It may be cut short and repeated at any point. The events of the group
-// are kept for as long as events are kept.
+// Purge removes what a closed group left in its partition (settings with their sealed secrets,
+// access roles, members), and the roles that identities had in it. It may be cut short and
+// repeated at any point. The events of the group are kept for as long as events are kept.
 func (s *Service) Purge(ctx context.Context, groupID string) error {
 	g, err := s.Find(ctx, groupID)
 	if err != nil {
@@ -94,6 +94,9 @@ func (s *Service) Purge(ctx context.Context, groupID string) error {
 			return err
 		}
 		ops = ops[n:]
+	}
+	if err := s.Identities.Withdraw(ctx, g.OrgID, groupID); err != nil {
+		return fmt.Errorf("withdraw roles: %w", err)
 	}
 	return s.bury(ctx, g)
 }

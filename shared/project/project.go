@@ -29,6 +29,9 @@ type Identities interface {
 	// GroupRoles reads every role the caller holds in a group, by group. A Caller itself knows
 	// only those of the group that its request names.
 	GroupRoles(ctx context.Context, c identity.Caller) (map[string][]identity.Role, error)
+	// Withdraw takes every role in a closed group from the identities of its organisation. It
+	// may be cut short and repeated.
+	Withdraw(ctx context.Context, orgID, groupID string) error
 }
 
 // CreateHook returns what must exist with a new group, for the transaction that creates it.

@@ -463,6 +463,19 @@ func TestService_APurgeThatWasCutShortIsFinishedLater(t *testing.T) {
 	}
 }
 
+// A pipeline that makes and closes projects with one key must not fill that key's record up.
+func TestService_NobodyKeepsRolesInAClosedGroup(t *testing.T) {
+	r := newRig(t)
+	kept := r.create(t, "kept")
+	if err := r.Close(t.Context(), r.caller, r.create(t, "closed").ID); err != nil {
+		t.Fatal(err)
+	}
+	roles, err := r.Identities.GroupRoles(t.Context(), r.caller)
+	if diff := cmp.Diff(map[string][]identity.Role{kept.ID: {identity.GroupOwner}}, roles); diff != "" || err != nil {
+		t.Errorf("roles (-want +got):\n%s%v", diff, err)
+	}
+}
+
 func TestService_AnOpenGroupIsNeverPurged(t *testing.T) {
 	r := newRig(t)
 	if err := r.Purge(t.Context(), r.create(t, "alive").ID); err == nil {

@@ -58,11 +58,12 @@ func (t *lastWrite) Write(ctx context.Context, ops ...store.Op) error {
 func TestProjects_SettingsGoInTheTransactionThatClosesTheGroup(t *testing.T) {
 	table, clock := identitytest.Table(t), identitytest.NewClock()
 	journal := audit.Journal{Table: table, Now: clock.Now}
-	founded, err := suite.Projects(table, journal, nil, clock.Now).Found(t.Context(), project.Founding{Name: "Acme", OwnerEmail: "o@acme.example"})
+	people := &directory.Directory{Table: table, Journal: journal, Now: clock.Now}
+	founded, err := suite.Projects(table, journal, people, clock.Now).Found(t.Context(), project.Founding{Name: "Acme", OwnerEmail: "o@acme.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	projects := suite.Projects(&lastWrite{Table: table}, journal, nil, clock.Now)
+	projects := suite.Projects(&lastWrite{Table: table}, journal, people, clock.Now)
 	if err := projects.Close(t.Context(), identity.Caller{ID: "x", OrgID: founded.Org.ID}, founded.GroupID); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,8 @@ func TestProjects_SettingsGoInTheTransactionThatClosesTheGroup(t *testing.T) {
 func TestProjects_AGroupWithoutSettingsClosesToo(t *testing.T) {
 	table, clock := identitytest.Table(t), identitytest.NewClock()
 	journal := audit.Journal{Table: table, Now: clock.Now}
-	projects := suite.Projects(table, journal, nil, clock.Now)
+	people := &directory.Directory{Table: table, Journal: journal, Now: clock.Now}
+	projects := suite.Projects(table, journal, people, clock.Now)
 	founded, err := projects.Found(t.Context(), project.Founding{Name: "Acme", OwnerEmail: "o@acme.example"})
 	if err != nil {
 		t.Fatal(err)

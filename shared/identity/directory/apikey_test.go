@@ -395,3 +395,31 @@ func TestACallerIsGrantedRolesInTheGroupItCreates(t *testing.T) {
 		t.Errorf("the system needs no roles: %v, %v", ops, err)
 	}
 }
+
+func TestRolesInAClosedGroupAreWithdrawnFromEverybody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	both := grants(identity.OrgMember).InGroup(group, []identity.Role{identity.GroupOwner}).
+		InGroup(group2, []identity.Role{identity.GroupReadOnly})
+	k := b.key(t, both)
+	untouched := b.key(t, grants(identity.OrgMember).InGroup(group2, []identity.Role{identity.GroupOwner}))
+	a, _, err := b.CreateServiceAccount(t.Context(), audit.System(), directory.NewServiceAccount{
+		OrgID: org, Name: "ci", Grants: both, SecretLife: 8 * 3600e9,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // it may be repeated
+		if err := b.Withdraw(t.Context(), org, group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for c, want := range map[*identity.Caller]identity.Role{
+		new(k.Caller()): identity.GroupReadOnly, new(a.Caller()): identity.GroupReadOnly, new(untouched.Caller()): identity.GroupOwner,
+	} {
+		roles, err := b.GroupRoles(t.Context(), *c)
+		if diff := cmp.Diff(map[string][]identity.Role{group2: {want}}, roles); diff != "" || err != nil {
+			t.Errorf("%s: %s, %v", c.Name, diff, err)
+		}
+	}
+}

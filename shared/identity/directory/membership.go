@@ -53,6 +53,49 @@ func (d *Directory) grantAccount(ctx context.Context, c identity.Caller, groupID
 	return d.withEvents(ops, events)
 }
 
+// Withdraw takes the roles in a closed group from every identity of its organisation. Otherwise
+// the record of a key that makes and closes groups for a living, a pipeline's say, would grow
+// until the table takes no more of it. It may be cut short and repeated.
+func (d *Directory) Withdraw(ctx context.Context, orgID, groupID string) error {
+	apiKeys, err := d.APIKeys(ctx, orgID)
+	if err != nil {
+		return err
+	}
+	for _, k := range apiKeys {
+		if !k.HasGroup(groupID) {
+			continue
+		}
+		_, err := d.ChangeAPIKey(ctx, audit.System(), orgID, k.ID, func(k APIKey) (APIKey, error) {
+			k.Grants = k.InGroup(groupID, nil)
+			return k, nil
+		})
+		if err != nil && atlas.CodeOf(err) != atlas.APIKeyNotFound { // deleted meanwhile
+			return err
+		}
+	}
+	return d.withdrawAccounts(ctx, orgID, groupID)
+}
+
+func (d *Directory) withdrawAccounts(ctx context.Context, orgID, groupID string) error {
+	accounts, err := d.ServiceAccounts(ctx, orgID)
+	if err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		if !a.HasGroup(groupID) {
+			continue
+		}
+		_, err := d.ChangeServiceAccount(ctx, audit.System(), orgID, a.ClientID, func(a ServiceAccount) (ServiceAccount, error) {
+			a.Grants = a.InGroup(groupID, nil)
+			return a, nil
+		})
+		if err != nil && atlas.CodeOf(err) != atlas.ServiceAccountNotFound { // deleted meanwhile
+			return err
+		}
+	}
+	return nil
+}
+
 // GroupRoles reads all roles that a caller holds in groups. The Caller itself knows only those
 // in the group that its request names.
 func (d *Directory) GroupRoles(ctx context.Context, c identity.Caller) (map[string][]identity.Role, error) {
