@@ -147,17 +147,25 @@ func (a API) updateAccount(ctx context.Context, r *httpapi.Request, b accountBod
 		}
 	}
 	return a.showChanged(ctx, r, func(account directory.ServiceAccount) (directory.ServiceAccount, error) {
-		if b.Name != nil {
-			account.Name = *b.Name
-		}
-		if b.Description != nil {
-			account.Description = *b.Description
+		described := b.describe(account)
+		if (described.Name != account.Name || described.Description != account.Description) && !mayHandle(r, account.Grants) {
+			return account, beyondProject(r, "name and description")
 		}
 		if b.Roles != nil {
-			account.Grants = inPlace(account.Grants, r, *b.Roles)
+			described.Grants = inPlace(account.Grants, r, *b.Roles)
 		}
-		return account, nil
+		return described, nil
 	})
+}
+
+func (b accountBody) describe(account directory.ServiceAccount) directory.ServiceAccount {
+	if b.Name != nil {
+		account.Name = *b.Name
+	}
+	if b.Description != nil {
+		account.Description = *b.Description
+	}
+	return account
 }
 
 // inPlace sets the roles in the group or the organisation that the path names.
@@ -218,8 +226,8 @@ func (a API) createSecret(ctx context.Context, r *httpapi.Request, b secretBody)
 	now := a.Now()
 	made, value := directory.NewSecret(now, life)
 	_, err := a.changeAccount(ctx, r, func(account directory.ServiceAccount) (directory.ServiceAccount, error) {
-		if err := mayHandleSecrets(r, account); err != nil {
-			return account, err
+		if !mayHandle(r, account.Grants) {
+			return account, beyondProject(r, "secrets")
 		}
 		return account.WithSecret(made, now)
 	})
@@ -231,22 +239,25 @@ func (a API) createSecret(ctx context.Context, r *httpapi.Request, b secretBody)
 
 func (a API) deleteSecret(ctx context.Context, r *httpapi.Request) (httpapi.Response, error) {
 	_, err := a.changeAccount(ctx, r, func(account directory.ServiceAccount) (directory.ServiceAccount, error) {
-		if err := mayHandleSecrets(r, account); err != nil {
-			return account, err
+		if !mayHandle(r, account.Grants) {
+			return account, beyondProject(r, "secrets")
 		}
 		return account.WithoutSecret(r.Param("secretId"))
 	})
 	return done(err)
 }
 
-// mayHandleSecrets refuses a Project Owner the secrets of an account that reaches beyond the
-// project: with a secret come all the roles of the account.
-func mayHandleSecrets(r *httpapi.Request, account directory.ServiceAccount) error {
-	if r.GroupID() == "" || account.OnlyInGroup(r.GroupID()) || identity.OwnOrg.Allows(r.Caller.OrgRoles, nil) {
-		return nil
-	}
-	return atlas.Fail(atlas.UserUnauthorized).Hinting(
-		"The service account has roles beyond project %s, so its secrets need the role ORG_OWNER.", r.GroupID())
+// mayHandle reports whether an identity's secrets, and what it is known by, are the caller's to
+// change. They are not a Project Owner's if the identity reaches beyond the project: with a
+// secret come all its roles, and others know it by its name.
+func mayHandle(r *httpapi.Request, g directory.Grants) bool {
+	return r.GroupID() == "" || g.OnlyInGroup(r.GroupID()) || identity.OwnOrg.Allows(r.Caller.OrgRoles, nil)
+}
+
+// beyondProject refuses to change a part of an identity for the reason that mayHandle tells.
+func beyondProject(r *httpapi.Request, part string) error {
+	return atlas.Fail(atlas.UserUnauthorized).
+		Hinting("It has roles beyond project %s, so to change its %s needs the role ORG_OWNER.", r.GroupID(), part)
 }
 
 // changeAccount changes an account that is in the place that the path names.

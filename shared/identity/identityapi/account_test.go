@@ -179,6 +179,49 @@ func TestAProjectOwnerGetsNoSecretOfAnAccountThatReachesFurther(t *testing.T) {
 	}
 }
 
+// Otherwise the owner of any project could make an identity that others rely on look like
+// something to be deleted.
+func TestAProjectOwnerRenamesNothingThatReachesFurther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	project := b.projectOwner()
+	owner := []identity.Role{identity.GroupOwner}
+	near := directory.Grants{}.InGroup(b.groupID, owner)
+	wide := near.InGroup("650000000000000000000077", owner)
+	far := directory.Grants{OrgRoles: []identity.Role{identity.OrgOwner}}.InGroup(b.groupID, owner)
+	const roles = `"roles":["GROUP_READ_ONLY"]`
+	tests := map[string]struct {
+		by      credentials
+		grants  directory.Grants
+		members string // of the body besides the new name
+		want    string
+	}{
+		"an owner of the organisation":      {project, far, "", "USER_UNAUTHORIZED"},
+		"one of two projects":               {project, wide, "", "USER_UNAUTHORIZED"},
+		"one of two projects, and its role": {project, wide, "," + roles, "USER_UNAUTHORIZED"},
+		"one of this project":               {project, near, "", ""},
+		"by an organisation owner":          {b.owner, far, "," + roles, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := b.group("/serviceAccounts/" + b.account(tc.grants).id)
+			if got := b.do(tc.by, http.MethodPatch, path, v2024, `{"name":"unused"`+tc.members+`}`); got.code() != tc.want {
+				t.Errorf("naming an account answered %d %s", got.status, got.text)
+			}
+			path = b.group("/apiKeys/" + b.key(tc.grants).id)
+			if got := b.do(tc.by, http.MethodPatch, path, v2023, `{"desc":"unused"`+tc.members+`}`); got.code() != tc.want {
+				t.Errorf("describing a key answered %d %s", got.status, got.text)
+			}
+		})
+	}
+	for _, path := range []string{"/apiKeys/" + b.key(directory.Grants{}).id, "/apiKeys/" + b.key(wide).id} {
+		if got := b.do(project, http.MethodPatch, b.group(path), v2023, `{"desc":"k",`+roles+`}`); got.code() != "" {
+			t.Errorf("roles in the project, with the description as it is, answered %d %s", got.status, got.text)
+		}
+	}
+}
+
 func TestAccountsThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

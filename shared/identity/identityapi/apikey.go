@@ -166,10 +166,14 @@ func (a API) updateGroupKey(ctx context.Context, r *httpapi.Request, b keyBody) 
 		if b.Roles == nil && !k.HasGroup(r.GroupID()) {
 			return k, atlas.Fail(atlas.APIKeyNotFound, k.ID)
 		}
-		if b.Roles != nil {
-			k.Grants = k.InGroup(r.GroupID(), *b.Roles)
+		described := b.describe(k)
+		if described.Desc != k.Desc && !mayHandle(r, k.Grants) {
+			return k, beyondProject(r, "description")
 		}
-		return b.describe(k), nil
+		if b.Roles != nil {
+			described.Grants = k.InGroup(r.GroupID(), *b.Roles)
+		}
+		return described, nil
 	})
 	return showKey(r, k, err)
 }

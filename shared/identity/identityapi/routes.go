@@ -3,7 +3,7 @@
 //
 // Its invariant: nobody gives away more than they hold. Organisation roles are granted by
 // Organization Owners only; who owns a project grants roles in that project, and handles the
-// secrets of those service accounts alone that reach nothing else.
+// names and secrets of those identities alone that reach nothing else.
 package identityapi
 
 import (
