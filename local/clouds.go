@@ -101,10 +101,13 @@ func (c *clouds) loadSecrets(state pocket.State) error {
 }
 
 // awsConfig is the tenant's account, which is empty, and the operator's with the role that the
-// encryption function runs as.
+// encryption function runs as. As in the template, that role assumes other roles with an
+// external id only, and none of its own account.
 func (c *clouds) awsConfig() awscloud.Config {
 	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + operatorAccount + `:root"},"Action":"sts:AssumeRole"}]}`
-	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::*:role/*"}]}`
+	const policy = `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::*:role/*","Condition":{"Null":{"sts:ExternalId":"false"}}},
+		{"Effect":"Deny","Action":"sts:AssumeRole","Resource":"arn:aws:iam::` + operatorAccount + `:role/*"}]}`
 	return awscloud.Config{Now: c.now, Accounts: []awscloud.Account{
 		{ID: tenantAccount, Root: c.secrets.TenantAWS},
 		{ID: operatorAccount, Roles: []awscloud.Role{{

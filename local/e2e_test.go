@@ -105,6 +105,20 @@ func TestTheOfficialSDKBringsAKey(t *testing.T) {
 	}
 }
 
+func TestNoTenantReachesTheOperatorsOwnRole(t *testing.T) {
+	t.Parallel()
+	r := startSuite(t)
+	roles := r.byKey().CloudProviderAccessApi
+	access, _, err := roles.CreateCloudProviderAccess(t.Context(), r.owner.GroupID, &admin.CloudProviderAccessRoleRequest{ProviderName: "AWS"}).Execute()
+	r.must(err)
+	_, _, err = roles.AuthorizeProviderAccessRole(t.Context(), r.owner.GroupID, access.GetRoleId(), &admin.CloudProviderAccessRoleRequestUpdate{
+		ProviderName: "AWS", IamAssumedRoleArn: aws.String("arn:aws:iam::" + operatorAccount + ":role/latchkey-encryption"),
+	}).Execute()
+	if !admin.IsErrorCode(err, "CANNOT_ASSUME_ROLE") {
+		t.Errorf("error = %v", err)
+	}
+}
+
 // journey is a configured key and how its owner takes it away.
 type journey struct {
 	update     admin.EncryptionAtRest
