@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func testConfig(t testing.TB) config {
@@ -104,6 +106,24 @@ func TestRun_leavesPortsAndDataFreeForTheNextOne(t *testing.T) {
 	_, stop = start(t, cfg)
 	if err := stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestRun_startsWithTheKeyThatSealedTheTableOnly(t *testing.T) {
+	cfg := testConfig(t)
+	_, stop := start(t, cfg)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(cfg.data, "seal.key")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // ends the program should it start
+	defer cancel()
+	for range 2 { // the second time there is a key, and it is not the one
+		if err := run(ctx, cfg, io.Discard); err == nil || !strings.Contains(err.Error(), "seal.key") {
+			t.Errorf("error = %v", err)
+		}
 	}
 }
 

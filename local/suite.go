@@ -67,7 +67,7 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 	if err != nil {
 		return nil, err
 	}
-	around, err := s.surroundings(cfg, log)
+	around, err := s.surroundings(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (s *suite) openClouds(ctx context.Context, cfg config, specs []template.Fun
 	return c, nil
 }
 
-func (s *suite) surroundings(cfg config, log *slog.Logger) (surroundings, error) {
+func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) (surroundings, error) {
 	table, err := bolt.Open(filepath.Join(cfg.data, "table.db"))
 	if err != nil {
 		return surroundings{}, fmt.Errorf("-data: %w", err)
@@ -143,7 +143,14 @@ func (s *suite) surroundings(cfg config, log *slog.Logger) (surroundings, error)
 	if err != nil {
 		return surroundings{}, fmt.Errorf("-data: %w", err)
 	}
-	return surroundings{table: table, sealer: seal.New(wrapper, cfg.now), now: cfg.now, log: log}, nil
+	around := surroundings{table: table, sealer: seal.New(wrapper, cfg.now), now: cfg.now, log: log}
+	// Without the key that the table's secrets were sealed with no request could be authenticated.
+	if _, err := (&signingkeys.Keyring{Table: table, Sealer: around.sealer, Now: cfg.now}).Ring(ctx); err != nil {
+		return surroundings{}, fmt.Errorf(
+			"-data: the seal.key in %s does not open what table.db holds; put the right one back, or remove the folder to begin anew: %w",
+			cfg.data, err)
+	}
+	return around, nil
 }
 
 func makeFunctions(ctx context.Context, specs []template.Function, around surroundings) ([]lambdasvc.Function, error) {
