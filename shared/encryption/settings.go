@@ -101,6 +101,7 @@ func Create(groupID, orgID string) (store.Op, error) { return New(groupID, orgID
 // put is the operation that stores the settings if nobody changed them meanwhile.
 func (s Settings) put() (store.Op, error) {
 	item, err := store.Encode(keys.Encryption(s.GroupID), s.version, s)
+	item.Index = s.sweepPlace()
 	return store.Put(item), err
 }
 

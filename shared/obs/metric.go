@@ -42,7 +42,7 @@ type definition struct {
 	Unit string `json:"Unit"`
 }
 
-// Write logs one line that counts under the dimensions; none is fine.
+// Write logs one line, with a constant message, that counts under the dimensions; none is fine.
 func Write(ctx context.Context, log *slog.Logger, now time.Time, message string, dimensions []Dimension, counts ...Count) {
 	d := directive{Namespace: namespace, Dimensions: [][]string{make([]string, 0, len(dimensions))}, Metrics: make([]definition, 0, len(counts))}
 	var values []slog.Attr
@@ -55,5 +55,5 @@ func Write(ctx context.Context, log *slog.Logger, now time.Time, message string,
 		values = append(values, slog.Int(count.Name, count.Value))
 	}
 	format := embedded{Timestamp: now.UnixMilli(), CloudWatchMetrics: []directive{d}}
-	log.LogAttrs(ctx, slog.LevelInfo, message, append([]slog.Attr{slog.Any("_aws", format)}, values...)...)
+	log.LogAttrs(ctx, slog.LevelInfo, message, append([]slog.Attr{slog.Any("_aws", format)}, values...)...) //nolint:sloglint // callers' messages are constant
 }

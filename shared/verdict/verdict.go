@@ -72,6 +72,8 @@ const (
 	SealFailed     Reason = "SEAL_FAILED" // the tenant's stored secret could not be unsealed
 	Internal       Reason = "INTERNAL"
 	Cancelled      Reason = "CANCELLED" // the caller gave up
+	// Implausible: so many customers' keys failed alike at once that our own fault is likelier.
+	Implausible Reason = "IMPLAUSIBLE"
 )
 
 // classes is the one table from reason to class.
@@ -89,6 +91,7 @@ var classes = map[Reason]Class{
 	RateLimited: Throttled,
 
 	KeyMismatch: Inconclusive, OurCredentials: Inconclusive, RequestInvalid: Inconclusive, SealFailed: Inconclusive, Internal: Inconclusive, Cancelled: Inconclusive,
+	Implausible: Inconclusive,
 }
 
 // Class reports the class a reason belongs to. An unknown reason is Inconclusive: it must

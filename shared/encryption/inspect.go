@@ -1,0 +1,85 @@
+package encryption
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/store"
+	"latchkey/shared/verdict"
+)
+
+// Inspect checks a provider's key beyond the probe: describe, encrypt, decrypt. It stores the
+// key's version and expiry if they have changed.
+//
+// It concludes no verdict, since VALID means that what is sealed opens: a key that no longer
+// encrypts would be INVALID here and VALID at the next check, and nodes would stop and start in
+// turns. Its failure is a *verdict.Failure for the operator. The exception is a key that has
+// expired, which goes on decrypting at Azure: that it has is stored, and checks act on it.
+func (s *Service) Inspect(ctx context.Context, settings *Settings, p atlas.Provider) error {
+	state := settings.Key(p)
+	revision := state.Revision
+	seen, failure := s.describe(ctx, *settings, p)
+	if failure != nil {
+		f, ok := errors.AsType[*verdict.Failure](failure)
+		now := s.Now().UTC()
+		if !ok || f.Reason != verdict.KeyExpired || !state.Expires.IsZero() && !state.Expires.After(now) {
+			return failure
+		}
+		seen = observation{version: state.Version, expires: now}
+	}
+	if err := s.observe(ctx, settings, p, revision, seen); err != nil {
+		return err
+	}
+	return failure
+}
+
+// observation is what an inspection saw.
+type observation struct {
+	version string
+	expires time.Time
+}
+
+func (s *Service) describe(ctx context.Context, settings Settings, p atlas.Provider) (observation, error) {
+	ref, err := s.reference(ctx, settings, p, credential{})
+	if err != nil {
+		return observation{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	key, err := s.Keys.Open(ref)
+	if err != nil {
+		return observation{}, err
+	}
+	_, d, err := key.NewProbe(ctx, settings.GroupID)
+	return observation{version: d.Version, expires: d.Expires.UTC()}, err
+}
+
+// observe stores what an inspection saw of the configuration with the revision.
+func (s *Service) observe(ctx context.Context, settings *Settings, p atlas.Provider, revision int64, seen observation) error {
+	for range recordAttempts {
+		state := settings.Key(p)
+		if state == nil || state.Revision != revision || state.Version == seen.version && state.Expires.Equal(seen.expires) {
+			return nil
+		}
+		state.Version, state.Expires = seen.version, seen.expires
+		put, err := settings.put()
+		if err != nil {
+			return err
+		}
+		err = s.Table.Write(ctx, put)
+		if err == nil {
+			settings.version++
+			return nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("store what is seen of the %s key of %s: %w", p, settings.GroupID, err)
+		}
+		if *settings, err = s.Load(ctx, settings.GroupID); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("store what is seen of the %s key of %s: %w", p, settings.GroupID, store.ErrConflict)
+}

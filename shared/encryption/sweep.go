@@ -1,0 +1,91 @@
+package encryption
+
+import (
+	"context"
+	"hash/fnv"
+	"net/url"
+	"strconv"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+	"latchkey/shared/validity"
+	"latchkey/shared/verdict"
+)
+
+// SweepSlots is how many one-minute slots the scheduled checks are spread over: a group's turn
+// comes every 15 minutes.
+const SweepSlots = 15
+
+// UrgentSlot is the slot of groups with a key that is not VALID: their turn comes every minute.
+const UrgentSlot = "URGENT"
+
+// SweepMinute is the minute of the hour, 0 to 59, at which a group's keys are inspected. Their
+// turn comes at that minute and every SweepSlots minutes before and after.
+func SweepMinute(groupID string) int {
+	h := fnv.New32a()
+	h.Write([]byte(groupID))
+	return int(h.Sum32() % 60)
+}
+
+// Slot names the n-th slot.
+func Slot(n int) string { return strconv.Itoa(n) }
+
+// sweepPlace is where the settings are in the index: nowhere unless a provider is enabled.
+func (s Settings) sweepPlace() store.Key {
+	enabled := s.Enabled()
+	if len(enabled) == 0 {
+		return store.Key{}
+	}
+	for _, p := range enabled {
+		if s.Key(p).Verdict.Class() != verdict.Valid {
+			return keys.Sweep(UrgentSlot, s.GroupID)
+		}
+	}
+	return keys.Sweep(Slot(SweepMinute(s.GroupID)%SweepSlots), s.GroupID)
+}
+
+// Enabled lists the providers at which the group uses a key.
+func (s Settings) Enabled() []atlas.Provider {
+	var enabled []atlas.Provider
+	for _, p := range atlas.Providers() {
+		if s.Key(p) != nil {
+			enabled = append(enabled, p)
+		}
+	}
+	return enabled
+}
+
+// KeyHost names what a provider's key shares its speed with: the host that serves it.
+func (s Settings) KeyHost(p atlas.Provider) string {
+	switch {
+	case p == atlas.AWS && s.AWS != nil:
+		return s.AWS.Region
+	case p == atlas.Azure && s.Azure != nil:
+		if u, err := url.Parse(s.Azure.KeyIdentifier); err == nil {
+			return u.Host
+		}
+	}
+	return ""
+}
+
+// Stored decodes settings as they were found. What the index holds may be older than the table;
+// writing such settings conflicts.
+func Stored(item store.Item) (Settings, error) {
+	settings, err := store.Decode[Settings](item)
+	settings.version = item.Version
+	return settings, err
+}
+
+// Check concludes a verdict on a provider's key, which must be enabled, with cached
+// credentials: one call to the tenant's KMS while the key is healthy. It stores nothing.
+func (s *Service) Check(ctx context.Context, settings Settings, p atlas.Provider) verdict.Verdict {
+	return s.Checker.Check(ctx, s.scheduled(settings, p))
+}
+
+// scheduled is the subject of a check that nobody waits for.
+func (s *Service) scheduled(settings Settings, p atlas.Provider) validity.Subject {
+	subject := s.subject(settings, p)
+	subject.Fresh = false
+	return subject
+}
