@@ -1,0 +1,112 @@
+package sweep_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/validity/sweep"
+	"latchkey/shared/verdict"
+)
+
+var auditFilter = audit.Filter{Types: []audit.Type{audit.ConfigNoLongerValid}}
+
+func TestTooManyRevocationsAtOnceAreNotBelieved(t *testing.T) {
+	for name, c := range map[string]struct {
+		broken, healthy, tenants int
+		reasons                  []verdict.Reason
+		held                     int
+	}{
+		"19 of 19":                       {19, 0, 19, []verdict.Reason{verdict.RoleDenied}, 0},
+		"20 of 20":                       {20, 0, 20, []verdict.Reason{verdict.RoleDenied}, 20},
+		"20 of 39":                       {20, 19, 20, []verdict.Reason{verdict.RoleDenied}, 20},
+		"20 of 40":                       {20, 20, 20, []verdict.Reason{verdict.RoleDenied}, 0},
+		"two customers":                  {40, 0, 2, []verdict.Reason{verdict.RoleDenied}, 0},
+		"three customers":                {40, 0, 3, []verdict.Reason{verdict.RoleDenied}, 40},
+		"for different reasons":          {38, 0, 38, []verdict.Reason{verdict.RoleDenied, verdict.KeyDisabled}, 0},
+		"most for one, some for another": {60, 0, 60, []verdict.Reason{verdict.RoleDenied, verdict.RoleDenied, verdict.KeyDisabled}, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 0, func(w *world) {
+				for i := range c.broken + c.healthy {
+					w.add(i, fmt.Sprintf("66%022x", i%c.tenants))
+				}
+				for i, g := range w.groups[:c.broken] {
+					g.key.Break(c.reasons[i%len(c.reasons)])
+				}
+				time.Sleep(15 * time.Minute)
+				r := w.mustRun()
+				if r.Held != c.held || r.Verdicts[verdict.Invalid] != c.broken-c.held || len(w.enforcer.took()) < c.broken-c.held {
+					w.t.Errorf("held %d, want %d: %+v", r.Held, c.held, r)
+				}
+				invalid := 0
+				for _, g := range w.groups {
+					if s := w.load(g); !s.Valid {
+						invalid++
+					}
+				}
+				if invalid != c.broken-c.held {
+					w.t.Errorf("%d keys are invalid, want %d", invalid, c.broken-c.held)
+				}
+				if paged := w.log.count("too many keys"); paged != min(c.held, 1) || w.log.count(`"VerdictsHeld":`) != paged {
+					w.t.Errorf("the operator was told %d times", paged)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatIsNotBelievedIsCheckedEveryMinuteUntilItIsOverOrAccepted(t *testing.T) {
+	inWorld(t, 30, func(w *world) {
+		for _, g := range w.groups {
+			g.key.Break(verdict.RoleDenied)
+		}
+		time.Sleep(15 * time.Minute)
+		if r := w.mustRun(); r.Held != 30 {
+			w.t.Fatalf("%+v", r)
+		}
+		w.minutes(20, func(minute int, r sweep.Result) {
+			if r.Held != 30 || len(w.enforcer.took()) > 0 {
+				w.t.Errorf("minute %d: %+v", minute, r)
+			}
+		})
+		w.groups[0].key.Break(verdict.OK)
+		w.minutes(1, func(_ int, r sweep.Result) {
+			if r.Verdicts[verdict.Valid] != 1 {
+				w.t.Errorf("mended, %+v", r)
+			}
+		})
+		time.Sleep(time.Minute)
+		r := w.mustRun(sweep.Cause{Provider: atlas.AWS, Reason: verdict.RoleDenied})
+		if r.Held != 0 || r.Verdicts[verdict.Invalid] != 29 {
+			w.t.Errorf("accepted, %+v", r)
+		}
+		if n := len(w.enforcer.took()); n < 29 {
+			w.t.Errorf("%d of 29 were enforced", n)
+		}
+	})
+}
+
+// Keys that were invalid before don't make the others look fewer.
+func TestOldRevocationsDoNotHideAMassFailure(t *testing.T) {
+	inWorld(t, 100, func(w *world) {
+		for i, g := range w.groups { // fifteen at a time, which is believed
+			if i < 75 {
+				g.key.Break(verdict.KeyDisabled)
+			}
+			if i%15 == 14 && i < 75 {
+				time.Sleep(15 * time.Minute)
+				w.mustRun()
+			}
+		}
+		for _, g := range w.groups[75:] {
+			g.key.Break(verdict.KeyDisabled)
+		}
+		time.Sleep(15 * time.Minute)
+		if r := w.mustRun(); r.Held != 25 || r.Verdicts[verdict.Invalid] != 75 {
+			w.t.Errorf("%+v", r)
+		}
+	})
+}

@@ -1,0 +1,176 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/encryption"
+	"latchkey/shared/store"
+	"latchkey/shared/verdict"
+)
+
+// begin begins to check the keys of one item of the index.
+func (r *run) begin(ctx, work context.Context, t *turn, at mark, item store.Item, pending *errgroup.Group) {
+	settings, err := encryption.Stored(item)
+	if err != nil {
+		r.fail(ctx, settings, "", err)
+		return
+	}
+	for _, p := range settings.Enabled() {
+		own, err := encryption.Stored(item) // a copy for each key: storing a verdict changes it
+		if err != nil {
+			r.fail(ctx, settings, p, err)
+			continue
+		}
+		pending.Go(func() error {
+			r.check(ctx, work, t, at, own, p)
+			return nil
+		})
+	}
+}
+
+// check checks one key and acts on the verdict, unless the time for that is over.
+func (r *run) check(ctx, work context.Context, t *turn, at mark, settings encryption.Settings, p atlas.Provider) {
+	leave, ok := r.lanes.enter(work, settings, p)
+	if !ok {
+		t.leave(at)
+		r.count(func(result *Result) { result.Left++ })
+		return
+	}
+	before := *settings.Key(p)
+	v := r.Settings.Check(ctx, settings, p)
+	var defect error
+	isInspected := v.Class() == verdict.Valid && t.includes(encryption.SweepMinute(settings.GroupID), 60)
+	if isInspected {
+		defect = r.Settings.Inspect(ctx, &settings, p)
+	}
+	leave()
+	r.checked(before, p, v)
+	if isInspected {
+		r.inspected(ctx, settings, p, defect)
+	}
+	if v.Class() == verdict.Invalid && before.Valid {
+		r.suspect(suspect{settings: settings, provider: p, verdict: v})
+		return
+	}
+	r.conclude(ctx, t, settings, p, v)
+}
+
+// conclude stores a verdict, and has it enforced if it is time.
+func (r *run) conclude(ctx context.Context, t *turn, settings encryption.Settings, p atlas.Provider, v verdict.Verdict) {
+	if v.Class() == verdict.Inconclusive && settings.Key(p) != nil && !v.SameConclusion(settings.Key(p).Verdict) {
+		r.Log.WarnContext(ctx, "check inconclusive", slog.String("groupId", settings.GroupID), slog.String("provider", string(p)),
+			slog.String("reason", string(v.Reason)), slog.String("providerCode", v.ProviderCode), slog.String("providerRequestId", v.RequestID))
+	}
+	err := r.Settings.Record(ctx, &settings, p, v)
+	if err == nil {
+		err = r.enforce(ctx, t, settings, p)
+	}
+	if err != nil && atlas.CodeOf(err) != atlas.GroupNotFound { // closed meanwhile
+		r.fail(ctx, settings, p, err)
+	}
+}
+
+// How long enforcing is repeated. Whoever stores a verdict, also outside the sweep, only stores
+// it: enforcing follows from what is stored, so no crash between the two loses it.
+const (
+	// A change is enforced at once and by every run for some minutes, then in the group's own
+	// minute: a revocation as long as it lasts,
+	enforceEachRun = 5 * time.Minute
+	// and that nodes may run again for this long, which should outlast any outage of what enforces.
+	enforceRelease = 6 * time.Hour
+)
+
+func (r *run) enforce(ctx context.Context, t *turn, settings encryption.Settings, p atlas.Provider) error {
+	if r.Enforcer == nil || !r.isEnforced(t, settings, p) {
+		return nil
+	}
+	// What the index had may be old; what is acted on is not.
+	latest, err := r.Settings.Load(ctx, settings.GroupID)
+	if err != nil {
+		return err
+	}
+	if !r.isEnforced(t, latest, p) {
+		return nil
+	}
+	state := latest.Key(p)
+	isValid := state.Verdict.Class() == verdict.Valid
+	if err := r.Enforcer.Enforce(ctx, latest.GroupID, p, state.Revision, isValid); err != nil {
+		return fmt.Errorf("enforce that the %s key of %s is valid=%t: %w", p, latest.GroupID, isValid, err)
+	}
+	r.count(func(result *Result) { result.Enforced++ })
+	return nil
+}
+
+// isEnforced reports whether it is time to enforce what is stored of a key.
+func (r *run) isEnforced(t *turn, settings encryption.Settings, p atlas.Provider) bool {
+	state := settings.Key(p)
+	if state == nil {
+		return false
+	}
+	age := r.now.Sub(state.Verdict.Since)
+	isTime := age < enforceEachRun ||
+		t.includes(encryption.SweepMinute(settings.GroupID)%encryption.SweepSlots, encryption.SweepSlots)
+	switch state.Verdict.Class() {
+	case verdict.Invalid:
+		return isTime
+	case verdict.Valid:
+		return isTime && age < enforceRelease
+	case verdict.Unreachable, verdict.Throttled, verdict.Inconclusive:
+	}
+	return false
+}
+
+func (r *run) count(fn func(*Result)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fn(&r.result)
+}
+
+func (r *run) checked(before encryption.KeyState, p atlas.Provider, v verdict.Verdict) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.attempted++
+	r.result.Verdicts[v.Class()]++
+	if before.Valid {
+		r.valid[p]++
+	}
+}
+
+// inspected counts a thorough check and tells the operator of a key that fails it.
+func (r *run) inspected(ctx context.Context, settings encryption.Settings, p atlas.Provider, defect error) {
+	f, isDefect := errors.AsType[*verdict.Failure](defect)
+	r.count(func(result *Result) {
+		result.Inspected++
+		if isDefect {
+			result.Defective++
+		}
+	})
+	switch {
+	case isDefect:
+		r.Log.WarnContext(ctx, "key opens what it sealed and is otherwise unfit", slog.String("groupId", settings.GroupID),
+			slog.String("provider", string(p)), slog.String("reason", string(f.Reason)), slog.String("providerCode", f.ProviderCode))
+	case defect != nil && atlas.CodeOf(defect) != atlas.GroupNotFound:
+		r.fail(ctx, settings, p, defect)
+	}
+}
+
+// maxFailures is how many failures an error names.
+const maxFailures = 10
+
+// fail notes that something beside the check went wrong with a key.
+func (r *run) fail(ctx context.Context, settings encryption.Settings, p atlas.Provider, err error) {
+	r.Log.ErrorContext(ctx, "key not swept", slog.String("groupId", settings.GroupID), slog.String("provider", string(p)), slog.String("error", err.Error()))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.result.Failed++
+	if len(r.failures) < maxFailures {
+		r.failures = append(r.failures, err)
+	}
+}

@@ -1,0 +1,160 @@
+// Package sweep checks the keys of all groups on a schedule: every 15 minutes each, every
+// minute those of groups with a key that is not VALID, and once an hour more thoroughly.
+//
+// Its invariants: what is due is found by queries of the index and is never lost, only late; a
+// tenant, a host or a provider that is slow delays nobody else; a healthy key costs one call
+// and no write. Runs may overlap, be repeated, and be killed.
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/encryption"
+	"latchkey/shared/store"
+	"latchkey/shared/verdict"
+)
+
+// Enforcer acts on what a tenant did to a key.
+type Enforcer interface {
+	// Enforce stops the nodes that use the key while it is not valid, or starts them again. It
+	// is called when a verdict says so and now and then while that lasts, so it must be
+	// idempotent. What is stored says so when it is called; revision is that of the key's
+	// configuration, which stays the same while a key becomes invalid and valid in turns.
+	Enforce(ctx context.Context, groupID string, p atlas.Provider, revision int64, valid bool) error
+}
+
+// Sweep checks keys on a schedule.
+type Sweep struct {
+	Settings *encryption.Service
+	// Enforcer is told of keys that are invalid or valid again. nil tells nobody.
+	Enforcer Enforcer
+	Log      *slog.Logger
+}
+
+// reserve is the time before the context's end in which no check begins any more: a check, its
+// confirmation and an inspection take up to 26 seconds, and then verdicts are stored.
+const reserve = 30 * time.Second
+
+// runTime is how long after its begin a run begins no check any more, whatever the context
+// says: the next run comes a minute after this one.
+const runTime = 40 * time.Second
+
+// Result is what one run did.
+type Result struct {
+	Verdicts map[verdict.Class]int
+	// Held counts the INVALID verdicts that were too many at once to be believed.
+	Held int
+	// Left counts the keys that the next run must begin with, for lack of time.
+	Left int
+	// Failed counts the keys on which something beside the check went wrong.
+	Failed int
+	// Inspected counts the keys that were checked more thoroughly, Defective those of them
+	// that failed though they open what they sealed.
+	Inspected, Defective int
+	Enforced             int
+}
+
+// Run checks what is due at now. It returns an error if what is due could not be found, or if
+// nothing at all went well; what is wrong with single keys is logged and counted. accepted are
+// causes for which any number of keys may become invalid at once: the operator knows better.
+func (s *Sweep) Run(ctx context.Context, now time.Time, accepted ...Cause) (Result, error) {
+	marks, err := loadProgress(ctx, s.Settings.Table)
+	if err != nil {
+		return Result{}, err
+	}
+	r := &run{Sweep: s, now: now, accepted: accepted, result: Result{Verdicts: map[verdict.Class]int{}}, valid: map[atlas.Provider]int{}}
+	turns := marks.due(minuteOf(now))
+	err = r.serve(ctx, turns)
+	r.settle(ctx)
+	err = errors.Join(err, marks.save(ctx, s.Settings.Table, turns))
+	if err == nil && r.result.Failed > 0 && r.result.Failed >= r.attempted {
+		err = fmt.Errorf("sweep: no key went well: %w", errors.Join(r.failures...))
+	}
+	r.report(ctx)
+	return r.result, err
+}
+
+// run is one run.
+type run struct {
+	*Sweep
+	now      time.Time
+	accepted []Cause
+	lanes    lanes
+
+	mu        sync.Mutex
+	result    Result
+	attempted int
+	failures  []error // the first few
+	valid     map[atlas.Provider]int
+	suspects  []suspect
+}
+
+// serve takes the turns: urgent ones beside the others, so that neither waits for the other.
+func (r *run) serve(ctx context.Context, turns []*turn) error {
+	work, cancel := context.WithTimeout(ctx, runTime)
+	defer cancel()
+	if deadline, ok := ctx.Deadline(); ok {
+		work, cancel = context.WithDeadline(work, deadline.Add(-reserve))
+		defer cancel()
+	}
+	var group errgroup.Group
+	group.Go(func() error { return r.take(ctx, work, turns, true) })
+	group.Go(func() error { return r.take(ctx, work, turns, false) })
+	return group.Wait()
+}
+
+// maxPending bounds the keys of one kind of turn that are held in memory. Each costs some
+// kilobytes.
+const maxPending = 5000
+
+func (r *run) take(ctx, work context.Context, turns []*turn, urgent bool) error {
+	var pending errgroup.Group
+	pending.SetLimit(maxPending)
+	var failed []error
+	for _, t := range turns {
+		if t.isUrgent() != urgent {
+			continue
+		}
+		for _, q := range t.queries() {
+			if err := r.read(ctx, work, t, q, &pending); err != nil {
+				failed = append(failed, err)
+				break
+			}
+		}
+	}
+	return errors.Join(append(failed, pending.Wait())...)
+}
+
+// read reads a query page by page and begins to check what it finds.
+func (r *run) read(ctx, work context.Context, t *turn, q store.Query, pending *errgroup.Group) error {
+	place := t.enter(q.From)
+	for {
+		select {
+		case <-work.Done():
+			t.leave(place)
+			return nil
+		default:
+		}
+		page, err := r.Settings.Table.Query(ctx, q)
+		if err != nil {
+			t.leave(place)
+			return fmt.Errorf("sweep: read slot %s: %w", t.slot, err)
+		}
+		for _, item := range page.Items {
+			place = t.enter(item.Index.SK)
+			r.begin(ctx, work, t, place, item, pending)
+		}
+		if page.Next == "" {
+			return nil
+		}
+		q.After = page.Next
+	}
+}
