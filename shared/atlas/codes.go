@@ -142,6 +142,7 @@ const (
 	NodeNotEncrypted     Code = "NODE_NOT_ENCRYPTED"
 	NodeKMSUnreachable   Code = "NODE_KMS_UNREACHABLE"
 	MasterKeyNotFound    Code = "MASTER_KEY_NOT_FOUND"
+	TooManyMasterKeys    Code = "TOO_MANY_MASTER_KEYS"
 	WrappedKeyInvalid    Code = "WRAPPED_MASTER_KEY_INVALID"
 	SealedKeyInvalid     Code = "SEALED_MASTER_KEY_INVALID"
 )
@@ -282,6 +283,7 @@ var codes = map[Code]sentence{
 	NodeNotEncrypted:     {http.StatusConflict, "Node %v belongs to a cluster without Encryption at Rest."},
 	NodeKMSUnreachable:   {http.StatusServiceUnavailable, "The key management provider could not be reached. Nothing was changed; please retry."},
 	MasterKeyNotFound:    {http.StatusNotFound, "Node %v has no master key with ID %v."},
+	TooManyMasterKeys:    {http.StatusConflict, "Node %v has %v wrapped master keys, which is the most it may have. Resync it."},
 	WrappedKeyInvalid:    {http.StatusBadRequest, "The wrapped master key %v cannot be opened with the key that wrapped it."},
 	SealedKeyInvalid:     {http.StatusBadRequest, "The sealed master key %v cannot be opened: it was sealed for another recipient, node or use."},
 }
