@@ -35,6 +35,8 @@ type Harness struct {
 	// Place makes somewhere to keep data.
 	Place func(t *testing.T) string
 	Open  func(t *testing.T, place string, source Source) agent.Engine
+	// Checks bounds the random checks of engines that are slow to open; 0 is no bound.
+	Checks int
 }
 
 // Key makes a master key whose secret follows from b.

@@ -227,7 +227,11 @@ func (h Harness) stopped(t *testing.T) {
 // asMap drives an engine and a map alike.
 func (h Harness) asMap(t *testing.T) {
 	databases := []string{"a", "b", "with/slash", "with\x00zero", ""}
+	checks := 0
 	rapid.Check(t, func(r *rapid.T) {
+		if checks++; h.Checks > 0 && checks > h.Checks {
+			return
+		}
 		place, model, key := h.Place(t), map[string]string{}, byte(1)
 		e := h.run(t, place, Key(key), nil)
 		r.Repeat(map[string]func(*rapid.T){
