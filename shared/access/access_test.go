@@ -363,3 +363,33 @@ func TestARoleOfAnotherGroupIsNotFound(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestADirectoryOfAzureBelongsToOneOrganisation(t *testing.T) {
+	w := newWorld(t)
+	w.tenants[tenantID] = principal
+	body := `{"providerName":"AZURE","servicePrincipalId":"` + principal + `","tenantId":"` + tenantID + `"}`
+	mine, _ := w.create(body)["_id"].(string)
+	role, err := access.Find(t.Context(), w.table, groupID, mine)
+	if err != nil || role.Authorized() {
+		t.Errorf("a service principal that nobody verified may be used: %v", err)
+	}
+	if status, answer, _ := w.call(http.MethodPatch, "/"+mine, body); status != 200 {
+		t.Fatalf("authorize answers %v", answer)
+	}
+	stranger := owner
+	stranger.OrgID = "650000000000000000000099"
+	theirs, _ := w.create(body)["_id"].(string)
+	_, _, err = w.service.Authorize(t.Context(), stranger, groupID, theirs, atlas.CloudProviderAccessRequest{ProviderName: new("AZURE")})
+	if atlas.CodeOf(err) != atlas.AzureServicePrincipalInvalid {
+		t.Errorf("a stranger who names the directory gets %v", err)
+	}
+	if role, err := access.Find(t.Context(), w.table, groupID, theirs); err != nil || role.Authorized() {
+		t.Errorf("the stranger's role is authorized: %v", err)
+	}
+	if status, _, _ := w.call(http.MethodDelete, "/AZURE/"+mine, ""); status != 204 {
+		t.Errorf("delete answers %d", status)
+	}
+	if _, _, err = w.service.Authorize(t.Context(), stranger, groupID, theirs, atlas.CloudProviderAccessRequest{ProviderName: new("AZURE")}); err != nil {
+		t.Errorf("a directory that nobody uses any more is refused: %v", err)
+	}
+}

@@ -54,7 +54,11 @@ func (s *Service) Delete(ctx context.Context, c identity.Caller, groupID, provid
 	if err != nil {
 		return err
 	}
-	return s.Table.Write(ctx, store.Delete(keys.Role(groupID, roleID), role.version), unchanged, event)
+	claims, err := s.claims(ctx, c.OrgID, role, Role{})
+	if err != nil {
+		return err
+	}
+	return s.Table.Write(ctx, append(claims, store.Delete(keys.Role(groupID, roleID), role.version), unchanged, event)...)
 }
 
 // closeGoogle removes a role's service account after making sure that nobody starts using it.

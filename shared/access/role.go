@@ -79,7 +79,7 @@ func (r Role) Authorized() bool {
 	case r.Google != nil:
 		return r.Google.Status == Complete
 	}
-	return r.Azure != nil
+	return r.Azure != nil && !r.Azure.AuthorizedAt.IsZero()
 }
 
 // Version is the version of the stored role, for a transaction that relies on it.

@@ -244,7 +244,12 @@ func (s *Service) Authorize(ctx context.Context, c identity.Caller, groupID, rol
 	if role.Google != nil {
 		return role, inUse[roleID], nil // nothing to authorize: the tenant grants the account access to the key
 	}
+	before := role
 	if role, err = s.verify(ctx, role, req); err != nil {
+		return Role{}, false, err
+	}
+	claims, err := s.claims(ctx, c.OrgID, before, role)
+	if err != nil {
 		return Role{}, false, err
 	}
 	if inUse[roleID] {
@@ -252,7 +257,7 @@ func (s *Service) Authorize(ctx context.Context, c identity.Caller, groupID, rol
 			return Role{}, false, err
 		}
 	}
-	if err := s.save(ctx, role, audit.By(c), c.OrgID, "UPDATED", unchanged); err != nil {
+	if err := s.save(ctx, role, audit.By(c), c.OrgID, "UPDATED", append(claims, unchanged)...); err != nil {
 		return Role{}, false, err
 	}
 	return role, inUse[roleID], nil
@@ -335,9 +340,9 @@ func refusal(err error, denied *atlas.Error) error {
 // retryAfter is when a client should come back after a provider could not be reached.
 const retryAfter = 30 * time.Second
 
-// save stores a role with the event that tells of it, provided that the settings that use the
-// group's roles are unchanged.
-func (s *Service) save(ctx context.Context, role Role, by audit.Actor, orgID, what string, unchanged store.Op) error {
+// save stores a role with the event that tells of it and with other operations, one of which
+// demands that the settings that use the group's roles are unchanged.
+func (s *Service) save(ctx context.Context, role Role, by audit.Actor, orgID, what string, others ...store.Op) error {
 	put, err := role.put()
 	if err != nil {
 		return err
@@ -346,7 +351,7 @@ func (s *Service) save(ctx context.Context, role Role, by audit.Actor, orgID, wh
 	if err != nil {
 		return err
 	}
-	return s.Table.Write(ctx, put, unchanged, event)
+	return s.Table.Write(ctx, append(others, put, event)...)
 }
 
 // roleEvent is ADDED, UPDATED or DELETED for the provider's kind of role (CONTRACT 5.4).

@@ -168,6 +168,10 @@ func require(members ...member) error {
 	return atlas.Fail(atlas.MissingAttributes, strings.Join(missing, ", "))
 }
 
+// asksFor reports whether a flag that was sent asks for anything. Of a provider that is off,
+// false does not: clients send it along with enabled:false.
+func asksFor(flag *bool, isEnabled bool) bool { return flag != nil && (*flag || isEnabled) }
+
 // sent reports whether any of the members was sent with a value.
 func sent(members ...*string) bool {
 	return slices.ContainsFunc(members, func(m *string) bool { return m != nil && *m != "" })

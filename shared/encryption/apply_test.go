@@ -132,6 +132,11 @@ func TestApply(t *testing.T) {
 		"private networking alone needs no validation": {
 			onRole(), `{"awsKms":{"requirePrivateNetworking":true}}`, awsChange(encryption.Modify, false, false, "", "requirePrivateNetworking"),
 		},
+		"private networking alone is also switched off": {
+			withAWS(encryption.AWS{KeyID: keyARN, Region: "US_EAST_1", RoleID: role1, PrivateNetworking: true}), `{"awsKms":{"requirePrivateNetworking":false}}`,
+			awsChange(encryption.Modify, false, false, "", "requirePrivateNetworking"),
+		},
+		"switching off what is off changes nothing": {off(), `{"awsKms":{"requirePrivateNetworking":false},"azureKeyVault":{"requirePrivateNetworking":false}}`, outcome{}},
 		"sending GET's answer back changes nothing": {
 			onRole(), `{"awsKms":{"customerMasterKeyID":"` + keyARN + `","enabled":true,"region":"US_EAST_1","requirePrivateNetworking":false,"roleId":"` + role1 + `","valid":true},"azureKeyVault":{"enabled":false,"valid":false,"keyIdentifier":null},"googleCloudKms":{"enabled":false},"enabledForSearchNodes":false}`,
 			outcome{},

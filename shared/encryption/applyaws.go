@@ -11,7 +11,7 @@ func (s Settings) applyAWS(u *atlas.AWSKMSUpdate, p Policy) (*AWS, *Change, erro
 		return s.AWS, nil, nil
 	}
 	what, err := intend(atlas.AWS, s.AWS != nil, u.Enabled,
-		sent(u.AccessKeyID, u.CustomerMasterKeyID, u.Region, u.RoleID, u.SecretAccessKey) || u.RequirePrivateNetworking != nil && *u.RequirePrivateNetworking)
+		sent(u.AccessKeyID, u.CustomerMasterKeyID, u.Region, u.RoleID, u.SecretAccessKey) || asksFor(u.RequirePrivateNetworking, s.AWS != nil))
 	switch {
 	case err != nil || what == leave:
 		return s.AWS, nil, err

@@ -13,7 +13,7 @@ func (s Settings) applyAzure(u *atlas.AzureKeyVaultUpdate) (*Azure, *Change, err
 	}
 	what, err := intend(atlas.Azure, s.Azure != nil, u.Enabled, sent(u.AzureEnvironment, u.ClientID, u.KeyIdentifier,
 		u.KeyVaultName, u.ResourceGroupName, u.RoleID, u.Secret, u.SubscriptionID, u.TenantID) ||
-		u.RequirePrivateNetworking != nil && *u.RequirePrivateNetworking)
+		asksFor(u.RequirePrivateNetworking, s.Azure != nil))
 	switch {
 	case err != nil || what == leave:
 		return s.Azure, nil, err

@@ -117,6 +117,14 @@ func (a AWS) reference(role *access.Role, secret string) (*kms.AWSReference, err
 	}
 	ref := &kms.AWSReference{KeyName: name.String(), Region: region.String()}
 	if role != nil {
+		arn, err := atlas.ParseAWSRole(role.AWS.ARN)
+		if err != nil {
+			return nil, err
+		}
+		if arn.Partition != region.Partition() {
+			return nil, atlas.Fail(atlas.AWSRegionNotSupported, a.Region).
+				Hinting("The role %s is in another partition of AWS, whose accounts can't use keys there.", role.AWS.ARN)
+		}
 		ref.RoleARN, ref.ExternalID = role.AWS.ARN, role.AWS.ExternalID
 	} else {
 		ref.AccessKeyID, ref.SecretAccessKey = a.AccessKeyID, secret

@@ -225,8 +225,9 @@ func (s *Service) proveAccessible(ctx context.Context, current Settings, p atlas
 	if alternative, ok := withAccessOf(ref, replacement); ok && s.checkProbe(ctx, alternative, state.Probe) == nil {
 		return nil
 	}
-	failure, ok := errors.AsType[*verdict.Failure](err)
-	if !ok || failure.Class() == verdict.Invalid {
+	failure, isVerdict := errors.AsType[*verdict.Failure](err)
+	_, isClients := errors.AsType[*atlas.Error](err) // the role is gone or no longer authorized
+	if isClients || isVerdict && failure.Class() == verdict.Invalid {
 		return atlas.Fail(atlas.EARSettingsInvalid).Because(err)
 	}
 	return refusal(err, current, p)

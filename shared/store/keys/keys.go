@@ -127,6 +127,11 @@ func Role(groupID, roleID string) store.Key {
 	return store.Key{PK: "GROUP#" + groupID, SK: RolePrefix + roleID}
 }
 
+// AzureDirectory is the record of which organisation uses a directory of Azure.
+func AzureDirectory(tenantID string) store.Key {
+	return store.Key{PK: "AZURE#" + tenantID, SK: "CLAIM"}
+}
+
 // RolePrefix selects a group's access roles.
 const RolePrefix = "ROLE#"
 

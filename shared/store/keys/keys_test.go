@@ -26,7 +26,7 @@ var (
 		"Org": keys.Org, "Group": keys.Group, "GroupName": keys.GroupName, "Preferences": keys.Preferences, "OrgName": keys.OrgName,
 		"Person": keys.Person, "Member": keys.Member, "APIKey": keys.APIKey, "APIKeyID": keys.APIKeyID,
 		"ServiceAccount": keys.ServiceAccount, "ServiceAccountID": keys.ServiceAccountID, "Owners": keys.Owners,
-		"SigningKeys": keys.SigningKeys, "SweepProgress": keys.SweepProgress, "Encryption": keys.Encryption, "Role": keys.Role,
+		"SigningKeys": keys.SigningKeys, "SweepProgress": keys.SweepProgress, "Encryption": keys.Encryption, "Role": keys.Role, "AzureDirectory": keys.AzureDirectory,
 		"Cluster": keys.Cluster, "Node": keys.Node, "ClusterName": keys.ClusterName, "EncryptionUse": keys.EncryptionUse,
 		"WrappedKey": keys.WrappedKey, "GoneNode": keys.GoneNode, "EnrolToken": keys.EnrolToken, "RecipientKeys": keys.RecipientKeys,
 		"Event of a group": func(id string, at time.Time, event string) store.Key {
@@ -54,7 +54,7 @@ var (
 func hostile() *rapid.Generator[string] {
 	parts := []string{
 		"", "#", "/", "%23", "%", "a", "650000000000000000000001", "ORG", "GROUP", "GROUPNAME", "APIKEY", "APIKEYID", "SA", "SAID",
-		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "EARUSE", "EVENTS", "T", "SYSTEM", "SWEEP", "CLOSEDGROUPS", "GONENODE", "ENROL", "RECIPIENTKEYS", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
+		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "AZURE", "EARUSE", "EVENTS", "T", "SYSTEM", "SWEEP", "CLOSEDGROUPS", "GONENODE", "ENROL", "RECIPIENTKEYS", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
 	}
 	short := rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "#"}), 0, 3), func(s []string) string { return strings.Join(s, "") })
 	return rapid.OneOf(short, rapid.Custom(func(rt *rapid.T) string {
