@@ -160,10 +160,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route Route, c *call
 	if err := a.limit(w.Header(), route, req); err != nil {
 		return Response{}, nil, err
 	}
-	attempt := identity.Attempt{
-		Operation: route.Operation, Rule: route.Rule, GroupID: req.GroupID(), OrgID: req.OrgID(),
-	}
-	if err := a.cfg.Gate.Admit(r.Context(), req.Caller, attempt); err != nil {
+	if err := a.admit(r.Context(), route, req); err != nil {
 		return Response{}, nil, err
 	}
 	if req.Version, err = negotiate(r.Header, route.Versions); err != nil {
@@ -174,6 +171,29 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route Route, c *call
 	}
 	resp, err := route.Handle(r.Context(), req)
 	return resp, req, err
+}
+
+// admit asks the gate. Each refusal is an event that is written, whatever the group that was
+// named, so a caller who is refused again and again is slowed down before the gate is asked.
+func (a *API) admit(ctx context.Context, route Route, req *Request) error {
+	if !req.Caller.Anonymous() {
+		if retry, ok := a.limits.Left(limitRefused, req.Caller.ID); !ok {
+			return rateLimited(limitRefused, req, retry)
+		}
+	}
+	err := a.cfg.Gate.Admit(ctx, req.Caller, identity.Attempt{
+		Operation: route.Operation, Rule: route.Rule, GroupID: req.GroupID(), OrgID: req.OrgID(),
+	})
+	if atlas.CodeOf(err).Status() < http.StatusInternalServerError && err != nil && !req.Caller.Anonymous() {
+		a.limits.Take(limitRefused, req.Caller.ID)
+	}
+	return err
+}
+
+func rateLimited(set EndpointSet, req *Request, retry time.Duration) error {
+	e := atlas.Fail(atlas.RateLimited, strings.TrimPrefix(req.Path, "/"), int(retry.Seconds()), set.Capacity, set.Refill, 60)
+	e.RetryAfter = retry
+	return e
 }
 
 func newRequest(r *http.Request) (*Request, error) {
@@ -240,10 +260,7 @@ func (a *API) limit(h http.Header, route Route, req *Request) error {
 	if ok {
 		return nil
 	}
-	e := atlas.Fail(atlas.RateLimited, strings.TrimPrefix(req.Path, "/"), int(retry.Seconds()),
-		route.Limit.Capacity, route.Limit.Refill, 60)
-	e.RetryAfter = retry
-	return e
+	return rateLimited(route.Limit, req, retry)
 }
 
 func negotiate(h http.Header, available []atlas.Version) (atlas.Version, error) {

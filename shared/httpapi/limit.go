@@ -41,6 +41,10 @@ var (
 	LimitOpen       = EndpointSet{"unauthenticated", "Unauthenticated", PerIP, 300, 100}
 )
 
+// limitRefused bounds the attempts of one caller that the gate refuses. It is no endpoint set of
+// the API: nobody who may do what they ask for meets it.
+var limitRefused = EndpointSet{"refused", "Refused attempts", PerUser, 300, 100}
+
 // EndpointSets lists the endpoint sets, for clients that ask what limits they have.
 func EndpointSets() []EndpointSet {
 	return []EndpointSet{
@@ -78,6 +82,17 @@ func (l *Limiter) Take(set EndpointSet, subject string) (left int, retryAfter ti
 	missing := 1 - b.TokensAt(now)
 	seconds := math.Ceil(missing / float64(b.Limit()))
 	return 0, time.Duration(seconds) * time.Second, false
+}
+
+// Left reports whether the bucket has a token, without drawing it, and if not, how long until it has.
+func (l *Limiter) Left(set EndpointSet, subject string) (retryAfter time.Duration, ok bool) {
+	now := l.now()
+	b := l.bucket(set, subject, now)
+	missing := 1 - b.TokensAt(now)
+	if missing <= 0 {
+		return 0, true
+	}
+	return time.Duration(math.Ceil(missing/float64(b.Limit()))) * time.Second, false
 }
 
 func (l *Limiter) bucket(set EndpointSet, subject string, now time.Time) *rate.Limiter {

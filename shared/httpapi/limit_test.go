@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"testing"
@@ -123,5 +124,28 @@ func TestEndpointSets_HaveDistinctIDsAndRealBounds(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		seen[s.ID] = true
+	}
+}
+
+func TestAPI_ACallerWhoIsRefusedAgainAndAgainIsSlowedDown(t *testing.T) {
+	r := newRig(limited("/api/atlas/v2/groups/{groupId}", five(httpapi.PerGroup)))
+	r.gate.refuse = atlas.Fail(atlas.UserCannotAccessGroup, groupID)
+	mallory := identity.Caller{ID: "mallory", OrgID: orgID}
+	asked := 0
+	for i := range 400 { // each time another group, whose bucket is full
+		path := fmt.Sprintf("/api/atlas/v2/groups/%024x", i)
+		if r.do(call{method: "GET", target: path, caller: mallory}).StatusCode == http.StatusUnauthorized {
+			asked++
+		}
+	}
+	if asked != 300 || len(r.gate.attempts) != 300 {
+		t.Errorf("%d of 400 attempts reached the gate (%d), want 300", asked, len(r.gate.attempts))
+	}
+	again := call{method: "GET", target: groupPath, caller: mallory}
+	wantError(t, r.do(again), http.StatusTooManyRequests, atlas.RateLimited)
+	r.gate.refuse = nil
+	r.now = r.now.Add(time.Second)
+	if got := r.do(again).StatusCode; got != http.StatusOK {
+		t.Errorf("a second later, an attempt that is allowed answers %d", got)
 	}
 }
