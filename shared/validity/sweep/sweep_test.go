@@ -215,6 +215,33 @@ func TestAnOutageOfEverythingLeavesNobodyOut(t *testing.T) {
 	})
 }
 
+func TestAnOutageOfOneHostDelaysNoRecoveryAtAnother(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		w.region = "EU_WEST_1"
+		w.add(0, groupID(0)) // comes before the others in the index
+		w.region = "US_EAST_1"
+		for i := range 400 {
+			w.add(i+1, groupID(i+1))
+			slowly(w.groups[i+1].key, hung)
+		}
+		g := w.groups[0]
+		w.minutes(16, nil)
+		for range 2 {
+			g.key.Break(verdict.KeyDisabled)
+			w.minutes(16, nil)
+			if w.load(g).Valid {
+				w.t.Fatal("the revocation was not noticed")
+			}
+			g.key.Break(verdict.OK)
+			w.minutes(1, func(_ int, r sweep.Result) {
+				if !w.load(g).Valid || r.Left == 0 {
+					w.t.Errorf("valid again: %t; %+v", w.load(g).Valid, r)
+				}
+			})
+		}
+	})
+}
+
 func TestARunEndsBeforeItsContext(t *testing.T) {
 	inWorld(t, 300, func(w *world) {
 		for _, g := range w.groups {
@@ -318,6 +345,59 @@ func TestAStaleEntryOfTheIndexDecidesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestNothingIsEnforcedThatIsNoLongerStored(t *testing.T) {
+	for name, meanwhile := range map[string]func(s *encryption.Settings){
+		"the key is valid again": func(s *encryption.Settings) {
+			s.AWS.Key.Valid = true
+			s.AWS.Key.Verdict.Reason, s.AWS.Key.Verdict.StartedAt = verdict.OK, time.Now().Add(time.Hour)
+		},
+		"the provider was disabled": func(s *encryption.Settings) { s.AWS = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 1, func(w *world) {
+				g := w.groups[0]
+				g.key.Break(verdict.KeyDisabled)
+				w.minutes(15, nil)
+				w.forget()
+				w.table.afterQuery = func(p store.Page) store.Page {
+					if len(p.Items) == 0 {
+						return p
+					}
+					settings, version, err := store.Load[encryption.Settings](w.t.Context(), w.table, keys.Encryption(g.id))
+					w.must(err)
+					meanwhile(&settings)
+					item, err := store.Encode(keys.Encryption(g.id), version, settings)
+					w.must(err)
+					w.must(w.table.Table.Write(w.t.Context(), store.Put(item)))
+					return p
+				}
+				w.minutes(1, nil)
+				if calls := w.enforcer.took(); slices.Contains(calls, g.id+" AWS 3 false") {
+					w.t.Errorf("enforced: %v", calls)
+				}
+			})
+		})
+	}
+}
+
+func TestEnforcingThatFailsIsRepeated(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		g := w.groups[0]
+		g.key.Break(verdict.KeyDisabled)
+		w.enforcer.err = errors.New("no state machine")
+		time.Sleep(15 * time.Minute)
+		if r := w.mustRun(); r.Failed != 1 || w.load(g).Valid {
+			w.t.Errorf("%+v", r)
+		}
+		w.enforcer.err = nil
+		w.forget()
+		w.minutes(1, nil)
+		if calls := w.enforcer.took(); !slices.Equal(calls, []string{g.id + " AWS 3 false"}) {
+			w.t.Errorf("a minute later %v", calls)
+		}
+	})
 }
 
 func put(w *world, s encryption.Settings) store.Op {

@@ -41,6 +41,7 @@ type world struct {
 	enforcer *enforcer
 	groups   []*tenant
 	keys     map[string]*kmstest.Memory
+	region   string // of the groups that are added
 }
 
 // tenant is one group.
@@ -148,7 +149,7 @@ func inWorld(t *testing.T, n int, fn func(w *world)) {
 			t.Fatal(err)
 		}
 		defer db.Close() //nolint:errcheck // the folder goes away
-		w := &world{t: t, table: &table{Table: db}, log: &logBuffer{}, enforcer: &enforcer{}, keys: map[string]*kmstest.Memory{}}
+		w := &world{t: t, table: &table{Table: db}, log: &logBuffer{}, enforcer: &enforcer{}, keys: map[string]*kmstest.Memory{}, region: "US_EAST_1"}
 		w.settings = &encryption.Service{
 			Table: w.table, Journal: audit.Journal{Table: w.table, Now: time.Now}, Keys: w, Checker: validity.New(w, time.Now),
 			Now: time.Now, Log: slog.New(slog.DiscardHandler),
@@ -184,7 +185,7 @@ func (w *world) add(i int, orgID string) {
 	now := time.Now().UTC()
 	settings := encryption.New(g.id, orgID)
 	settings.Revision = 3
-	settings.AWS = &encryption.AWS{KeyID: name, Region: "US_EAST_1", RoleID: roleID, Key: encryption.KeyState{
+	settings.AWS = &encryption.AWS{KeyID: name, Region: w.region, RoleID: roleID, Key: encryption.KeyState{
 		Revision: 3, Probe: probe, Version: "1", Since: now, Valid: true,
 		Verdict: verdict.Verdict{Reason: verdict.OK, Settings: 3, StartedAt: now, Since: now},
 	}}
