@@ -395,6 +395,9 @@ func TestKeysToSealToRotateUnnoticed(t *testing.T) {
 		t.Errorf("a key of this second was rotated: %v", err)
 	}
 	w.clock.Advance(node.MinRotation)
+	if _, err := w.nodes.Recipients.Public(t.Context()); err != nil { // has just read, so it learns as late as possible
+		t.Fatal(err)
+	}
 	if rotated, err := other.Rotate(t.Context()); !rotated || err != nil {
 		t.Errorf("Rotate = %t, %v", rotated, err)
 	}

@@ -302,6 +302,38 @@ func TestADeadNodeLeavesNothingInTheLedger(t *testing.T) {
 	}
 }
 
+func TestAnAgentThatWasReplacedEntersNothingMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.enrol(nodeA)
+	request := protocol.WrapRequest{KeyID: "k1", SealedKey: a.sealed("k1", masterKey())}
+	w.tenant.current(atlas.AWS).OnCall(func(string) {
+		w.tenant.current(atlas.AWS).OnCall(nil)
+		w.enrol(nodeA)
+	})
+	a.refused(protocol.WrapPath, request, atlas.NodeTokenRefused)
+	if n := len(w.copies(nodeA)); n != 0 {
+		t.Errorf("%d copies of an agent that was replaced", n)
+	}
+}
+
+func TestAnotherProviderMakesAnotherCopy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.enrol(nodeA)
+	key := masterKey()
+	first := a.wrap("k1", key)
+	w.tell(nodeA, cluster.ResyncCommand, atlas.GCP)
+	second := a.wrap("k1", key)
+	if first.Provider != "AWS" || second.Provider != "GCP" {
+		t.Errorf("wrapped by %s, then by %s", first.Provider, second.Provider)
+	}
+	// Rewrapping stays with the provider of the copy.
+	if again := a.rewrap("k1", first); again.Provider != "AWS" {
+		t.Errorf("rewrapped by %s", again.Provider)
+	}
+}
+
 func TestANodeCannotFillTheLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

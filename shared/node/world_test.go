@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
@@ -100,6 +101,7 @@ type world struct {
 	table    *identitytest.FlakyTable
 	sealer   *identitytest.Sealer
 	clock    *identitytest.Clock
+	now      func() time.Time // clock's, unless the test has another
 	tenant   *tenant
 	clusters *cluster.Service
 	nodes    *node.Service
@@ -110,11 +112,21 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldAt(t, nil)
+}
+
+// newWorldAt is a world with another clock than its own.
+func newWorldAt(t *testing.T, now func() time.Time) *world {
+	t.Helper()
 	w := &world{
-		t: t, table: &identitytest.FlakyTable{Table: identitytest.Table(t)}, sealer: identitytest.NewSealer(t), clock: identitytest.NewClock(),
+		now: now,
+		t:   t, table: &identitytest.FlakyTable{Table: identitytest.Table(t)}, sealer: identitytest.NewSealer(t), clock: identitytest.NewClock(),
 		tenant: newTenant(atlas.AWS, atlas.GCP), log: &bytes.Buffer{},
 	}
-	w.clusters = &cluster.Service{Table: w.table, Now: w.clock.Now}
+	if now == nil {
+		w.now = w.clock.Now
+	}
+	w.clusters = &cluster.Service{Table: w.table, Now: w.now}
 	w.api = w.instance()
 	w.put(keys.Cluster(clusterID), cluster.Cluster{ID: clusterID, GroupID: groupID})
 	for _, id := range []string{nodeA, nodeB} {
@@ -129,10 +141,10 @@ func newWorld(t *testing.T) *world {
 func (w *world) instance() *httpapi.API {
 	log := slog.New(slog.NewJSONHandler(&lockedWriter{w: w.log}, nil))
 	w.nodes = &node.Service{
-		Table: w.table, Nodes: w.clusters, Keys: w.tenant, Now: w.clock.Now, Log: log,
-		Recipients: &node.Recipients{Table: w.table, Sealer: w.sealer, Now: w.clock.Now},
+		Table: w.table, Nodes: w.clusters, Keys: w.tenant, Now: w.now, Log: log,
+		Recipients: &node.Recipients{Table: w.table, Sealer: w.sealer, Now: w.now},
 	}
-	return httpapi.New(httpapi.Config{Gate: identity.Gate{}, Now: w.clock.Now, Log: log}, nodeapi.API{Nodes: w.nodes}.Routes())
+	return httpapi.New(httpapi.Config{Gate: identity.Gate{}, Now: w.now, Log: log}, nodeapi.API{Nodes: w.nodes}.Routes())
 }
 
 type lockedWriter struct {
