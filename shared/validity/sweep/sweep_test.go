@@ -359,7 +359,9 @@ func TestNothingIsEnforcedThatIsNoLongerStored(t *testing.T) {
 			inWorld(t, 1, func(w *world) {
 				g := w.groups[0]
 				g.key.Break(verdict.KeyDisabled)
-				w.minutes(15, nil)
+				for w.load(g).Valid {
+					w.minutes(1, nil)
+				}
 				w.forget()
 				w.table.afterQuery = func(p store.Page) store.Page {
 					if len(p.Items) == 0 {
