@@ -83,6 +83,11 @@ func (i identities) GroupRoles(context.Context, identity.Caller) (map[string][]i
 	return i.roles, nil
 }
 
+func (i identities) Withdraw(_ context.Context, _, groupID string) error {
+	delete(i.roles, groupID)
+	return nil
+}
+
 type world struct {
 	t        *testing.T
 	table    store.Table
