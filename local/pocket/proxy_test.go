@@ -24,7 +24,7 @@ func (echo) Refuse(w http.ResponseWriter, _ *pocket.Call, _ pocket.FaultKind) {
 }
 
 func (echo) Serve(w http.ResponseWriter, c *pocket.Call) {
-	io.WriteString(w, c.Method+" "+c.Host+c.URL.RequestURI()+" "+string(c.Body))
+	io.WriteString(w, c.Method+" "+c.Host+c.URL.RequestURI()+" "+string(c.Body)) //nolint:errcheck // the client tells
 }
 
 // client is a program that knows the proxy's address and certificate only.
@@ -35,7 +35,7 @@ func client(t *testing.T) (*http.Client, *pocket.Faults) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Close() })
+	t.Cleanup(func() { p.Close() }) //nolint:errcheck // it never fails
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
 	address, err := url.Parse(server.URL)
@@ -59,7 +59,7 @@ func TestProxy_leads_to_the_clouds(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
+		resp.Body.Close() //nolint:errcheck // it was only read
 		if want := "POST vault.example/keys/k?v=1 hello"; string(body) != want {
 			t.Errorf("%s: %q, want %q", scheme, body, want)
 		}

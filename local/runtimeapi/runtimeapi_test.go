@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		os.Exit(3)
 	case "refuses to start":
 		body := strings.NewReader(`{"errorType":"Config","errorMessage":"no table"}`)
-		http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/init/error", "application/json", body)
+		http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/init/error", "application/json", body) //nolint:errcheck // the process ends anyway
 		os.Exit(1)
 	case "never asks":
 		select {}
@@ -66,13 +66,13 @@ func handle(ctx context.Context, e event) (any, error) {
 	case "exit":
 		os.Exit(7)
 	case "vanish":
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // nobody is there to check
 	case "hang":
 		select {}
 	case "too much":
 		return strings.Repeat("x", lambdasvc.MaxPayload), nil
 	case "print":
-		fmt.Println(e.Text)
+		fmt.Fprintln(os.Stdout, e.Text) //nolint:errcheck // the log tells
 	}
 	lc, _ := lambdacontext.FromContext(ctx)
 	deadline, _ := ctx.Deadline()
@@ -115,7 +115,7 @@ func newFunction(t *testing.T, change func(*runtimeapi.Config)) (*runtimeapi.Fun
 		change(&cfg)
 	}
 	f := runtimeapi.New(cfg)
-	t.Cleanup(func() { f.Close() })
+	t.Cleanup(func() { f.Close() }) //nolint:errcheck // it never fails
 	return f, &l
 }
 
@@ -176,7 +176,11 @@ func TestInvoke_fails_as_Lambda_does(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, _ := newFunction(t, func(c *runtimeapi.Config) { c.Timeout = 2 * time.Second })
+			f, _ := newFunction(t, func(c *runtimeapi.Config) {
+				if test.event.Do == "hang" {
+					c.Timeout = 2 * time.Second
+				}
+			})
 			before := served(t, f)
 			ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "id"})
 			_, err := invoke(ctx, f, test.event)
@@ -241,7 +245,7 @@ func TestInvoke_uses_processes_up_to_the_bound(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var hanging sync.WaitGroup
 	for range 2 {
-		hanging.Go(func() { invoke(t.Context(), f, event{Do: "hang"}) })
+		hanging.Go(func() { invoke(t.Context(), f, event{Do: "hang"}) }) //nolint:errcheck // it ends with the function
 	}
 	for f.Busy() < 2 {
 		runtime.Gosched()
@@ -250,7 +254,7 @@ func TestInvoke_uses_processes_up_to_the_bound(t *testing.T) {
 	if _, err := invoke(ctx, f, event{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an invocation that need not wait any longer: %v", err)
 	}
-	f.Close()
+	f.Close() //nolint:errcheck // it never fails
 	hanging.Wait()
 }
 
@@ -265,7 +269,7 @@ func TestInvoke_replaces_a_process_that_has_served_its_time(t *testing.T) {
 func TestInvoke_replaces_a_process_that_ended_between_invocations(t *testing.T) {
 	f, _ := newFunction(t, nil)
 	first := served(t, f)
-	syscall.Kill(first, syscall.SIGKILL)
+	syscall.Kill(first, syscall.SIGKILL) //nolint:errcheck // the next invocation tells
 	if second := served(t, f); second == first {
 		t.Error("a process serves that was killed")
 	}
@@ -274,7 +278,7 @@ func TestInvoke_replaces_a_process_that_ended_between_invocations(t *testing.T) 
 func TestClose_ends_every_process(t *testing.T) {
 	f, _ := newFunction(t, nil)
 	pid := served(t, f)
-	f.Close()
+	f.Close() //nolint:errcheck // it never fails
 	if runs(pid) {
 		t.Errorf("process %d still runs", pid)
 	}

@@ -58,7 +58,9 @@ func TestSecrets_have_a_current_and_a_previous_value(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ id, stage, want string }{
-		{*made.ARN, "", "two"}, {"a/b-c", "AWSCURRENT", "two"}, {"a/b-c", "AWSPREVIOUS", "one"},
+		{*made.ARN, "", "two"},
+		{"a/b-c", "AWSCURRENT", "two"},
+		{"a/b-c", "AWSPREVIOUS", "one"},
 		{strings.TrimSuffix(*made.ARN, (*made.ARN)[len(*made.ARN)-7:]), "", "two"}, // without the suffix
 	} {
 		in := &secretsmanager.GetSecretValueInput{SecretId: aws.String(test.id)}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,7 +49,7 @@ func newWorld(t *testing.T, policy string) *world {
 	t.Helper()
 	w := &world{t: t, path: filepath.Join(t.TempDir(), "clouds.db"), policy: policy}
 	w.open()
-	t.Cleanup(func() { w.db.Close() })
+	t.Cleanup(func() { w.db.Close() }) //nolint:errcheck // the file is gone in a moment
 	if err := dynamo.CreateTable(t.Context(), w.root, name); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,7 @@ func (w *world) open() {
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 func number(n int) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
+	return &types.AttributeValueMemberN{Value: strconv.Itoa(n)}
 }
 
 type attributes = map[string]types.AttributeValue
@@ -238,7 +239,7 @@ func TestRequests_that_are_not_understood_are_refused(t *testing.T) {
 		"more than 4 MB": func() error {
 			var items []types.TransactWriteItem
 			for n := range 11 {
-				one := putIfNew("p", fmt.Sprint(n))
+				one := putIfNew("p", strconv.Itoa(n))
 				one.Put.Item["body"] = text(long[:400_000])
 				items = append(items, one)
 			}

@@ -61,14 +61,6 @@ func (i item) size() int {
 	return n
 }
 
-// text is the value of a string attribute.
-func (i item) text(name string) (string, bool) {
-	if s := i[name].S; s != nil {
-		return *s, true
-	}
-	return "", false
-}
-
 // key reads the attributes of a key out of an item that must have them.
 func (i item) key(s schema) (keys, error) {
 	var k keys

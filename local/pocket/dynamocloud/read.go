@@ -224,19 +224,19 @@ func (s *storage) place(q scan, i item) item {
 	return place
 }
 
-func (q scan) first(c *bbolt.Cursor) (k, v []byte) {
-	if !q.descending {
-		if q.after == nil {
-			return c.Seek(q.low)
+func (s scan) first(c *bbolt.Cursor) (k, v []byte) {
+	if !s.descending {
+		if s.after == nil {
+			return c.Seek(s.low)
 		}
-		if k, v = c.Seek(q.after); bytes.Equal(k, q.after) {
+		if k, v = c.Seek(s.after); bytes.Equal(k, s.after) {
 			return c.Next()
 		}
 		return k, v
 	}
-	end := q.high
-	if q.after != nil {
-		end = q.after
+	end := s.high
+	if s.after != nil {
+		end = s.after
 	}
 	if k, _ = c.Seek(end); k == nil {
 		return c.Last()
@@ -244,8 +244,8 @@ func (q scan) first(c *bbolt.Cursor) (k, v []byte) {
 	return c.Prev()
 }
 
-func (q scan) next(c *bbolt.Cursor) (k, v []byte) {
-	if q.descending {
+func (s scan) next(c *bbolt.Cursor) (k, v []byte) {
+	if s.descending {
 		return c.Prev()
 	}
 	return c.Next()

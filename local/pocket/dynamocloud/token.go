@@ -77,7 +77,7 @@ func (o once) remember(tx *bbolt.Tx) error {
 			}
 		}
 	}
-	at := binary.BigEndian.AppendUint64(nil, uint64(o.now.UnixMilli())) //nolint:gosec // after 1970
+	at := binary.BigEndian.AppendUint64(nil, uint64(o.now.UnixMilli()))
 	if err := ages.Put(append(bytes.Clone(at), o.id...), nil); err != nil {
 		return err
 	}

@@ -44,8 +44,8 @@ type write struct {
 
 // write checks a write and the caller's permission for it. within are the condition keys that
 // the enclosing operation adds.
-func (d *dynamo) write(r *awscloud.Request, kind string, in writeIn, within map[string][]string) (write, error) {
-	w := write{kind: kind, tableName: in.TableName, item: in.Item}
+func (d *dynamo) write(r *awscloud.Request, kind string, in writeIn, within map[string][]string) (*write, error) {
+	w := &write{kind: kind, tableName: in.TableName, item: in.Item}
 	a, err := d.access(r, in.TableName)
 	if err != nil {
 		return w, err
@@ -102,7 +102,7 @@ func (w *write) check(in writeIn) error {
 }
 
 // tooLarge reports whether the write's item exceeds the limit.
-func (w write) tooLarge() bool { return w.kind == kindPut && w.item.size() > maxItem }
+func (w *write) tooLarge() bool { return w.kind == kindPut && w.item.size() > maxItem }
 
 func (d *dynamo) putItem(r *awscloud.Request) (any, error)    { return d.single(r, kindPut) }
 func (d *dynamo) deleteItem(r *awscloud.Request) (any, error) { return d.single(r, kindDelete) }
@@ -136,7 +136,7 @@ func (d *dynamo) single(r *awscloud.Request, kind string) (any, error) {
 	return map[string]any{}, err
 }
 
-func conditionFailed(w write, old item) error {
+func conditionFailed(w *write, old item) error {
 	f := &awscloud.Failure{Code: "ConditionalCheckFailedException", Message: conditionMessage}
 	if w.allOld && old != nil {
 		f.Members = map[string]any{"Item": old}
@@ -147,7 +147,7 @@ func conditionFailed(w write, old item) error {
 const conditionMessage = "The conditional request failed"
 
 // apply does a write whose condition holds.
-func (s *storage) apply(w write, old item) error {
+func (s *storage) apply(w *write, old item) error {
 	switch w.kind {
 	case kindPut:
 		return s.put(w.key, old, w.item)
@@ -193,9 +193,9 @@ func (d *dynamo) transactWriteItems(r *awscloud.Request) (any, error) {
 }
 
 // writes checks the writes of a transaction, each for itself and all together.
-func (d *dynamo) writes(r *awscloud.Request, in []map[string]writeIn) ([]write, error) {
+func (d *dynamo) writes(r *awscloud.Request, in []map[string]writeIn) ([]*write, error) {
 	within := map[string][]string{"dynamodb:enclosingoperation": {"TransactWriteItems"}}
-	var writes []write
+	var writes []*write
 	seen, size := map[string]bool{}, 0
 	for _, member := range in {
 		if len(member) != 1 {
@@ -233,7 +233,7 @@ type reason struct {
 
 // transact checks all conditions before it changes anything, since what it is in can't undo a
 // part of itself.
-func transact(tx *bbolt.Tx, r *awscloud.Request, writes []write) error {
+func transact(tx *bbolt.Tx, r *awscloud.Request, writes []*write) error {
 	stored, opened := make([]item, len(writes)), make([]*storage, len(writes))
 	reasons, codes, failed := make([]reason, len(writes)), make([]string, len(writes)), false
 	for i, w := range writes {
@@ -264,7 +264,7 @@ func transact(tx *bbolt.Tx, r *awscloud.Request, writes []write) error {
 
 const reasonNone = "None"
 
-func (w write) judge(stored item) reason {
+func (w *write) judge(stored item) reason {
 	switch {
 	case w.tooLarge():
 		return reason{Code: "ValidationError", Message: "Item size has exceeded the maximum allowed size"}
