@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -18,7 +19,9 @@ import (
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
 	"latchkey/local/pocket/azurecloud"
+	"latchkey/local/pocket/dynamocloud"
 	"latchkey/local/pocket/googlecloud"
+	"latchkey/local/template"
 	"latchkey/shared/access/googleaccount"
 	"latchkey/shared/atlas"
 	"latchkey/shared/kms/azurekv"
@@ -38,14 +41,19 @@ const (
 type secrets struct {
 	TenantAWS   awscloud.Keys `json:"tenantAws"`   // root of the tenant's account
 	OperatorAWS awscloud.Keys `json:"operatorAws"` // the encryption function's role
-	Admin       string        `json:"admin"`       // administrator of Azure and Google
-	AzureApp    string        `json:"azureApp"`    // Latchkey's own application
-	GoogleKey   string        `json:"googleKey"`   // key file of Latchkey's own service account
+	// OperatorRoot is the root of the operator's account, Functions are the keys of the
+	// functions' roles by the functions' names; only functions that are isolated need them.
+	OperatorRoot awscloud.Keys            `json:"operatorRoot"`
+	Functions    map[string]awscloud.Keys `json:"functions"`
+	Admin        string                   `json:"admin"`     // administrator of Azure and Google
+	AzureApp     string                   `json:"azureApp"`  // Latchkey's own application
+	GoogleKey    string                   `json:"googleKey"` // key file of Latchkey's own service account
 }
 
 // clouds are the pocket clouds with the identities that the suite has in them.
 type clouds struct {
-	handler   http.Handler
+	served    *pocket.Clouds
+	aws       *awscloud.Cloud
 	transport http.RoundTripper
 	state     pocket.State
 	now       func() time.Time
@@ -62,8 +70,8 @@ func openClouds(ctx context.Context, db *bbolt.DB, now func() time.Time, azureAp
 	if err := c.loadSecrets(state); err != nil {
 		return nil, err
 	}
-	aws, err := awscloud.New(state, c.awsConfig())
-	if err != nil {
+	var err error
+	if c.aws, err = awscloud.New(state, c.awsConfig()); err != nil {
 		return nil, err
 	}
 	azure, err := azurecloud.New(azurecloud.Config{State: state, Now: c.now, AdminToken: c.secrets.Admin, Tenant: tenantDirectory})
@@ -71,9 +79,13 @@ func openClouds(ctx context.Context, db *bbolt.DB, now func() time.Time, azureAp
 		return nil, err
 	}
 	google := googlecloud.New(googlecloud.Config{State: state, Now: c.now, AdminToken: c.secrets.Admin})
-	services := append(aws.Services(), azure.Services()...)
-	c.handler = pocket.New(&pocket.Faults{}, awscloud.Alias, append(services, google)...)
-	c.transport = pocket.Transport(c.handler)
+	tables, err := dynamocloud.New(db, c.aws)
+	if err != nil {
+		return nil, err
+	}
+	services := append(c.aws.Services(), azure.Services()...)
+	c.served = pocket.New(&pocket.Faults{}, awscloud.Alias, append(services, google, tables)...)
+	c.transport = pocket.Transport(c.served)
 	_, err = azure.SeedApplication(azurecloud.Seed{
 		Tenant: operatorDirectory, AppID: azureApp, Name: "Latchkey", Secret: c.secrets.AzureApp, MultiTenant: true,
 	})
@@ -89,15 +101,32 @@ func openClouds(ctx context.Context, db *bbolt.DB, now func() time.Time, azureAp
 func (c *clouds) loadSecrets(state pocket.State) error {
 	const kind, id = "local", "secrets"
 	found, err := state.Get(kind, id, &c.secrets)
-	if err != nil || found {
+	if err != nil || found && c.secrets.OperatorRoot != (awscloud.Keys{}) {
 		return err
 	}
-	c.secrets = secrets{
-		TenantAWS:   awscloud.Keys{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14]},
-		OperatorAWS: awscloud.Keys{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14]},
-		Admin:       "pocket-" + rand.Text(), AzureApp: rand.Text(),
+	if !found {
+		c.secrets = secrets{TenantAWS: newKeys(), OperatorAWS: newKeys(), Admin: "pocket-" + rand.Text(), AzureApp: rand.Text()}
 	}
+	c.secrets.OperatorRoot = newKeys() // folders of earlier versions have none
 	return state.Put(kind, id, c.secrets)
+}
+
+func newKeys() awscloud.Keys {
+	return awscloud.Keys{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14]}
+}
+
+// functionKeys sees to it that each function's role has keys.
+func (c *clouds) functionKeys(specs []template.Function) error {
+	keys := map[string]awscloud.Keys{}
+	for _, spec := range specs {
+		keys[spec.Name] = newKeys()
+	}
+	maps.Copy(keys, c.secrets.Functions)
+	if len(keys) == len(c.secrets.Functions) {
+		return nil
+	}
+	c.secrets.Functions = keys
+	return c.state.Put("local", "secrets", c.secrets)
 }
 
 // awsConfig is the tenant's account, which is empty, and the operator's with the role that the
@@ -110,7 +139,7 @@ func (c *clouds) awsConfig() awscloud.Config {
 		{"Effect":"Deny","Action":"sts:AssumeRole","Resource":"arn:aws:iam::` + operatorAccount + `:role/*"}]}`
 	return awscloud.Config{Now: c.now, Accounts: []awscloud.Account{
 		{ID: tenantAccount, Root: c.secrets.TenantAWS},
-		{ID: operatorAccount, Roles: []awscloud.Role{{
+		{ID: operatorAccount, Root: c.secrets.OperatorRoot, Roles: []awscloud.Role{{
 			Name: "latchkey-encryption", Trust: trust, Policies: map[string]string{"AssumeTenantRoles": policy},
 			Keys: c.secrets.OperatorAWS, Session: "encryption",
 		}}},

@@ -26,7 +26,7 @@ import (
 
 // running is the suite as its users see it: over the network, with the official SDKs.
 type running struct {
-	t      *testing.T
+	t      testing.TB
 	base   string
 	owner  owner
 	tenant aws.Config

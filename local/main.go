@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -49,6 +50,9 @@ func main() {
 type config struct {
 	listen, clouds, lambda string // addresses to listen on
 	data                   string // directory
+	isolated               bool
+	functions              string // directory of built programs, "" to build them
+	invocations            int    // that a process of an isolated function serves, 0 for any number
 	parameters             map[string]string
 	owner                  owner // ids and keys of the first start, "" where any will do
 	now                    func() time.Time
@@ -64,6 +68,8 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&cfg.clouds, "clouds", "127.0.0.1:8081", "`address` of the clouds that tenants keep their keys in")
 	fs.StringVar(&cfg.lambda, "lambda", "127.0.0.1:3001", "`address` of the Lambda Invoke API, for aws lambda invoke --endpoint-url")
 	fs.StringVar(&cfg.data, "data", ".latchkey", "`directory` of everything that is kept; remove it to begin anew")
+	fs.BoolVar(&cfg.isolated, "isolated", false, "run the functions' own programs as Lambda does, each with the permissions that the template gives it")
+	fs.StringVar(&cfg.functions, "functions", "", "`directory` of the programs for -isolated, as go build -tags lambda.norpc -o directory/ ./functions/... makes them; empty builds them")
 	fs.BoolVar(&cfg.quiet, "quiet", false, "print nothing but errors")
 	fs.BoolVar(&cfg.verbose, "verbose", false, "log every request")
 	fs.Func("parameter", "`Name=value` of a parameter of template.yaml; may be repeated", func(s string) error {
@@ -104,6 +110,9 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 			l.Close() //nolint:errcheck // closed already if it was served
 		}
 	}()
+	if cfg.isolated { // tables and seals are others, so nothing of the one is there in the other
+		cfg.data = filepath.Join(cfg.data, "isolated")
+	}
 	if err := os.MkdirAll(cfg.data, 0o700); err != nil {
 		return fmt.Errorf("-data: %w", err)
 	}

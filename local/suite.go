@@ -43,7 +43,8 @@ type suite struct {
 	at      addresses
 	owner   owner
 	secrets secrets
-	closers []func() error // in the order of opening
+	specs   []template.Function // as they are deployed; of isolated functions only
+	closers []func() error      // in the order of opening
 }
 
 // surroundings are what the functions have in the place of AWS.
@@ -63,7 +64,44 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 			err = errors.Join(err, s.close())
 		}
 	}()
-	tmpl, err := template.Parse(latchkey.Template(), template.Options{Parameters: cfg.parameters})
+	run := s.inProcess
+	if cfg.isolated {
+		run = s.isolate
+	}
+	d, err := run(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	s.lambda = lambdasvc.New(d.functions, cfg.now, log)
+	byID := map[string]lambdasvc.Invoker{}
+	for _, f := range d.functions {
+		byID[f.ID] = f
+	}
+	s.gateway, err = gateway.New(gateway.Config{Template: d.template, Functions: byID, Now: cfg.now, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	if s.schedules, err = schedules(d.template, byID, cfg.now, log); err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(d.functions, func(f lambdasvc.Function) bool { return f.Name == "operator" })
+	if i < 0 {
+		return nil, errors.New("the template has no function operator")
+	}
+	s.owner, err = ensureOwner(ctx, d.clouds.state, d.functions[i].Handler, cfg.owner)
+	return s, err
+}
+
+// deployment is the template as it runs: its functions, and the clouds that they reach.
+type deployment struct {
+	template  *template.Template
+	functions []lambdasvc.Function
+	clouds    *clouds
+}
+
+// inProcess runs the functions within this process, over the embedded table.
+func (s *suite) inProcess(ctx context.Context, cfg config, log *slog.Logger) (*deployment, error) {
+	tmpl, specs, err := resolve(cfg.parameters)
 	if err != nil {
 		return nil, err
 	}
@@ -71,35 +109,20 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 	if err != nil {
 		return nil, err
 	}
-	specs, err := tmpl.Functions()
-	if err != nil {
-		return nil, err
-	}
 	if around.clouds, err = s.openClouds(ctx, cfg, specs); err != nil {
 		return nil, err
 	}
 	functions, err := makeFunctions(ctx, specs, around)
+	return &deployment{template: tmpl, functions: functions, clouds: around.clouds}, err
+}
+
+func resolve(parameters map[string]string) (*template.Template, []template.Function, error) {
+	tmpl, err := template.Parse(latchkey.Template(), template.Options{Parameters: parameters})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s.lambda = lambdasvc.New(functions, cfg.now, log)
-	byID := map[string]lambdasvc.Invoker{}
-	for _, f := range functions {
-		byID[f.ID] = f
-	}
-	s.gateway, err = gateway.New(gateway.Config{Template: tmpl, Functions: byID, Now: cfg.now, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	if s.schedules, err = schedules(tmpl, byID, cfg.now, log); err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(functions, func(f lambdasvc.Function) bool { return f.Name == "operator" })
-	if i < 0 {
-		return nil, errors.New("the template has no function operator")
-	}
-	s.owner, err = ensureOwner(ctx, around.clouds.state, functions[i].Handler, cfg.owner)
-	return s, err
+	specs, err := tmpl.Functions()
+	return tmpl, specs, err
 }
 
 // schedules makes the schedules of the template, which come due while the suite runs.
@@ -129,7 +152,7 @@ func (s *suite) openClouds(ctx context.Context, cfg config, specs []template.Fun
 	if err != nil {
 		return nil, err
 	}
-	s.clouds, s.secrets = c.handler, c.secrets
+	s.clouds, s.secrets = c.served, c.secrets
 	return c, nil
 }
 
@@ -160,12 +183,19 @@ func makeFunctions(ctx context.Context, specs []template.Function, around surrou
 		if err != nil {
 			return nil, fmt.Errorf("functions/%s: %w", spec.Name, err)
 		}
-		functions = append(functions, lambdasvc.Function{
-			ID: spec.ID, Name: spec.Name, FunctionName: spec.FunctionName, Timeout: spec.Timeout, Handler: handler,
-			ARN: "arn:aws:lambda:us-east-1:123456789012:function:" + spec.FunctionName,
-		})
+		functions = append(functions, lambdaFunction(spec, handler))
 	}
 	return functions, nil
+}
+
+func lambdaFunction(spec template.Function, handler lambdasvc.Invoker) lambdasvc.Function {
+	return lambdasvc.Function{
+		ID: spec.ID, Name: spec.Name, FunctionName: spec.FunctionName, Timeout: spec.Timeout, Handler: handler, ARN: functionARN(spec),
+	}
+}
+
+func functionARN(spec template.Function) string {
+	return "arn:aws:lambda:" + deployedRegion + ":" + operatorAccount + ":function:" + spec.FunctionName
 }
 
 // makeHandler makes the function of one directory under functions/, as its main package does.
