@@ -69,7 +69,7 @@ var harms = map[string]func(w *world, n int){
 	"a cloud can't be reached": func(w *world, n int) {
 		w.wire.fail = func(i int, _ *http.Request) error { return only(i == n) }
 	},
-	"a cloud's answer is lost": func(w *world, n int) {
+	answerLost: func(w *world, n int) {
 		w.wire.lose = func(i int) bool { return i == n }
 	},
 	"killed before a call of a cloud": func(w *world, n int) {
@@ -77,6 +77,9 @@ var harms = map[string]func(w *world, n int){
 		w.table.before = func(int) error { return only(w.wire.count() >= n) }
 	},
 }
+
+// answerLost is the one harm that clients are expected to mend by themselves.
+const answerLost = "a cloud's answer is lost"
 
 func only(fails bool) error {
 	if fails {
@@ -133,7 +136,8 @@ func TestAnUpdateIsWholeOrNotAtAll(t *testing.T) {
 					}
 				})
 			}
-			if succeeded == calls {
+			// The SDKs ask again when a single answer is lost, so all of those may do no harm.
+			if succeeded == calls && name != answerLost {
 				t.Errorf("none of %d harms did any harm", calls)
 			}
 		})
