@@ -78,14 +78,15 @@ func (h *heart) once(ctx context.Context) (time.Duration, error) {
 		cfg.Log.LogAttrs(ctx, slog.LevelInfo, "command", slog.Int64("command", answer.Command.Number),
 			slog.String("kind", string(answer.Command.Kind)), slog.String("state", string(answer.Command.Target)))
 	}
-	if undelivered {
-		return min(answer.Next(), retryAck), nil
+	if undelivered || cfg.Engine.Status().Phase == Starting {
+		return min(answer.Next(), soon), nil
 	}
 	return answer.Next(), nil
 }
 
-// retryAck is when an acknowledgement that was not delivered is tried again.
-const retryAck = 5 * time.Second
+// soon is when to call again while an acknowledgement is not delivered, or while the database
+// becomes ready: that is news which nothing here announces.
+const soon = 5 * time.Second
 
 // deliver reports whether an acknowledgement is left to deliver.
 func (h *heart) deliver(ctx context.Context) bool {

@@ -122,6 +122,9 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
+// Check refuses a key directory that Start would refuse, before there is a key to write.
+func (e *Engine) Check() error { return e.keyFile.check() }
+
 func withDefaults(cfg Config) Config {
 	for value, standard := range map[*time.Duration]time.Duration{
 		&cfg.KeepKey: DefaultKeepKey, &cfg.Grace: DefaultGrace, &cfg.RestartDelay: DefaultRestartDelay,

@@ -60,12 +60,22 @@ type keyFile struct {
 
 func (k keyFile) dir() string { return filepath.Join(k.parent, "latchkey-"+k.name) }
 
+// check refuses a directory that is not in memory.
+func (k keyFile) check() error {
+	inMemory, err := isInMemory(k.parent)
+	if err != nil {
+		return fmt.Errorf("look at the key directory: %w", err)
+	}
+	if !inMemory && !k.allowDisk {
+		return fmt.Errorf("%w: %s", ErrOnDisk, k.parent)
+	}
+	return nil
+}
+
 // write makes the file anew; one that a crash left behind is removed first.
 func (k keyFile) write(key *agent.MasterKey, format Format) (path string, err error) {
-	if inMemory, err := isInMemory(k.parent); err != nil {
-		return "", fmt.Errorf("look at the key directory: %w", err)
-	} else if !inMemory && !k.allowDisk {
-		return "", fmt.Errorf("%w: %s", ErrOnDisk, k.parent)
+	if err := k.check(); err != nil {
+		return "", err
 	}
 	if err := k.remove(); err != nil {
 		return "", err
