@@ -67,7 +67,7 @@ var (
 	azureVault      = regexp.MustCompile(`^[A-Za-z](-?[A-Za-z0-9])+$`) // no hyphen twice in a row or at the end
 	azureKeyName    = regexp.MustCompile(`^[A-Za-z0-9-]{1,127}$`)
 	azureKeyVersion = regexp.MustCompile(`^[0-9a-f]{32}$`)
-	// letters and digits of any script, and no period at the end
+	// Letters and digits of any script, and no period at the end.
 	azureGroup = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
 	uuid       = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 )

@@ -137,7 +137,8 @@ func TestAKeyOfTheLedgerIsOpenedWithTheAccessOfNow(t *testing.T) {
 			inVault(vaultKey + version2), ledger.CMK{Provider: atlas.Azure, Name: vaultName, Version: version1}, azure(vaultName + "/" + version1),
 		},
 		"Google, a former version": {
-			inGoogle(googleKey + "/cryptoKeyVersions/3"), ledger.CMK{Provider: atlas.GCP, Name: googleKey, Version: "2"},
+			inGoogle(googleKey + "/cryptoKeyVersions/3"),
+			ledger.CMK{Provider: atlas.GCP, Name: googleKey, Version: "2"},
 			kms.Reference{GroupID: groupID, Google: &kms.GoogleReference{KeyVersion: googleKey + "/cryptoKeyVersions/2", ServiceAccount: "sa@p.iam.gserviceaccount.com"}},
 		},
 	} {
