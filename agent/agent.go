@@ -87,7 +87,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	n, err := a.enrolled(ctx, self)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // being told to end is no failure
+			return nil // being told to end is no failure
 		}
 		return err
 	}

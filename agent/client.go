@@ -167,7 +167,7 @@ func (c *Client) send(ctx context.Context, path string, content []byte) (int, []
 	if err != nil {
 		return 0, nil, nil, unanswered(ctx, err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it was only read
 	got, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return 0, nil, nil, unanswered(ctx, err)

@@ -31,23 +31,26 @@ func TestAControlPlaneElsewhereIsReachedOverHTTPSOnly(t *testing.T) {
 	}
 }
 
+// answerWith writes a body, whatever becomes of it.
+func answerWith(w io.Writer, body string) { io.WriteString(w, body) } //nolint:errcheck // the client may be gone
+
 // Whatever a broken server or a proxy answers, the node stays as it is and recovers.
 func TestNonsenseFromTheControlPlaneStopsNothing(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"a proxy's page": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadGateway)
-			io.WriteString(w, "<html>Bad gateway</html>")
+			answerWith(w, "<html>Bad gateway</html>")
 		},
-		"no JSON":         func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") },
+		"no JSON":         func(w http.ResponseWriter, _ *http.Request) { answerWith(w, "hello") },
 		"nothing":         func(http.ResponseWriter, *http.Request) {},
-		"an empty object": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") },
-		"too much":        func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"x":"`+strings.Repeat("x", 4<<20)) },
+		"an empty object": func(w http.ResponseWriter, _ *http.Request) { answerWith(w, "{}") },
+		"too much":        func(w http.ResponseWriter, _ *http.Request) { answerWith(w, `{"x":"`+strings.Repeat("x", 4<<20)) },
 		"a redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere.test/", http.StatusTemporaryRedirect)
 		},
 		"a time of nonsense": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
-			io.WriteString(w, `{"errorCode":"NODE_TOKEN_REFUSED","parameters":["9999-12-31T23:59:59Z"]}`)
+			answerWith(w, `{"errorCode":"NODE_TOKEN_REFUSED","parameters":["9999-12-31T23:59:59Z"]}`)
 		},
 		"an endless pause": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "99999999999")

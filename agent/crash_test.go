@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -80,7 +81,7 @@ func (w *world) live(steps []life) {
 		var stream bytes.Buffer
 		out := dump.NewWriter(&stream)
 		for n := range written {
-			if err := out.Write(dump.Record{Database: "db", Key: fmt.Sprint(n), Value: fmt.Append(nil, "value of ", n)}); err != nil {
+			if err := out.Write(dump.Record{Database: "db", Key: strconv.Itoa(n), Value: fmt.Append(nil, "value of ", n)}); err != nil {
 				return nil, err
 			}
 		}
@@ -101,11 +102,11 @@ func (w *world) live(steps []life) {
 			continue
 		}
 		for n := range written {
-			if !w.has(fmt.Sprint(n)) {
+			if !w.has(strconv.Itoa(n)) {
 				w.complain("step %d (%v): %d is gone", i, step, n)
 			}
 		}
-		w.put(fmt.Sprint(written))
+		w.put(strconv.Itoa(written))
 		written++
 	}
 }

@@ -18,7 +18,7 @@ func containsEncoded(text string, secret []byte) bool {
 	for _, form := range []string{
 		string(secret), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
 		base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret),
-		strings.Trim(fmt.Sprint(secret), "[]"),
+		strings.Trim(fmt.Sprintf("%d", secret), "[]"),
 	} {
 		if strings.Contains(text, form) {
 			return true

@@ -51,7 +51,9 @@ func inBubble(t *testing.T, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		test(t, w)
-		w.end()
+		if err := w.end(); err != nil {
+			t.Error(err)
+		}
 		for _, complaint := range w.wrong {
 			t.Error(complaint)
 		}

@@ -28,7 +28,7 @@ import (
 const (
 	groupID   = "650000000000000000000001"
 	clusterID = "650000000000000000000002"
-	// steady and pending are when agents are asked to call again.
+	// steady and pending are when agents are asked to call again, in seconds.
 	steady  = 60
 	pending = 5
 	// retryAfter is what a KMS outage answers.
@@ -45,6 +45,7 @@ type Server struct {
 	cmks     []*kmstest.Memory // the last one wraps; all of them open
 	disabled string            // why, "" when it is not
 	heard    func()
+	steady   int  // seconds between heartbeats when there is nothing to do
 	confused bool // rewraps another key than was asked
 }
 
@@ -64,7 +65,7 @@ func NewServer(now func() time.Time) *Server {
 	if err != nil {
 		panic(err) // only a broken source of randomness
 	}
-	return &Server{now: now, recipient: recipient, nodes: map[string]*node{}, cmks: []*kmstest.Memory{kmstest.NewMemory()}}
+	return &Server{now: now, recipient: recipient, nodes: map[string]*node{}, steady: steady, cmks: []*kmstest.Memory{kmstest.NewMemory()}}
 }
 
 // AddNode makes a node and the token to enrol its agent with.
@@ -93,6 +94,13 @@ func (s *Server) Disable(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.disabled = reason
+}
+
+// Steady sets how many seconds lie between heartbeats when there is nothing to do.
+func (s *Server) Steady(seconds int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.steady = seconds
 }
 
 // OnReport calls fn at each report. It must not call the server.
@@ -274,7 +282,7 @@ func (s *Server) heartbeat(_ context.Context, nodeID string, req protocol.Heartb
 	if s.heard != nil {
 		s.heard()
 	}
-	answer := protocol.HeartbeatResponse{Command: n.command, NextInSeconds: steady}
+	answer := protocol.HeartbeatResponse{Command: n.command, NextInSeconds: s.steady}
 	if req.Report.CommandAcked < n.command.Number {
 		answer.NextInSeconds = pending
 	}

@@ -189,7 +189,7 @@ func (e *Engine) copy(ctx context.Context) error {
 	if err != nil || stream == nil {
 		return err
 	}
-	defer stream.Close()
+	defer stream.Close() //nolint:errcheck // it was only read
 	batches := batches{engine: e, open: map[string]*badger.WriteBatch{}}
 	defer batches.cancel()
 	err = dump.Read(stream, func(r dump.Record) error {

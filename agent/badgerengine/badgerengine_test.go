@@ -17,7 +17,7 @@ import (
 func open(t *testing.T, dir string, source enginetest.Source) *badgerengine.Engine {
 	t.Helper()
 	e := badgerengine.New(badgerengine.Config{Dir: dir, Source: badgerengine.Source(source), Now: time.Now})
-	t.Cleanup(func() { e.Stop(t.Context()) })
+	t.Cleanup(func() { e.Stop(t.Context()) }) //nolint:errcheck // tested elsewhere
 	return e
 }
 

@@ -127,7 +127,7 @@ func (d *reader) field() []byte {
 		d.fail(err)
 		return nil
 	}
-	return d.bytes(int(n)) //nolint:gosec // bounded by MaxField
+	return d.bytes(int(n))
 }
 
 // bytes grows with what really comes, not with what a length claims.

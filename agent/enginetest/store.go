@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -166,7 +167,7 @@ func whole(b []byte) []byte { return b }
 func (h Harness) copies(t *testing.T) {
 	first := h.run(t, h.Place(t), nil, nil)
 	for i := range 300 {
-		must(t, first.Put(t.Context(), fmt.Sprint("db", i%3), fmt.Sprintf("k%03d", i), []byte(fmt.Sprint(i))))
+		must(t, first.Put(t.Context(), fmt.Sprint("db", i%3), fmt.Sprintf("k%03d", i), []byte(strconv.Itoa(i))))
 	}
 	place := h.Place(t)
 	second := h.run(t, place, Key(1), export(t, first, whole))

@@ -23,11 +23,11 @@ import (
 // memory is a directory in memory.
 func memory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "latchkey-test-")
+	dir, err := os.MkdirTemp("/dev/shm", "latchkey-test-") //nolint:usetesting // it has to be in memory
 	if err != nil {
 		t.Skipf("no tmpfs: %v", err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // it is in memory
 	return dir
 }
 
@@ -83,7 +83,7 @@ func newEngine(t *testing.T, cfg execengine.Config) *execengine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.Stop(t.Context()) })
+	t.Cleanup(func() { e.Stop(t.Context()) }) //nolint:errcheck // tested elsewhere
 	return e
 }
 
@@ -144,7 +144,7 @@ func TestTheKeyFileIsRemovedWhenTheProgramIsReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer listener.Close() //nolint:errcheck // nobody talks over it
 	for name, change := range map[string]func(*execengine.Config){
 		"by its port": func(c *execengine.Config) { c.Ready = listener.Addr().String() },
 		"by time":     func(c *execengine.Config) { c.KeepKey = 50 * time.Millisecond },
@@ -167,7 +167,9 @@ func TestTheKeyFileStaysUntilTheProgramIsReadyAndNoLongerThanTheProgram(t *testi
 		t.Fatal(err)
 	}
 	nobody := listener.Addr().String()
-	listener.Close()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
 	cfg, out := config(t, stays)
 	cfg.Ready = nobody
 	e := newEngine(t, cfg)

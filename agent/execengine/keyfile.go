@@ -89,7 +89,7 @@ func (k keyFile) write(key *agent.MasterKey, format Format) (path string, err er
 	}
 	defer clear(content)
 	path = filepath.Join(k.dir(), keyName)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, keyFileMode)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, keyFileMode) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +114,7 @@ func (k keyFile) remove() error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // nothing is written through it
 	if f, err := root.OpenFile(keyName, os.O_WRONLY, 0); err == nil {
 		if info, err := f.Stat(); err == nil {
 			f.Write(make([]byte, min(info.Size(), 1<<10))) //nolint:errcheck // it is removed in any case

@@ -145,7 +145,7 @@ func TestADirectoryOfTheSystemKeepsFilesToItsOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer again.Close()
+	defer again.Close() //nolint:errcheck // tested above
 	if got, _, err := statedir.New(again).Read(name); string(got) != "two" || err != nil {
 		t.Errorf("Read = %q, %v", got, err)
 	}
@@ -157,7 +157,7 @@ func TestADirectoryOfTheSystemKeepsFilesToItsOwner(t *testing.T) {
 func TestADirectoryThatOthersCanEnterIsRefused(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
-	if err := os.Chmod(path, 0o750); err != nil { //nolint:gosec // that is the point
+	if err := os.Chmod(path, 0o750); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := statedir.Open(path); !errors.Is(err, statedir.ErrPermissions) {

@@ -45,10 +45,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case err != nil:
-		fmt.Fprintf(stderr, "latchkey-agent: %v\nRun 'latchkey-agent -help' for usage.\n", err)
+		fmt.Fprintf(stderr, "latchkey-agent: %v\nRun 'latchkey-agent -help' for usage.\n", err) //nolint:errcheck // nobody is left to tell
 		return exitUsage
 	case s.version:
-		fmt.Fprintln(stdout, "latchkey-agent", version())
+		fmt.Fprintln(stdout, "latchkey-agent", version()) //nolint:errcheck // likewise
 		return exitOK
 	}
 	log := s.logger(stderr)
@@ -96,7 +96,7 @@ func (s *settings) run(ctx context.Context, stdout io.Writer, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	defer files.Close()
+	defer files.Close() //nolint:errcheck // every file in it is synced
 	return agent.New(agent.Config{
 		Client: client, State: statedir.New(files), Engine: engine, EnrolToken: s.token,
 		Addresses: s.addresses, Version: version(), Log: log, Now: time.Now,

@@ -54,12 +54,13 @@ func TestTheProgramRunsADatabaseFromEnrolmentToDeletion(t *testing.T) {
 	server := agenttest.NewServer(time.Now)
 	endpoint := httptest.NewServer(server)
 	defer endpoint.Close()
+	server.Steady(1)
 	nodeID, token := server.AddNode()
-	keyDir, err := os.MkdirTemp("/dev/shm", "latchkey-test-")
+	keyDir, err := os.MkdirTemp("/dev/shm", "latchkey-test-") //nolint:usetesting // it has to be in memory
 	if err != nil {
 		t.Skipf("no tmpfs: %v", err)
 	}
-	defer os.RemoveAll(keyDir)
+	defer os.RemoveAll(keyDir) //nolint:errcheck // it is in memory
 	tokenFile, data := filepath.Join(t.TempDir(), "token"), filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(tokenFile, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func TestExitCodesSayWhetherRestartingHelps(t *testing.T) {
 	server := httptest.NewServer(agenttest.NewServer(time.Now))
 	defer server.Close()
 	open := t.TempDir()
-	if err := os.Chmod(open, 0o755); err != nil { //nolint:gosec // that is the point
+	if err := os.Chmod(open, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	disk := t.TempDir()

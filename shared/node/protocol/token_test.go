@@ -156,8 +156,10 @@ func TestARefusalCarriesTheServersTime(t *testing.T) {
 		t.Errorf("ServerTime = %v, %t of %s", at, ok, wire)
 	}
 	for _, other := range []atlas.ErrorBody{
-		{}, atlas.Fail(atlas.NodeNotFound, "2026-11-22T01:02:03Z").Body(),
-		{ErrorCode: atlas.NodeTokenRefused, Parameters: []any{7.0}}, {ErrorCode: atlas.NodeTokenRefused, Parameters: []any{"noon"}},
+		{},
+		atlas.Fail(atlas.NodeNotFound, "2026-11-22T01:02:03Z").Body(),
+		{ErrorCode: atlas.NodeTokenRefused, Parameters: []any{7.0}},
+		{ErrorCode: atlas.NodeTokenRefused, Parameters: []any{"noon"}},
 	} {
 		if at, ok := protocol.ServerTime(other); ok {
 			t.Errorf("ServerTime(%+v) = %v", other, at)
