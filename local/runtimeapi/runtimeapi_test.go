@@ -270,7 +270,15 @@ func TestInvoke_replaces_a_process_that_ended_between_invocations(t *testing.T) 
 	f, _ := newFunction(t, nil)
 	first := served(t, f)
 	syscall.Kill(first, syscall.SIGKILL) //nolint:errcheck // the next invocation tells
-	if second := served(t, f); second == first {
+	for runs(first) {
+		runtime.Gosched()
+	}
+	// Until its end is noticed, an invocation may still go to it, and fails as on Lambda.
+	answer, err := invoke(t.Context(), f, event{})
+	for ; err != nil && t.Context().Err() == nil; answer, err = invoke(t.Context(), f, event{}) {
+		runtime.Gosched()
+	}
+	if answer.PID == first {
 		t.Error("a process serves that was killed")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,10 +29,10 @@ const (
 var errTable = errors.New("table down")
 
 // groups knows the groups above and counts how often it is asked.
-type groups struct{ asked int }
+type groups struct{ asked atomic.Int64 }
 
 func (g *groups) FindGroup(_ context.Context, groupID string) (orgID string, isClosed, found bool, err error) {
-	g.asked++
+	g.asked.Add(1)
 	switch groupID {
 	case ownGroup:
 		return ownOrg, false, true, nil
@@ -54,11 +56,15 @@ type denial struct {
 
 // denials remembers what was recorded.
 type denials struct {
+	err error
+
+	mu       sync.Mutex // gates are asked by tests that run at the same time
 	recorded []denial
-	err      error
 }
 
 func (d *denials) RecordDenial(_ context.Context, c identity.Caller, a identity.Attempt, code atlas.Code) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.recorded = append(d.recorded, denial{c.ID, a.Operation, code})
 	return d.err
 }
@@ -174,8 +180,8 @@ func TestASufficientRoleCostsNoRead(t *testing.T) {
 	if err := gate.Admit(t.Context(), caller(identity.OrgMember, identity.GroupOwner), in(identity.OwnGroup, ownGroup, "")); err != nil {
 		t.Fatal(err)
 	}
-	if g.asked != 0 {
-		t.Errorf("the group was read %d times", g.asked)
+	if n := g.asked.Load(); n != 0 {
+		t.Errorf("the group was read %d times", n)
 	}
 }
 
