@@ -3,6 +3,10 @@ package latchkey_test
 import (
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -62,37 +66,96 @@ func TestTemplate_hasAFunctionForEveryDirectoryAndTheReverse(t *testing.T) {
 	}
 }
 
-var (
-	// getenv is how programs read their environment, and anyenv all ways that there are.
-	getenv = regexp.MustCompile(`os\.Getenv\("([A-Z_]+)"\)`)
-	anyenv = regexp.MustCompile(`os\.(Getenv|LookupEnv|Environ|ExpandEnv|Expand)\b`)
-	// localenv is how the suite on one machine reads the same variables from the template.
-	localenv = regexp.MustCompile(`env\["([A-Z_]+)"\]`)
-)
+// localenv is how the suite on one machine reads the variables of functions from the template.
+var localenv = regexp.MustCompile(`env\["([A-Z_]+)"\]`)
+
+// reader is a function of the code that reads the environment: which variables by itself, and
+// which others it calls.
+type reader struct{ variables, calls map[string]bool }
+
+// readers finds the functions and methods in the packages of some folders, by their names.
+func readers(t *testing.T, patterns ...string) map[string]reader {
+	t.Helper()
+	found := map[string]reader{}
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range file.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if !ok {
+					continue
+				}
+				r := readerOf(t, path, fn)
+				maps.Copy(r.variables, found[fn.Name.Name].variables) // of another type, or another package
+				maps.Copy(r.calls, found[fn.Name.Name].calls)
+				found[fn.Name.Name] = r
+			}
+		}
+	}
+	return found
+}
+
+func readerOf(t *testing.T, path string, fn *ast.FuncDecl) reader {
+	t.Helper()
+	r := reader{variables: map[string]bool{}, calls: map[string]bool{}}
+	ast.Inspect(fn, func(n ast.Node) bool {
+		selected, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if pkg, ok := selected.X.(*ast.Ident); ok && pkg.Name == "os" && !strings.HasPrefix(path, "functions/internal/deployment/") && selected.Sel.Name != "Exit" {
+			t.Errorf("%s uses os.%s; the environment is read by functions/internal/deployment", path, selected.Sel.Name)
+		}
+		r.calls[selected.Sel.Name] = true
+		return true
+	})
+	ast.Inspect(fn, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if called, ok := n.Fun.(*ast.Ident); ok {
+				r.calls[called.Name] = true
+			}
+			if called, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 && slices.Contains([]string{"Required", "Optional", "Count"}, called.Sel.Name) {
+				name, ok := n.Args[0].(*ast.BasicLit)
+				if !ok {
+					t.Errorf("%s reads a variable whose name this test does not see", path)
+					return true
+				}
+				r.variables[strings.Trim(name.Value, `"`)] = true
+			}
+		}
+		return true
+	})
+	return r
+}
 
 // A variable that a program reads and the template does not set is empty when deployed; one
 // that is set and not read is a setting that does nothing.
 func TestTemplate_setsTheEnvironmentThatProgramsRead(t *testing.T) {
 	_, functions, _ := load(t)
 	for _, f := range functions {
-		sources, err := filepath.Glob("functions/" + f.Name + "/*.go")
-		if err != nil {
-			t.Fatal(err)
-		}
-		read := map[string]bool{}
-		for _, path := range sources {
-			source, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
+		known := readers(t, "functions/internal/deployment/*.go", "functions/internal/deployment/*/*.go", "functions/"+f.Name+"/*.go")
+		read, seen := map[string]bool{}, map[string]bool{}
+		for next := []string{"main"}; len(next) > 0; {
+			name := next[0]
+			if next = next[1:]; seen[name] {
+				continue
 			}
-			found := getenv.FindAllStringSubmatch(string(source), -1)
-			if all := anyenv.FindAll(source, -1); len(all) != len(found) {
-				t.Errorf("%s reads its environment in a way that this test does not see", path)
-			}
-			for _, m := range found {
-				if !strings.HasPrefix(m[1], "AWS_REGION") && !strings.HasPrefix(m[1], "AWS_LAMBDA_") { // set by Lambda
-					read[m[1]] = true
-				}
+			seen[name] = true
+			maps.Copy(read, known[name].variables)
+			next = slices.AppendSeq(next, maps.Keys(known[name].calls))
+			if name == "main" { // which hands this over
+				next = append(next, "assemble")
 			}
 		}
 		set := map[string]bool{}

@@ -4,56 +4,29 @@ package main
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"os"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/kms"
 
+	"latchkey/functions/internal/deployment"
 	"latchkey/shared/audit"
 	"latchkey/shared/identity/authn"
 	"latchkey/shared/identity/directory"
 	"latchkey/shared/identity/keyring"
-	"latchkey/shared/seal"
-	"latchkey/shared/seal/awsseal"
-	"latchkey/shared/store/dynamo"
 	"latchkey/shared/suite/authorizer"
 )
 
-func main() {
-	log := lambdacontext.NewLogger()
-	f, err := assemble(context.Background(), log)
-	if err != nil {
-		log.Error("start", slog.String("error", err.Error()))
-		os.Exit(1)
-	}
-	lambda.Start(f)
-}
+func main() { deployment.Run(assemble) }
 
-func assemble(ctx context.Context, log *slog.Logger) (*authorizer.Function, error) {
-	table, key := os.Getenv("TABLE_NAME"), os.Getenv("SEAL_KEY_ARN")
-	if table == "" || key == "" {
-		return nil, errors.New("TABLE_NAME and SEAL_KEY_ARN must be set")
-	}
-	cfg, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, err
-	}
-	t := dynamo.New(dynamodb.NewFromConfig(cfg), table)
-	sealer := seal.New(awsseal.New(kms.NewFromConfig(cfg), key), time.Now)
+func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, error) {
+	table, sealer := env.Table(), env.Sealer()
 	return authorizer.New(authorizer.Config{
 		Authenticator: &authn.Authenticator{
 			Directory: &directory.Directory{
-				Table: t, Sealer: sealer, Now: time.Now, Journal: audit.Journal{Table: t, Now: time.Now},
+				Table: table, Sealer: sealer, Now: env.Now, Journal: audit.Journal{Table: table, Now: env.Now},
 			},
-			Keyring: &keyring.Keyring{Table: t, Sealer: sealer, Now: time.Now},
-			Now:     time.Now,
+			Keyring: &keyring.Keyring{Table: table, Sealer: sealer, Now: env.Now},
+			Now:     env.Now,
 		},
-		Log: log, Refused: authorizer.CountRefusals(log, time.Now),
+		Log: env.Log, Refused: authorizer.CountRefusals(env.Log, env.Now),
 	}), nil
 }

@@ -1,0 +1,116 @@
+// Package deployment is what the mains of the functions share: it reads the environment that the
+// template sets and makes of it what the functions are assembled from.
+//
+// Its invariant: a function starts with everything that it was asked to have or not at all, and
+// says every variable that is wrong at once. What links a cloud's SDK is in packages below,
+// so that a function holds the code of what it may do and no more.
+package deployment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"latchkey/shared/seal"
+	"latchkey/shared/seal/awsseal"
+	"latchkey/shared/store/dynamo"
+)
+
+// Environment is what a function finds around it. Reading what is missing or wrong returns a
+// zero value, and Err says so.
+type Environment struct {
+	AWS aws.Config
+	Now func() time.Time
+	Log *slog.Logger
+
+	lookup func(string) string
+	failed error
+}
+
+// New returns the environment whose variables lookup finds.
+func New(cfg aws.Config, lookup func(string) string, now func() time.Time, log *slog.Logger) *Environment {
+	return &Environment{AWS: cfg, Now: now, Log: log, lookup: lookup}
+}
+
+// Run is the whole of a main: it serves invocations with the handler that assemble makes, and
+// ends the program if there is none.
+func Run(assemble func(ctx context.Context, env *Environment) (lambda.Handler, error)) {
+	log := lambdacontext.NewLogger()
+	handler, err := start(context.Background(), log, assemble)
+	if err != nil {
+		log.Error("start", slog.String("error", err.Error()))
+		os.Exit(1)
+	}
+	lambda.Start(handler)
+}
+
+func start(
+	ctx context.Context, log *slog.Logger, assemble func(ctx context.Context, env *Environment) (lambda.Handler, error),
+) (lambda.Handler, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	env := New(cfg, os.Getenv, time.Now, log)
+	handler, err := assemble(ctx, env)
+	return handler, errors.Join(env.Err(), err)
+}
+
+// Err is what was wrong with the variables that were read.
+func (e *Environment) Err() error { return e.failed }
+
+// Fail notes that a variable is wrong.
+func (e *Environment) Fail(name string, err error) {
+	e.failed = errors.Join(e.failed, fmt.Errorf("%s: %w", name, err))
+}
+
+// Required reads a variable that must be set.
+func (e *Environment) Required(name string) string {
+	value := e.lookup(name)
+	if value == "" {
+		e.Fail(name, errors.New("it must be set"))
+	}
+	return value
+}
+
+// Optional reads a variable that may be empty.
+func (e *Environment) Optional(name string) string { return e.lookup(name) }
+
+// Count reads a whole number that is not negative.
+func (e *Environment) Count(name string) uint16 {
+	n, err := strconv.ParseUint(e.lookup(name), 10, 16)
+	if err != nil {
+		e.Fail(name, err)
+		return 0
+	}
+	return uint16(n)
+}
+
+// Table is the one table.
+func (e *Environment) Table() *dynamo.Table {
+	return dynamo.New(dynamodb.NewFromConfig(e.AWS), e.Required("TABLE_NAME"))
+}
+
+// Sealer seals and opens secrets, as far as the function's role lets it.
+func (e *Environment) Sealer() *seal.Sealer {
+	return seal.New(awsseal.New(kms.NewFromConfig(e.AWS), e.Required("SEAL_KEY_ARN")), e.Now)
+}
+
+// EventRetention is how long events are kept.
+func (e *Environment) EventRetention() time.Duration {
+	return time.Duration(e.Count("EVENT_RETENTION_DAYS")) * 24 * time.Hour
+}
+
+// NodeDomain is the domain that the host names of nodes are in.
+func (e *Environment) NodeDomain() string { return e.Required("NODE_DOMAIN") }

@@ -1,0 +1,103 @@
+// Package identities reaches tenants' keys as who the deployment is in the three clouds.
+package identities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"golang.org/x/oauth2/google"
+
+	"latchkey/functions/internal/deployment"
+	"latchkey/shared/access/googleaccount"
+	"latchkey/shared/atlas"
+	"latchkey/shared/kms/azurekv"
+	"latchkey/shared/kms/keyring"
+)
+
+// Identities are who the deployment is, as far as it has an identity in each cloud.
+type Identities struct {
+	// Keys opens tenants' keys with them.
+	Keys *keyring.Keyring
+	// AzureAppID is the multi-tenant application; "" if there is none.
+	AzureAppID string
+
+	google *googleaccount.Identity
+}
+
+// Open reads the deployment's identities. In AWS that is the function's own role.
+func Open(ctx context.Context, env *deployment.Environment) (Identities, error) {
+	ring := keyring.Config{
+		Transport: http.DefaultTransport, Now: env.Now, AWS: env.AWS.Credentials, AWSRegion: atlas.AWSRegion(env.AWS.Region),
+	}
+	var ids Identities
+	secrets := secretsmanager.NewFromConfig(env.AWS)
+	if arn := env.Optional("AZURE_APP_SECRET_ARN"); arn != "" {
+		secret, err := secretValue(ctx, secrets, arn)
+		if err != nil {
+			return Identities{}, err
+		}
+		ids.AzureAppID = env.Required("AZURE_APP_ID")
+		ring.Azure = azurekv.App{ClientID: ids.AzureAppID, HomeTenant: env.Required("AZURE_HOME_TENANT_ID"), Secret: secret}
+	}
+	if arn := env.Optional("GOOGLE_CREDENTIALS_SECRET_ARN"); arn != "" {
+		secret, err := secretValue(ctx, secrets, arn)
+		if err != nil {
+			return Identities{}, err
+		}
+		if ids.google, err = googleIdentity(ctx, env, secret); err != nil {
+			return Identities{}, err
+		}
+		ring.Google, ring.GoogleProjectNumber = ids.google, env.Optional("GOOGLE_PROJECT_NUMBER")
+	}
+	var err error
+	ids.Keys, err = keyring.New(ctx, ring)
+	return ids, err
+}
+
+// GoogleAccounts makes the service accounts that tenants admit; nil if the deployment has no
+// identity in Google.
+func (i Identities) GoogleAccounts(env *deployment.Environment) (*googleaccount.Accounts, error) {
+	if i.google == nil {
+		return nil, nil //nolint:nilnil // the documentation says so
+	}
+	return googleaccount.NewAccounts(i.google, env.Required("GOOGLE_PROJECT_ID"), http.DefaultTransport)
+}
+
+func secretValue(ctx context.Context, client *secretsmanager.Client, arn string) (string, error) {
+	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	if err != nil {
+		return "", fmt.Errorf("read secret %s: %w", arn, err)
+	}
+	return aws.ToString(out.SecretString), nil
+}
+
+// googleIdentity reads the operator's Google credentials: the key of a service account, or the
+// configuration of workload identity federation, with which the function's AWS role is enough
+// and no key exists.
+func googleIdentity(ctx context.Context, env *deployment.Environment, secret string) (*googleaccount.Identity, error) {
+	var kind struct {
+		Type google.CredentialsType `json:"type"`
+	}
+	if err := json.Unmarshal([]byte(secret), &kind); err != nil {
+		return nil, errors.New("the Google credentials are no JSON")
+	}
+	if kind.Type == google.ExternalAccount {
+		creds, err := google.CredentialsFromJSONWithType(ctx, []byte(secret), kind.Type, googleaccount.ScopePlatform)
+		if err != nil {
+			return nil, errors.New("the Google credentials are no usable configuration of workload identity federation")
+		}
+		return googleaccount.Own(creds.TokenSource, env.Now), nil
+	}
+	key, err := atlas.ParseGoogleServiceAccountKey(secret)
+	if err != nil {
+		return nil, fmt.Errorf("the Google credentials: %w", err)
+	}
+	return googleaccount.OwnKey(key, googleaccount.Options{
+		Transport: http.DefaultTransport, Now: env.Now, Scope: googleaccount.ScopePlatform,
+	}), nil
+}
