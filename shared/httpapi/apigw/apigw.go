@@ -7,22 +7,18 @@
 package apigw
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"latchkey/shared/httpapi"
+	"latchkey/shared/httpapi/lambdahttp"
 	"latchkey/shared/identity"
 )
 
@@ -46,47 +42,37 @@ func (h Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if e.HTTPMethod == "" || e.RequestContext.RequestID == "" {
 		return nil, errors.New("decode API Gateway event: it has no method or no request id")
 	}
-	r, err := request(ctx, e)
+	in, err := request(e)
 	if err != nil {
 		return nil, err
 	}
-	w := &recorder{header: http.Header{}}
-	h.next.ServeHTTP(w, r)
-	w.header.Set(httpapi.RequestIDHeader, e.RequestContext.RequestID)
-	return json.Marshal(w.response())
+	// A body that is no text reaches the client as bytes only if the API lists its media type as
+	// binary; the API here is all JSON.
+	out, err := lambdahttp.Serve(ctx, h.next, in)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(events.APIGatewayProxyResponse{
+		StatusCode: out.Status, MultiValueHeaders: out.Header, Body: out.Body, IsBase64Encoded: out.Base64,
+	})
 }
 
-func request(ctx context.Context, e events.APIGatewayProxyRequest) (*http.Request, error) {
+func request(e events.APIGatewayProxyRequest) (lambdahttp.Request, error) {
 	caller, err := callerOf(e.RequestContext)
 	if err != nil {
-		return nil, err
-	}
-	body, err := bodyOf(e)
-	if err != nil {
-		return nil, err
+		return lambdahttp.Request{}, err
 	}
 	root, path := split(e)
 	header := headerOf(e)
-	target := &url.URL{Path: path, RawQuery: queryOf(e).Encode()}
-	if decoded, err := url.PathUnescape(path); err == nil { // otherwise the API refuses it by its parameters
-		target.Path, target.RawPath = decoded, path
-	}
-	header.Set(httpapi.RequestIDHeader, e.RequestContext.RequestID)
 	scheme := "https"
 	if header.Get("X-Forwarded-Proto") == "http" { // set by the gateway; "http" is the local one
 		scheme = "http"
 	}
-	ctx = httpapi.WithCaller(ctx, caller)
-	ctx = httpapi.WithBase(ctx, scheme+"://"+e.RequestContext.DomainName+root)
-	r := &http.Request{
-		Method: e.HTTPMethod, URL: target, Host: e.RequestContext.DomainName, Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: http.NoBody, RemoteAddr: e.RequestContext.Identity.SourceIP, RequestURI: target.RequestURI(),
-	}
-	if len(body) > 0 {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	}
-	return r.WithContext(ctx), nil
+	return lambdahttp.Request{
+		ID: e.RequestContext.RequestID, Method: e.HTTPMethod, Path: path, Query: queryOf(e).Encode(), Header: header,
+		Host: e.RequestContext.DomainName, Base: scheme + "://" + e.RequestContext.DomainName + root, Caller: caller,
+		Body: e.Body, Base64: e.IsBase64Encoded,
+	}, nil
 }
 
 // callerOf is who the authorizer says is calling, from where the gateway says.
@@ -126,17 +112,6 @@ func split(e events.APIGatewayProxyRequest) (root, path string) {
 	return strings.TrimRight(root, "/"), path
 }
 
-func bodyOf(e events.APIGatewayProxyRequest) ([]byte, error) {
-	if !e.IsBase64Encoded {
-		return []byte(e.Body), nil
-	}
-	body, err := base64.StdEncoding.DecodeString(e.Body)
-	if err != nil {
-		return nil, fmt.Errorf("decode the event's body: %w", err)
-	}
-	return body, nil
-}
-
 func headerOf(e events.APIGatewayProxyRequest) http.Header {
 	h := http.Header{}
 	for name, value := range e.Headers {
@@ -158,37 +133,4 @@ func queryOf(e events.APIGatewayProxyRequest) url.Values {
 	}
 	maps.Copy(q, e.MultiValueQueryStringParameters)
 	return q
-}
-
-// recorder keeps what a handler answers.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (w *recorder) Header() http.Header { return w.header }
-
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-}
-
-func (w *recorder) Write(b []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return w.body.Write(b)
-}
-
-// response renders the answer. A body that is no text goes as base64, which reaches the client
-// as bytes only if the API lists its media type as binary; the API here is all JSON.
-func (w *recorder) response() events.APIGatewayProxyResponse {
-	w.WriteHeader(http.StatusOK)
-	resp := events.APIGatewayProxyResponse{
-		StatusCode: w.status, MultiValueHeaders: w.header, Body: w.body.String(),
-	}
-	if !utf8.Valid(w.body.Bytes()) {
-		resp.Body, resp.IsBase64Encoded = base64.StdEncoding.EncodeToString(w.body.Bytes()), true
-	}
-	return resp
 }
