@@ -27,6 +27,14 @@ type Function struct {
 	LogGroup     string // logical id
 	Statements   []Statement
 	Events       []Event
+	// URL is how the function is reached by HTTP without an API; nil if it is not.
+	URL *FunctionURL
+}
+
+// FunctionURL is a Lambda function URL.
+type FunctionURL struct {
+	AuthType   string // "NONE": the function itself asks who calls
+	InvokeMode string // "" or "BUFFERED"
 }
 
 // Statement is one statement of a function's policies.
@@ -87,6 +95,7 @@ type functionProperties struct {
 		Type       string
 		Properties map[string]any
 	}
+	FunctionURLConfig map[string]any `json:"FunctionUrlConfig"`
 }
 
 func (t *Template) function(r Resource) (Function, error) {
@@ -97,12 +106,18 @@ func (t *Template) function(r Resource) (Function, error) {
 	defaults, _ := t.globals["Function"].(map[string]any)
 	var p functionProperties
 	if err := convert(merge(defaults, r.Properties), &p); err != nil {
-		return Function{}, fmt.Errorf("template: %s: %w", r.ID, err)
+		return Function{}, fmt.Errorf("template: line %d: %s: %w", r.Line, r.ID, err)
 	}
 	f := Function{
 		ID: r.ID, Name: strings.ToLower(name), FunctionName: p.FunctionName, Description: p.Description,
 		Environment: map[string]string{}, Timeout: time.Duration(p.Timeout) * time.Second,
 		MemorySize: p.MemorySize, LogGroup: p.LoggingConfig.LogGroup,
+	}
+	if p.FunctionURLConfig != nil {
+		var err error
+		if f.URL, err = functionURL(p.FunctionURLConfig); err != nil {
+			return Function{}, fmt.Errorf("template: line %d: %s: FunctionUrlConfig: %w", r.Line, r.ID, err)
+		}
 	}
 	for k, v := range p.Environment.Variables {
 		f.Environment[k] = fmt.Sprint(v)
@@ -114,6 +129,26 @@ func (t *Template) function(r Resource) (Function, error) {
 		f.Events = append(f.Events, Event{Name: k, Type: p.Events[k].Type, Properties: p.Events[k].Properties})
 	}
 	return f, nil
+}
+
+// functionURL reads what a local server can serve as Lambda does, and nothing else.
+func functionURL(properties map[string]any) (*FunctionURL, error) {
+	for name := range properties {
+		if name != "AuthType" && name != "InvokeMode" {
+			return nil, fmt.Errorf("the property %s is not known here", name)
+		}
+	}
+	var u FunctionURL
+	if err := convert(properties, &u); err != nil {
+		return nil, err
+	}
+	switch {
+	case u.AuthType != "NONE":
+		return nil, fmt.Errorf("the AuthType %q is not known here; NONE is", u.AuthType)
+	case u.InvokeMode != "" && u.InvokeMode != "BUFFERED":
+		return nil, fmt.Errorf("the InvokeMode %q is not known here; BUFFERED is", u.InvokeMode)
+	}
+	return &u, nil
 }
 
 // merge lays properties over the globals as SAM does: mappings are merged, lists are joined,

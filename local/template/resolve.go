@@ -15,10 +15,12 @@ import (
 // resolver replaces intrinsic functions by values. Attributes of resources are made up, but in
 // the form that AWS gives them, so that code which parses an ARN finds one.
 type resolver struct {
-	values     map[string]string // parameters, pseudo parameters and resources, as Ref gives them
-	types      map[string]string // of resources
+	values     map[string]string     // parameters, pseudo parameters and resources, as Ref gives them
+	types      map[string]string     // of resources
+	machines   map[string]*yaml.Node // the names of state machines, of which their ARNs are made
 	conditions map[string]*yaml.Node
 	deciding   []string // conditions being decided, to find a circle
+	naming     bool     // whether a state machine's name is being resolved, to find a circle
 }
 
 func pseudoParameters(opts Options) map[string]string {
@@ -31,20 +33,56 @@ func pseudoParameters(opts Options) map[string]string {
 	}
 }
 
-// declare gives every resource the value that Ref has for it: its logical id.
+// urlSuffix is what SAM puts behind a function's logical id to name its URL.
+const (
+	urlSuffix = "Url"
+	urlType   = "AWS::Lambda::Url"
+)
+
+// declare gives every resource the value that Ref has for it: its logical id, and the ARN of a
+// state machine.
 func (r *resolver) declare(resources *yaml.Node) error {
-	r.types = map[string]string{}
+	r.types, r.machines = map[string]string{}, map[string]*yaml.Node{}
 	return eachPair(resources, func(name, value *yaml.Node) error {
 		var head struct {
-			Type string `yaml:"Type"`
+			Type       string `yaml:"Type"`
+			Properties struct {
+				FunctionURLConfig yaml.Node `yaml:"FunctionUrlConfig"`
+				Name              yaml.Node `yaml:"Name"`
+			} `yaml:"Properties"`
 		}
 		if err := value.Decode(&head); err != nil {
 			return fmt.Errorf("line %d: %w", name.Line, err)
 		}
 		r.types[name.Value] = head.Type
 		r.values[name.Value] = name.Value
+		if head.Type == FunctionType && !head.Properties.FunctionURLConfig.IsZero() {
+			r.types[name.Value+urlSuffix] = urlType
+		}
+		if head.Type == StateMachineType {
+			delete(r.values, name.Value)
+			r.machines[name.Value] = &head.Properties.Name
+		}
 		return nil
 	})
+}
+
+// machineARN makes the ARN of a state machine from its name.
+func (r *resolver) machineARN(id string, line int) (string, error) {
+	node := r.machines[id]
+	if node.IsZero() {
+		return "", fmt.Errorf("line %d: the state machine %s has no Name", line, id)
+	}
+	if r.naming {
+		return "", fmt.Errorf("line %d: the name of a state machine depends on a state machine", line)
+	}
+	r.naming = true
+	defer func() { r.naming = false }()
+	name, err := r.resolve(node)
+	if err != nil {
+		return "", err
+	}
+	return "arn:aws:states:" + r.values["AWS::Region"] + ":" + r.values["AWS::AccountId"] + ":stateMachine:" + fmt.Sprint(name), nil
 }
 
 // noValue marks what AWS::NoValue removes.
@@ -157,11 +195,13 @@ func (r *resolver) intrinsic(node *yaml.Node) (any, error) {
 }
 
 func (r *resolver) ref(name string, line int) (string, error) {
-	v, ok := r.values[name]
-	if !ok {
-		return "", fmt.Errorf("line %d: nothing is named %s", line, name)
+	if v, ok := r.values[name]; ok {
+		return v, nil
 	}
-	return v, nil
+	if _, ok := r.machines[name]; ok {
+		return r.machineARN(name, line)
+	}
+	return "", fmt.Errorf("line %d: nothing is named %s", line, name)
 }
 
 // attribute makes up an attribute of a resource.
@@ -173,8 +213,12 @@ func (r *resolver) attribute(path string, line int) (string, error) {
 	}
 	scope := r.values["AWS::Region"] + ":" + r.values["AWS::AccountId"] + ":"
 	switch kind + " " + name {
-	case "AWS::Serverless::Function Arn":
+	case FunctionType + " Arn":
 		return "arn:aws:lambda:" + scope + "function:" + id, nil
+	case urlType + " FunctionUrl":
+		return "https://" + strings.ToLower(id) + ".lambda-url." + r.values["AWS::Region"] + ".on.aws/", nil
+	case StateMachineType + " Arn":
+		return r.machineARN(id, line)
 	case "AWS::DynamoDB::Table Arn":
 		return "arn:aws:dynamodb:" + scope + "table/" + id, nil
 	case "AWS::DynamoDB::Table StreamArn":

@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,19 @@ Resources:
             - {Sid: One, Effect: Allow, Action: a:B, Resource: !GetAtt Table.Arn}
             - !If [NoFlag, {Sid: Two, Effect: Deny, Action: [a:B, a:C], Resource: !Sub "${Table.Arn}/index/x"}, !Ref AWS::NoValue]
   Invoker: {Type: AWS::IAM::Role}
+  SweepStateMachine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      Name: !Sub ${AWS::StackName}-sweep
+      DefinitionUri: statemachines/sweep.asl.json
+      DefinitionSubstitutions: {SweepKeysFunctionArn: !GetAtt SweepKeysFunction.Arn}
+      Role: !GetAtt Invoker.Arn
+      Logging: {Level: ERROR, Destinations: [{CloudWatchLogsLogGroup: {LogGroupArn: !GetAtt Rare.Arn}}]}
+  CalledFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionUrlConfig: {AuthType: NONE}
+      Environment: {Variables: {MACHINES: !Sub '{"sweep":"${SweepStateMachine}"}'}}
   Rare:
     Type: AWS::Logs::LogGroup
     Condition: Either
@@ -45,6 +59,8 @@ Resources:
 Outputs:
   Name: {Value: !Ref Name}
   Role: {Value: !GetAtt Invoker.Arn}
+  Url: {Value: !GetAtt CalledFunctionUrl.FunctionUrl}
+  Machine: {Value: !GetAtt SweepStateMachine.Arn}
 `
 
 func parse(t *testing.T, params map[string]string) *template.Template {
@@ -86,6 +102,11 @@ func TestFunctions_mergesGlobalsAsSAMDoes(t *testing.T) {
 			{Sid: "One", Effect: "Allow", Action: template.Strings{"a:B"}, Resource: template.Strings{"arn:aws:dynamodb:us-east-1:123456789012:table/Table"}},
 			{Sid: "Two", Effect: "Deny", Action: template.Strings{"a:B", "a:C"}, Resource: template.Strings{"arn:aws:dynamodb:us-east-1:123456789012:table/Table/index/x"}},
 		},
+	}, {
+		ID: "CalledFunction", Name: "called", Timeout: 9 * time.Second, URL: &template.FunctionURL{AuthType: "NONE"},
+		Environment: map[string]string{
+			"TABLE": "Table", "LEVEL": "info", "MACHINES": `{"sweep":"arn:aws:states:us-east-1:123456789012:stateMachine:latchkey-sweep"}`,
+		},
 	}}
 	if diff := cmp.Diff(want, functions); diff != "" {
 		t.Error(diff)
@@ -102,6 +123,61 @@ func TestFunctions_mergesGlobalsAsSAMDoes(t *testing.T) {
 	}
 }
 
+func TestStateMachines_areReadAsTheyAreDeployed(t *testing.T) {
+	tmpl := parse(t, nil)
+	machines, err := tmpl.StateMachines()
+	if err != nil || len(machines) != 1 {
+		t.Fatal(machines, err)
+	}
+	m := machines[0]
+	if m.Logging.Level != "ERROR" || m.Logging.Destinations[0].CloudWatchLogsLogGroup.LogGroupARN != "arn:aws:logs:us-east-1:123456789012:log-group:Rare:*" {
+		t.Errorf("logging = %+v", m.Logging)
+	}
+	m.Logging = template.StateMachine{}.Logging
+	want := template.StateMachine{
+		ID: "SweepStateMachine", Kind: "sweep", Name: "latchkey-sweep", DefinitionURI: "statemachines/sweep.asl.json",
+		Substitutions: map[string]string{"SweepKeysFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:SweepKeysFunction"},
+		Role:          "arn:aws:iam::123456789012:role/Invoker", Line: m.Line,
+	}
+	if diff := cmp.Diff(want, m); diff != "" {
+		t.Error(diff)
+	}
+	if got := tmpl.Outputs; got["Machine"] != "arn:aws:states:us-east-1:123456789012:stateMachine:latchkey-sweep" ||
+		got["Url"] != "https://calledfunctionurl.lambda-url.us-east-1.on.aws/" {
+		t.Errorf("outputs = %q", got)
+	}
+}
+
+func TestStateMachinesAndURLs_thatCannotRunHereAreRefusedWithTheirLine(t *testing.T) {
+	const good = "Name: n, Role: r, DefinitionUri: statemachines/a.asl.json"
+	tests := map[string]struct{ id, kind, properties, want string }{
+		"another id":               {"A", template.StateMachineType, good, "line 2: A: the id does not end in StateMachine"},
+		"a definition in line":     {"AStateMachine", template.StateMachineType, "Name: n, Role: r, Definition: {}", "line 2: AStateMachine: the property Definition"},
+		"a definition elsewhere":   {"AStateMachine", template.StateMachineType, "Name: n, Role: r, DefinitionUri: a.asl.json", `DefinitionUri is "a.asl.json"`},
+		"another kind of file":     {"AStateMachine", template.StateMachineType, "Name: n, Role: r, DefinitionUri: statemachines/a.yaml", "not statemachines/<kind>.asl.json"},
+		"no name":                  {"AStateMachine", template.StateMachineType, "Role: r, DefinitionUri: statemachines/a.asl.json", "there is no Name"},
+		"no role":                  {"AStateMachine", template.StateMachineType, "Name: n, DefinitionUri: statemachines/a.asl.json", "there is no Role"},
+		"an express machine":       {"AStateMachine", template.StateMachineType, good + ", Type: EXPRESS", "the Type EXPRESS"},
+		"a list for substitutions": {"AStateMachine", template.StateMachineType, good + ", DefinitionSubstitutions: [1]", "line 2"},
+		"a URL that AWS guards":    {"AFunction", template.FunctionType, "FunctionUrlConfig: {AuthType: AWS_IAM}", "line 2: AFunction: FunctionUrlConfig: the AuthType"},
+		"a URL that streams":       {"AFunction", template.FunctionType, "FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM}", "the InvokeMode"},
+		"a URL with CORS":          {"AFunction", template.FunctionType, "FunctionUrlConfig: {AuthType: NONE, Cors: true}", "the property Cors"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tmpl, err := template.Parse([]byte("Resources:\n  "+tt.id+": {Type: "+tt.kind+", Properties: {"+tt.properties+"}}"), template.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, functionsErr := tmpl.Functions()
+			_, machinesErr := tmpl.StateMachines()
+			if err := errors.Join(functionsErr, machinesErr); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error = %v, want …%s…", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestParse_saysWhereAMistakeIs(t *testing.T) {
 	tests := map[string]struct {
 		body   string
@@ -112,6 +188,9 @@ func TestParse_saysWhereAMistakeIs(t *testing.T) {
 		"an unknown resource":         {body: "Resources:\n  A: {Type: T, Properties: {B: !GetAtt C.Arn}}", want: "line 2: there is no resource C"},
 		"an unknown attribute":        {body: "Resources:\n  A: {Type: T, Properties: {B: !GetAtt A.Arn}}", want: "the attribute Arn of a T"},
 		"an unknown function":         {body: "Resources:\n  A: {Type: T, Properties: {B: !Cidr [a]}}", want: "line 2: !Cidr"},
+		"a machine without a name":    {body: "Resources:\n  A: {Type: T, Properties: {B: !Ref C}}\n  C: {Type: AWS::Serverless::StateMachine}", want: "line 2: the state machine C has no Name"},
+		"a machine named for itself":  {body: "Resources:\n  C: {Type: AWS::Serverless::StateMachine, Properties: {Name: !Ref C}}", want: "line 2: the name of a state machine depends"},
+		"a URL that is not there":     {body: "Resources:\n  A: {Type: AWS::Serverless::Function}\n  B: {Type: T, Properties: {C: !GetAtt AUrl.FunctionUrl}}", want: "line 3: there is no resource AUrl"},
 		"a long form":                 {body: "Resources:\n  A: {Type: T, Properties: {B: {Ref: A}}}", want: "write Ref in its short form"},
 		"an alias":                    {body: "Resources:\n  A: {Type: T, Properties: {B: &x 1, C: *x}}", want: "no YAML aliases"},
 		"a condition of itself":       {body: "Conditions:\n  A: !Not [!Condition A]\nResources:\n  B: {Type: T, Condition: A}", want: "depends on itself"},
