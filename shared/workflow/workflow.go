@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Kind is a state machine: the name of its file in statemachines/ without the extension.
@@ -37,11 +38,12 @@ func Kinds() []Kind {
 type Execution struct {
 	Kind    Kind
 	GroupID string
-	// Subject is what within the group it is about: a provider ("AWS"), the name of a cluster, the
-	// id of an endpoint.
+	// Subject is what within the group it is about: a provider ("AWS"), the id of a cluster or of
+	// an endpoint.
 	Subject string
-	// Version is that of the settings that asked for it. A later version is another execution.
-	Version int64
+	// Version tells the executions about a subject apart, most significant number first: the
+	// revision of the settings that asked for it, then whatever makes it another attempt.
+	Version []int64
 	// Input is encoded as JSON. It holds ids, never secrets: anybody who may read the history reads it.
 	Input any
 }
@@ -54,8 +56,9 @@ var (
 	subjectPattern = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 )
 
-// Name is <kind>-<groupId>-<subject>-<version>. A subject that would make it too long is
-// shortened and made distinct by its digest. Different executions have different names.
+// Name is <kind>-<groupId>-<subject>-<version>, the numbers of a version being joined by
+// underscores, which nothing else has. A name that would be too long is shortened and made
+// distinct by its digest. Different executions have different names.
 func (x Execution) Name() (string, error) {
 	switch {
 	case !slices.Contains(Kinds(), x.Kind):
@@ -64,24 +67,28 @@ func (x Execution) Name() (string, error) {
 		return "", fmt.Errorf("workflow: %q is no group id", x.GroupID)
 	case !subjectPattern.MatchString(x.Subject):
 		return "", fmt.Errorf("workflow: %q cannot be in the name of an execution", x.Subject)
-	case x.Version < 0:
-		return "", fmt.Errorf("workflow: the version %d is negative", x.Version)
+	case len(x.Version) == 0:
+		return "", fmt.Errorf("workflow: an execution of %s has no version", x.Kind)
 	}
-	prefix := string(x.Kind) + "-" + x.GroupID + "-"
-	suffix := "-" + strconv.FormatInt(x.Version, 10)
-	subject := shortened(x.Subject, maxName-len(prefix)-len(suffix))
-	return prefix + subject + suffix, nil
+	numbers := make([]string, len(x.Version))
+	for i, n := range x.Version {
+		if n < 0 {
+			return "", fmt.Errorf("workflow: the version %d is negative", x.Version)
+		}
+		numbers[i] = strconv.FormatInt(n, 10)
+	}
+	return shortened(string(x.Kind) + "-" + x.GroupID + "-" + x.Subject + "-" + strings.Join(numbers, "_")), nil
 }
 
-// digestLength is how many hexadecimal digits of a digest stand for a subject: as many as fit
-// beside the longest kind and the greatest version.
-const digestLength = 14
+// digestLength is how many hexadecimal digits of a digest stand for what was cut off.
+const digestLength = 16
 
-// shortened cuts a subject. What it returns has an underscore, which subjects do not have, before the digest.
-func shortened(subject string, room int) string {
-	if len(subject) <= room {
-		return subject
+// shortened cuts a name that is too long. Only what it cut has two underscores in a row.
+func shortened(name string) string {
+	if len(name) <= maxName {
+		return name
 	}
-	sum := sha256.Sum256([]byte(subject))
-	return subject[:room-digestLength-1] + "_" + hex.EncodeToString(sum[:])[:digestLength]
+	sum := sha256.Sum256([]byte(name))
+	mark := "__" + hex.EncodeToString(sum[:])[:digestLength]
+	return name[:maxName-len(mark)] + mark
 }

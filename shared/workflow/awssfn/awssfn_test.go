@@ -30,6 +30,14 @@ const group = "5f1a0c8e9b3d4f2a6c7e8d90"
 type client struct {
 	in  *sfn.StartExecutionInput
 	err error
+
+	described string
+	status    types.ExecutionStatus
+}
+
+func (c *client) DescribeExecution(_ context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
+	c.described = aws.ToString(in.ExecutionArn)
+	return &sfn.DescribeExecutionOutput{Status: c.status}, nil
 }
 
 func (c *client) StartExecution(_ context.Context, in *sfn.StartExecutionInput, _ ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error) {
@@ -38,7 +46,7 @@ func (c *client) StartExecution(_ context.Context, in *sfn.StartExecutionInput, 
 }
 
 func TestStart(t *testing.T) {
-	x := workflow.Execution{Kind: workflow.SwitchRole, GroupID: group, Subject: "AZURE", Version: 3, Input: map[string]string{"groupId": group}}
+	x := workflow.Execution{Kind: workflow.SwitchRole, GroupID: group, Subject: "AZURE", Version: []int64{3}, Input: map[string]string{"groupId": group}}
 	arns := map[workflow.Kind]string{workflow.SwitchRole: "arn:switch-role"}
 
 	t.Run("an execution that exists counts as started", func(t *testing.T) {
@@ -66,6 +74,42 @@ func TestStart(t *testing.T) {
 	})
 }
 
+func TestEnsure(t *testing.T) {
+	x := workflow.Execution{Kind: workflow.SwitchRole, GroupID: group, Subject: "AZURE", Version: []int64{3}}
+	arns := map[workflow.Kind]string{workflow.SwitchRole: "arn:aws:states:us-east-1:123456789012:stateMachine:Switch"}
+	tests := map[string]struct {
+		client    client
+		wantEnded bool
+		wantAsked bool
+	}{
+		"one that is started, or runs, costs one call":   {},
+		"one that has succeeded has ended":               {client: client{err: &types.ExecutionAlreadyExists{}, status: types.ExecutionStatusSucceeded}, wantEnded: true, wantAsked: true},
+		"one that has failed has ended":                  {client: client{err: &types.ExecutionAlreadyExists{}, status: types.ExecutionStatusFailed}, wantEnded: true, wantAsked: true},
+		"one that runs with another input has not ended": {client: client{err: &types.ExecutionAlreadyExists{}, status: types.ExecutionStatusRunning}, wantAsked: true},
+		"one that is about to be redriven has not ended": {client: client{err: &types.ExecutionAlreadyExists{}, status: types.ExecutionStatusPendingRedrive}, wantAsked: true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			ended, err := awssfn.NewStarter(&tt.client, arns).Ensure(t.Context(), x)
+			if err != nil || ended != tt.wantEnded {
+				t.Errorf("ended = %t, %v", ended, err)
+			}
+			want := ""
+			if tt.wantAsked {
+				want = "arn:aws:states:us-east-1:123456789012:execution:Switch:switch-role-" + group + "-AZURE-3"
+			}
+			if tt.client.described != want {
+				t.Errorf("asked about %q, want %q", tt.client.described, want)
+			}
+		})
+	}
+	t.Run("a refusal says nothing", func(t *testing.T) {
+		if ended, err := awssfn.NewStarter(&client{err: &types.StateMachineDoesNotExist{}}, arns).Ensure(t.Context(), x); ended || err == nil {
+			t.Errorf("ended = %t, %v", ended, err)
+		}
+	})
+}
+
 func TestStart_is_harmless_when_repeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
@@ -83,10 +127,14 @@ func TestStart_is_harmless_when_repeated(t *testing.T) {
 			HTTPClient: &http.Client{Transport: pocket.Transport(sfnapi.Handler(e, log))},
 		})
 		s := awssfn.NewStarter(client, map[workflow.Kind]string{workflow.SwitchRole: e.MachineARN("switch-role")})
-		x := workflow.Execution{Kind: workflow.SwitchRole, GroupID: group, Subject: "AZURE", Version: 3, Input: map[string]string{"groupId": group}}
+		x := workflow.Execution{Kind: workflow.SwitchRole, GroupID: group, Subject: "AZURE", Version: []int64{3}, Input: map[string]string{"groupId": group}}
+		begin := time.Now()
 		for range 3 { // while it runs, and after its end
 			if err := s.Start(ctx, x); err != nil {
 				t.Error(err)
+			}
+			if ended, err := s.Ensure(ctx, x); err != nil || ended != (time.Since(begin) > time.Minute) {
+				t.Errorf("after %s it has ended: %t, %v", time.Since(begin), ended, err)
 			}
 			time.Sleep(40 * time.Second)
 		}
