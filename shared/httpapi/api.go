@@ -178,7 +178,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route Route, c *call
 func (a *API) admit(ctx context.Context, route Route, req *Request) error {
 	if !req.Caller.Anonymous() {
 		if retry, ok := a.limits.Left(limitRefused, req.Caller.ID); !ok {
-			return rateLimited(limitRefused, req, retry)
+			return limitRefused.Exceeded(req, retry)
 		}
 	}
 	err := a.cfg.Gate.Admit(ctx, req.Caller, identity.Attempt{
@@ -188,12 +188,6 @@ func (a *API) admit(ctx context.Context, route Route, req *Request) error {
 		a.limits.Take(limitRefused, req.Caller.ID)
 	}
 	return err
-}
-
-func rateLimited(set EndpointSet, req *Request, retry time.Duration) error {
-	e := atlas.Fail(atlas.RateLimited, strings.TrimPrefix(req.Path, "/"), int(retry.Seconds()), set.Capacity, set.Refill, 60)
-	e.RetryAfter = retry
-	return e
 }
 
 func newRequest(r *http.Request) (*Request, error) {
@@ -260,7 +254,7 @@ func (a *API) limit(h http.Header, route Route, req *Request) error {
 	if ok {
 		return nil
 	}
-	return rateLimited(route.Limit, req, retry)
+	return route.Limit.Exceeded(req, retry)
 }
 
 func negotiate(h http.Header, available []atlas.Version) (atlas.Version, error) {

@@ -2,10 +2,13 @@ package httpapi
 
 import (
 	"math"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"latchkey/shared/atlas"
 )
 
 // EndpointSet is a group of operations that share a token bucket (CONTRACT 1.6).
@@ -15,6 +18,13 @@ type EndpointSet struct {
 	Scope    LimitScope
 	Capacity int
 	Refill   int // tokens per minute
+}
+
+// Exceeded is the answer to a request for which no token is left.
+func (s EndpointSet) Exceeded(req *Request, retry time.Duration) error {
+	e := atlas.Fail(atlas.RateLimited, strings.TrimPrefix(req.Path, "/"), int(retry.Seconds()), s.Capacity, s.Refill, 60)
+	e.RetryAfter = retry
+	return e
 }
 
 // LimitScope is what each bucket of an endpoint set is kept for.
