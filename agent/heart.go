@@ -71,6 +71,9 @@ func (h *heart) once(ctx context.Context) (time.Duration, error) {
 	if len(answer.ControlPlaneKey) > 0 {
 		box.setSealTo(answer.ControlPlaneKey)
 	}
+	if answer.Acknowledge && !undelivered {
+		undelivered = box.repeat()
+	}
 	if err := answer.Command.Validate(); err != nil && answer.Command.Number > 0 {
 		// An agent that is too old for a command keeps its node as it is.
 		cfg.Log.LogAttrs(ctx, slog.LevelError, "unknown command", slog.Int64("command", answer.Command.Number), slog.Any("error", err))

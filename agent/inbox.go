@@ -18,6 +18,7 @@ type inbox struct {
 	view         view
 	ack          *protocol.AckRequest // to be delivered
 	delivered    chan struct{}        // closed when ack is
+	last         *protocol.AckRequest // the last that was to be delivered
 
 	newer   chan struct{} // a command came
 	tick    chan struct{} // a heartbeat was answered or failed
@@ -90,7 +91,7 @@ func (b *inbox) show(change func(v *view)) {
 func (b *inbox) finish(ack protocol.AckRequest) <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ack, b.delivered = &ack, make(chan struct{})
+	b.ack, b.last, b.delivered = &ack, &ack, make(chan struct{})
 	b.view.acked = ack.Command
 	signal(b.changed)
 	return b.delivered
@@ -111,6 +112,17 @@ func (b *inbox) deliver(ack *protocol.AckRequest) {
 		close(b.delivered)
 		b.ack = nil
 	}
+}
+
+// repeat has the last acknowledgement delivered again, which the control plane lacks. It reports
+// whether there is one.
+func (b *inbox) repeat() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ack == nil && b.last != nil {
+		b.ack, b.delivered = b.last, make(chan struct{})
+	}
+	return b.ack != nil
 }
 
 // sealTo is the control plane's key; setSealTo replaces it.

@@ -140,6 +140,10 @@ func (w *worker) finish(ack protocol.AckRequest) error {
 		ack.KeyID, ack.Wrapped = w.ring.Current.KeyID, w.ring.Current.Wrapped
 		ack.Wrapped.Blob = nil
 	}
+	if w.ring.Next != nil {
+		ack.NextKeyID, ack.NextWrapped = w.ring.Next.KeyID, w.ring.Next.Wrapped
+		ack.NextWrapped.Blob = nil
+	}
 	finished := w.commands
 	finished.Finished = ack
 	if err := save(w.cfg.State, commandsFile, finished); err != nil {

@@ -67,6 +67,10 @@ type Node struct {
 	PublicKey []byte    `json:"publicKey,omitempty"`
 	Enrolment Enrolment `json:"enrolment,omitzero"`
 
+	// Gone is when the node had destroyed itself, as it was told; zero for a node that exists.
+	// The record stays for a while, so that its agent's last words can be told from a stranger's.
+	Gone time.Time `json:"gone,omitzero"`
+
 	version int64
 }
 
@@ -92,6 +96,14 @@ type Reported struct {
 	StartedAt time.Time      `json:"startedAt,omitzero"`
 	LastSeen  time.Time      `json:"lastSeen,omitzero"` // exact to seenResolution
 	Addresses []string       `json:"addresses,omitempty"`
+	// Failure is the command that the node acknowledged last, if it could not carry it out.
+	Failure Failure `json:"failure,omitzero"`
+}
+
+// Failure is why a node can't carry out a command. Trying again would not help.
+type Failure struct {
+	Command int64  `json:"command"` // its number
+	Reason  string `json:"reason"`
 }
 
 // Enrolment is the one-time token with which an agent registers its key.
@@ -101,15 +113,25 @@ type Enrolment struct {
 	UsedAt    time.Time `json:"usedAt,omitzero"`
 }
 
+// goneFor is how long the last words of a node are understood.
+const goneFor = 30 * 24 * time.Hour
+
 // seenResolution is how old LastSeen may be: a steady node costs four writes an hour.
 const seenResolution = 15 * time.Minute
 
 // Version is the version of the stored record, for conditions on it.
 func (n Node) Version() int64 { return n.version }
 
-// Put is the operation that stores the node if nobody changed it meanwhile.
+// Put is the operation that stores the node if nobody changed it meanwhile. A node is listed
+// among those that wait for an agent until one has enrolled.
 func (n Node) Put() (store.Op, error) {
 	item, err := store.Encode(keys.Node(n.ClusterID, n.ID), n.version, n)
+	switch {
+	case !n.Gone.IsZero():
+		item.Expires = n.Gone.Add(goneFor)
+	case n.PublicKey == nil:
+		item.Index = keys.WaitingNode(n.ClusterID, n.ID)
+	}
 	return store.Put(item), err
 }
 
@@ -119,12 +141,17 @@ func (n Node) Leaving() bool { return n.Desired.Command == DeleteCommand }
 // Acked reports whether the node has done what it was told last.
 func (n Node) Acked() bool { return n.Reported.Acked >= n.Desired.Number }
 
+// Failed reports whether the node can't do what it was told last.
+func (n Node) Failed() bool {
+	return n.Reported.Failure.Command != 0 && n.Reported.Failure.Command == n.Desired.Number
+}
+
 // Running reports whether the node said that its process runs.
 func (n Node) Running() bool { return n.Reported.State == Run }
 
 // Settled reports whether the node is what is desired.
 func (n Node) Settled() bool {
-	return n.Acked() && n.Reported.State == n.Desired.State && !n.mustResync()
+	return n.Acked() && !n.Failed() && n.Reported.State == n.Desired.State && !n.mustResync()
 }
 
 // mustResync reports whether the node's data is not encrypted as desired.
@@ -168,13 +195,20 @@ func (n Node) powered(p Power) Node {
 }
 
 // Report returns the node with what it says of itself now, and whether that has to be stored.
-// An acknowledgement of a command that was never given counts as one of the last.
+// An acknowledgement of a command that was never given counts as one of the last. A node that was
+// told to destroy itself is gone once it says that it has.
 func (n Node) Report(r Reported, now time.Time) (Node, bool) {
-	r.LastSeen = now.UTC()
-	r.Acked = max(n.Reported.Acked, min(r.Acked, n.Desired.Number))
 	before := n.Reported
+	r.LastSeen = now.UTC()
+	if r.Acked < before.Acked {
+		r.Acked, r.Failure = before.Acked, before.Failure // a late one
+	}
+	r.Acked = min(r.Acked, max(before.Acked, n.Desired.Number))
 	n.Reported = r
+	if n.Leaving() && n.Acked() && !n.Failed() {
+		n.Gone = r.LastSeen
+	}
 	changed := before.State != r.State || before.KeyID != r.KeyID || before.Provider != r.Provider || before.Acked != r.Acked ||
-		!before.StartedAt.Equal(r.StartedAt) || !slices.Equal(before.Addresses, r.Addresses)
+		before.Failure != r.Failure || !before.StartedAt.Equal(r.StartedAt) || !slices.Equal(before.Addresses, r.Addresses)
 	return n, changed || now.Sub(before.LastSeen) >= seenResolution
 }

@@ -108,7 +108,9 @@ func (s *Service) nodes(ctx context.Context, clusterID string) ([]Node, error) {
 			return nil, err
 		}
 		n.version = item.Version
-		nodes = append(nodes, n)
+		if n.Gone.IsZero() {
+			nodes = append(nodes, n)
+		}
 	}
 	return nodes, nil
 }
@@ -116,14 +118,45 @@ func (s *Service) nodes(ctx context.Context, clusterID string) ([]Node, error) {
 // ErrNoNode is returned for the id of no node of a cluster.
 var ErrNoNode = errors.New("cluster: no such node")
 
-// Node reads one node.
+// Node reads one node. For a node that is gone it returns ErrNoNode together with what is
+// remembered of it.
 func (s *Service) Node(ctx context.Context, clusterID, nodeID string) (Node, error) {
 	n, version, err := store.Load[Node](ctx, s.Table, keys.Node(clusterID, nodeID))
-	if errors.Is(err, store.ErrNotFound) {
-		return Node{}, fmt.Errorf("%w: %s of cluster %s", ErrNoNode, nodeID, clusterID)
-	}
 	n.version = version
+	if errors.Is(err, store.ErrNotFound) || err == nil && !n.Gone.IsZero() {
+		return n, fmt.Errorf("%w: %s of cluster %s", ErrNoNode, nodeID, clusterID)
+	}
 	return n, err
+}
+
+// WaitingNodes lists a page of the nodes for which no agent has enrolled, and where the next one
+// begins, "" after the last. Only those that are really waiting now are in it, so that it may be
+// shorter than limit.
+func (s *Service) WaitingNodes(ctx context.Context, limit int, after string) (waiting []Node, next string, err error) {
+	page, err := s.Table.Query(ctx, store.Query{
+		Index: true, PK: keys.WaitingNode("", "").PK, Prefix: keys.WaitingPrefix, Limit: limit, After: after,
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("list nodes without an agent: %w", err)
+	}
+	waiting = make([]Node, 0, len(page.Items))
+	for _, item := range page.Items {
+		n, err := store.Decode[Node](item)
+		if err != nil {
+			return nil, "", err
+		}
+		n, err = s.Node(ctx, n.ClusterID, n.ID) // the index may be behind
+		if errors.Is(err, ErrNoNode) {
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if n.PublicKey == nil {
+			waiting = append(waiting, n)
+		}
+	}
+	return waiting, page.Next, nil
 }
 
 // Names lists the names of a group's clusters, sorted.

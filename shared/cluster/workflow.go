@@ -7,8 +7,6 @@ import (
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/project"
-	"latchkey/shared/store"
-	"latchkey/shared/store/keys"
 )
 
 // The use cases in this file are steps of workflows: idempotent, and harmless when they come
@@ -217,7 +215,7 @@ func (s *Service) SetDesired(ctx context.Context, clusterID, nodeID string, o Or
 }
 
 // ReportNode takes in what a node says of itself, and returns the node with what is desired of
-// it. The record of a node that has destroyed itself, as it was told, goes.
+// it. It returns ErrNoNode for a node that is gone.
 func (s *Service) ReportNode(ctx context.Context, clusterID, nodeID string, r Reported) (Node, error) {
 	return s.changeNode(ctx, clusterID, nodeID, func(n Node) (Node, bool) { return n.Report(r, s.Now()) })
 }
@@ -234,7 +232,7 @@ func (s *Service) changeNode(ctx context.Context, clusterID, nodeID string, chan
 		if !store {
 			return nil
 		}
-		op, err := next.replace()
+		op, err := next.Put()
 		if err != nil {
 			return err
 		}
@@ -242,12 +240,4 @@ func (s *Service) changeNode(ctx context.Context, clusterID, nodeID string, chan
 		return s.Table.Write(ctx, op)
 	})
 	return node, err
-}
-
-// replace is the operation that stores the node, or removes it when it is no more.
-func (n Node) replace() (store.Op, error) {
-	if n.Leaving() && n.Acked() {
-		return store.Delete(keys.Node(n.ClusterID, n.ID), n.version), nil
-	}
-	return n.Put()
 }

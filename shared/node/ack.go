@@ -10,23 +10,15 @@ import (
 	"latchkey/shared/ledger"
 	"latchkey/shared/node/protocol"
 	"latchkey/shared/store"
-	"latchkey/shared/store/keys"
 )
 
-// Ack takes in that a node has finished a command. In the same transaction the ledger strikes
-// out the copies that the node no longer has. Acknowledging again, late or out of order is
-// harmless: only the acknowledgement of the command of now says what the node has now.
+// Ack takes in that a node has finished a command, or that it can't carry it out. In the same
+// transaction the ledger strikes out the copies that the node no longer has, and a node that has
+// destroyed itself goes. Acknowledging again, late or out of order is harmless: only the
+// acknowledgement of the command of now says what the node has now.
 func (s *Service) Ack(ctx context.Context, n cluster.Node, req protocol.AckRequest) error {
-	if req.Outcome != protocol.Done && req.Outcome != protocol.Failed {
-		return atlas.Fail(atlas.InvalidEnumValue, bounded(string(req.Outcome)))
-	}
-	if req.KeyID != "" {
-		if err := checkKeyID(req.KeyID); err != nil {
-			return err
-		}
-	}
-	if req.Command < 1 || req.Command > maxNumber {
-		return atlas.Fail(atlas.InvalidAttribute, "command")
+	if err := checkAck(req); err != nil {
+		return err
 	}
 	if req.Outcome == protocol.Failed {
 		s.Log.LogAttrs(ctx, slog.LevelWarn, "a node cannot carry out its command", slog.String("nodeId", n.ID),
@@ -35,22 +27,40 @@ func (s *Service) Ack(ctx context.Context, n cluster.Node, req protocol.AckReque
 	return s.change(ctx, n, func(n cluster.Node) error { return s.acknowledge(ctx, n, req) })
 }
 
+func checkAck(req protocol.AckRequest) error {
+	if req.Outcome != protocol.Done && req.Outcome != protocol.Failed {
+		return atlas.Fail(atlas.InvalidEnumValue, bounded(string(req.Outcome)))
+	}
+	for _, id := range []string{req.KeyID, req.NextKeyID} {
+		if id != "" && checkKeyID(id) != nil {
+			return checkKeyID(id)
+		}
+	}
+	if req.NextKeyID != "" && (req.KeyID == "" || req.KeyID == req.NextKeyID) {
+		return atlas.Fail(atlas.InvalidAttribute, "nextKeyId")
+	}
+	if req.Command < 1 || req.Command > maxNumber {
+		return atlas.Fail(atlas.InvalidAttribute, "command")
+	}
+	return nil
+}
+
 func (s *Service) acknowledge(ctx context.Context, n cluster.Node, req protocol.AckRequest) error {
-	if n.Leaving() && req.Command == n.Desired.Number && req.Outcome == protocol.Failed {
-		return nil // a node that can't destroy its data stays until a person looks
+	if req.Command > n.Desired.Number {
+		return nil // never given; the next heartbeat numbers above it
 	}
 	ops, err := s.strike(ctx, n, req)
 	if err != nil {
 		return err
 	}
 	reported := n.Reported
-	reported.Acked = req.Command
+	reported.Acked, reported.Failure = req.Command, cluster.Failure{}
+	if req.Outcome == protocol.Failed {
+		reported.Failure = cluster.Failure{Command: req.Command, Reason: bounded(req.Reason)}
+	}
 	next, changed := n.Report(reported, s.Now())
 	if !changed && len(ops) == 0 {
 		return nil
-	}
-	if n.Leaving() && next.Acked() {
-		return s.bury(ctx, n, ops)
 	}
 	put, err := next.Put()
 	if err != nil {
@@ -59,23 +69,10 @@ func (s *Service) acknowledge(ctx context.Context, n cluster.Node, req protocol.
 	if err := s.Table.Write(ctx, append(ops, put)...); err != nil {
 		return fmt.Errorf("acknowledge command %d of node %s: %w", req.Command, n.ID, err)
 	}
-	return nil
-}
-
-// bury removes a node that has destroyed its data and keys. Its agent is remembered for a while:
-// the answer may be lost, and it asks until it has one.
-func (s *Service) bury(ctx context.Context, n cluster.Node, ops []store.Op) error {
-	item, err := store.Encode(keys.GoneNode(n.ClusterID, n.ID), 0, gone{PublicKey: n.PublicKey})
-	if err != nil {
-		return err
+	if !next.Gone.IsZero() {
+		s.Log.LogAttrs(ctx, slog.LevelInfo, "node deleted", slog.String("nodeId", n.ID), slog.String("clusterId", n.ClusterID),
+			slog.String("groupId", n.GroupID))
 	}
-	item.Expires = s.Now().Add(goneFor)
-	ops = append(ops, store.Put(item), store.Delete(keys.Node(n.ClusterID, n.ID), n.Version()))
-	if err := s.Table.Write(ctx, ops...); err != nil {
-		return fmt.Errorf("remove node %s: %w", n.ID, err)
-	}
-	s.Log.LogAttrs(ctx, slog.LevelInfo, "node deleted", slog.String("nodeId", n.ID), slog.String("clusterId", n.ClusterID),
-		slog.String("groupId", n.GroupID))
 	return nil
 }
 
@@ -99,31 +96,35 @@ func (s *Service) strike(ctx context.Context, n cluster.Node, req protocol.AckRe
 // It is pure, and errs on the side of keeping: a copy too many delays the end of a customer key,
 // a copy too few is data lost.
 func obsolete(copies []ledger.Entry, done cluster.Command, req protocol.AckRequest) []ledger.Entry {
-	if done == cluster.DeleteCommand {
-		return copies
+	if done == cluster.DeleteCommand || done == cluster.ResyncCommand && req.KeyID == "" {
+		return copies // the data is not there, or no longer encrypted
 	}
-	if req.KeyID == "" {
-		if done == cluster.ResyncCommand {
-			return copies // the data is no longer encrypted, or not there
-		}
-		return nil
+	held := map[string]ledger.CMK{}
+	if req.KeyID != "" {
+		held[req.KeyID] = cmkOf(req.Wrapped)
 	}
-	held := ledger.CMK{Provider: atlas.Provider(req.Wrapped.Provider), Name: req.Wrapped.CMK, Version: req.Wrapped.Version}
-	// After a rotation or a resync the node has one key. After anything else it may have the
-	// next key of an unfinished rotation too, which the acknowledgement does not mention.
-	alone := done == cluster.RotateCommand || done == cluster.ResyncCommand
+	if req.NextKeyID != "" {
+		held[req.NextKeyID] = cmkOf(req.NextWrapped)
+	}
+	// These commands leave the node with what it mentions and nothing else. After any other one,
+	// another key may be one that it forgot to mention.
+	all := done == cluster.RotateCommand || done == cluster.ResyncCommand
 	var others []ledger.Entry
-	known := false
+	known := 0
 	for _, e := range copies {
-		switch {
-		case e.KeyID == req.KeyID && e.CMK == held:
-			known = true
-		case alone || e.KeyID == req.KeyID:
+		switch cmk, holds := held[e.KeyID]; {
+		case holds && e.CMK == cmk:
+			known++
+		case holds || all:
 			others = append(others, e)
 		}
 	}
-	if !known {
-		return nil
+	if known == 0 || known < len(held) {
+		return nil // a node that holds what the ledger does not know is not to be believed
 	}
 	return others
+}
+
+func cmkOf(w protocol.WrappedKey) ledger.CMK {
+	return ledger.CMK{Provider: atlas.Provider(w.Provider), Name: w.CMK, Version: w.Version}
 }

@@ -180,9 +180,10 @@ func TestAHeartbeatLearnsTheCommandAndWhenToCallAgain(t *testing.T) {
 		}
 	}
 	start := protocol.Command{Number: 1, Kind: protocol.KindStart, Target: protocol.Run, Provider: "AWS"}
-	beat(protocol.Report{State: protocol.StateStopped}, start, 2)
+	beat(protocol.Report{State: protocol.StateStopped}, start, 5)
 	a.wrap("k1", masterKey())
-	beat(protocol.Report{State: protocol.StateStarting, KeyID: "k1"}, start, 2)
+	beat(protocol.Report{State: protocol.StateStarting, KeyID: "k1"}, start, 5)
+	a.must(protocol.AckPath, done(1, "", protocol.WrappedKey{}), nil)
 	beat(protocol.Report{State: protocol.StateSyncing, KeyID: "k1", CommandAcked: 1}, start, 5)
 	beat(protocol.Report{State: protocol.StateRunning, KeyID: "k1", CommandAcked: 1}, start, 60)
 	if n := w.node(nodeA); n.Reported.Provider != atlas.AWS || !n.Running() || !n.Settled() {
@@ -199,7 +200,7 @@ func TestAHeartbeatLearnsTheCommandAndWhenToCallAgain(t *testing.T) {
 			target = protocol.Stop
 		}
 		beat(protocol.Report{State: protocol.StateRunning, KeyID: "k1", CommandAcked: 1},
-			protocol.Command{Number: number, Kind: kind, Target: target, Provider: protocol.NoProvider}, 2)
+			protocol.Command{Number: number, Kind: kind, Target: target, Provider: protocol.NoProvider}, 5)
 	}
 }
 
@@ -238,6 +239,7 @@ func TestSteadyHeartbeatsCostOneRead(t *testing.T) {
 	a := w.enrol(nodeA)
 	report := protocol.Report{State: protocol.StateRunning, KeyID: "k1", CommandAcked: 1, StartedAt: w.clock.Now(), Addresses: []string{"203.0.113.1"}}
 	a.wrap("k1", masterKey())
+	a.must(protocol.AckPath, done(1, "", protocol.WrappedKey{}), nil)
 	a.beat(report)
 	reads, writes := w.table.Counts()
 	const beats = 4
@@ -273,7 +275,7 @@ func TestCommandsAreNumberedAboveWhatAnAgentHasSeen(t *testing.T) {
 	w := newWorld(t) // restored from a backup
 	a := w.enrol(nodeA)
 	got := a.beat(protocol.Report{State: protocol.StateStopped, CommandAcked: 40})
-	if got.Command.Number <= 40 || got.Command.Kind != protocol.KindStart || got.NextInSeconds != 2 {
+	if got.Command.Number <= 40 || got.Command.Kind != protocol.KindStart || got.NextInSeconds != 5 || got.Acknowledge {
 		t.Errorf("told %+v", got)
 	}
 	number := got.Command.Number
@@ -302,10 +304,25 @@ func TestAcknowledgementsStrikeOutWhatTheNodeNoLongerHas(t *testing.T) {
 		"a rewrap ends the old copy and keeps the next key": {given{cluster.RewrapCommand, doneWith("k1", 1)}, []string{"k1 AWS-key-1", "k2 AWS-key-1"}},
 		"a rewrap that was given up keeps the old copy":     {given{cluster.RewrapCommand, doneWith("k1", 0)}, []string{"k1 AWS-key-0", "k2 AWS-key-1"}},
 		"a start keeps the next key":                        {given{cluster.StartCommand, doneWith("k1", 1)}, []string{"k1 AWS-key-1", "k2 AWS-key-1"}},
-		"a rotation ends the old key":                       {given{cluster.RotateCommand, doneWith("k2", 2)}, []string{"k2 AWS-key-1"}},
-		"a resync ends the old keys":                        {given{cluster.ResyncCommand, doneWith("k2", 2)}, []string{"k2 AWS-key-1"}},
-		"a resync without encryption ends all":              {given{cluster.ResyncCommand, doneWith("", 3)}, nil},
-		"a stop without keys ends none":                     {given{cluster.StopCommand, doneWith("", 3)}, []string{"k1 AWS-key-0", "k1 AWS-key-1", "k2 AWS-key-1"}},
+		"a start ends an old copy of a next key that is mentioned": {given{cluster.StartCommand, func(n int64, old, _, next protocol.WrappedKey) protocol.AckRequest {
+			ack := done(n, "k2", next)
+			ack.NextKeyID, ack.NextWrapped = "k1", old
+			return ack
+		}}, []string{"k1 AWS-key-0", "k2 AWS-key-1"}},
+		"a rewrap ends the old copies of both keys": {given{cluster.RewrapCommand, func(n int64, _, fresh, next protocol.WrappedKey) protocol.AckRequest {
+			ack := done(n, "k2", next)
+			ack.NextKeyID, ack.NextWrapped = "k1", fresh
+			return ack
+		}}, []string{"k1 AWS-key-1", "k2 AWS-key-1"}},
+		"a next key that nobody knows ends none": {given{cluster.RewrapCommand, func(n int64, _, fresh, _ protocol.WrappedKey) protocol.AckRequest {
+			ack := done(n, "k1", fresh)
+			ack.NextKeyID, ack.NextWrapped = "k3", fresh
+			return ack
+		}}, []string{"k1 AWS-key-0", "k1 AWS-key-1", "k2 AWS-key-1"}},
+		"a rotation ends the old key":          {given{cluster.RotateCommand, doneWith("k2", 2)}, []string{"k2 AWS-key-1"}},
+		"a resync ends the old keys":           {given{cluster.ResyncCommand, doneWith("k2", 2)}, []string{"k2 AWS-key-1"}},
+		"a resync without encryption ends all": {given{cluster.ResyncCommand, doneWith("", 3)}, nil},
+		"a stop without keys ends none":        {given{cluster.StopCommand, doneWith("", 3)}, []string{"k1 AWS-key-0", "k1 AWS-key-1", "k2 AWS-key-1"}},
 		"a copy that nobody knows ends none": {given{cluster.RotateCommand, func(n int64, old, _, _ protocol.WrappedKey) protocol.AckRequest {
 			old.Version = "7"
 			return done(n, "k1", old)
@@ -340,14 +357,71 @@ func TestAcknowledgementsStrikeOutWhatTheNodeNoLongerHas(t *testing.T) {
 					t.Error(diff)
 				}
 			}
-			if n := w.node(nodeA); n.Reported.Acked != min(ack.Command, n.Desired.Number) {
+			want := ack.Command
+			if want > w.node(nodeA).Desired.Number {
+				want = 0
+			}
+			if n := w.node(nodeA); n.Reported.Acked != want {
 				t.Errorf("acknowledged %d", n.Reported.Acked)
 			}
 			a.must(protocol.AckPath, done(1, "k1", old), nil) // very late
-			if n := w.node(nodeA); n.Reported.Acked != min(ack.Command, n.Desired.Number) {
+			if n := w.node(nodeA); n.Reported.Acked != max(want, 1) {
 				t.Errorf("a late acknowledgement took back another: %d", n.Reported.Acked)
 			}
 		})
+	}
+}
+
+func TestACommandThatFailedIsNotedUntilALaterOneIsDone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.enrol(nodeA)
+	running := protocol.Report{State: protocol.StateRunning, CommandAcked: 1}
+	a.must(protocol.AckPath, done(1, "", protocol.WrappedKey{}), nil)
+	number := w.tell(nodeA, cluster.RotateCommand, cluster.None)
+	running.CommandAcked = number
+	if got := a.beat(running); !got.Acknowledge || w.node(nodeA).Acked() {
+		t.Errorf("a report counts as an acknowledgement: %+v", got)
+	}
+	failed := protocol.AckRequest{Command: number, Outcome: protocol.Failed, Reason: strings.Repeat("NOT_ENCRYPTED", 50)}
+	check := func(want cluster.Failure, settled bool, next int) {
+		t.Helper()
+		if got := a.beat(running); got.NextInSeconds != next || got.Acknowledge {
+			t.Errorf("answered %+v", got)
+		}
+		if n := w.node(nodeA); n.Reported.Failure != want || n.Settled() != settled || n.Failed() == (want.Command != n.Desired.Number) {
+			t.Errorf("reported %+v, settled: %t", n.Reported, n.Settled())
+		}
+	}
+	want := cluster.Failure{Command: number, Reason: failed.Reason[:100]}
+	for range 2 {
+		a.must(protocol.AckPath, failed, nil)
+		check(want, false, 60)
+	}
+	a.must(protocol.AckPath, done(1, "", protocol.WrappedKey{}), nil) // very late
+	check(want, false, 60)
+	running.CommandAcked = w.tell(nodeA, cluster.NoCommand, cluster.None)
+	if n := w.node(nodeA); n.Failed() || n.Settled() {
+		t.Errorf("a new command has failed before it began: %+v", n.Reported)
+	}
+	a.must(protocol.AckPath, done(running.CommandAcked, "", protocol.WrappedKey{}), nil)
+	check(cluster.Failure{}, true, 60)
+	a.must(protocol.AckPath, failed, nil) // very late
+	check(cluster.Failure{}, true, 60)
+}
+
+func TestAnAcknowledgementThatTheTableLostIsAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.enrol(nodeA)
+	before := w.node(nodeA)
+	a.must(protocol.AckPath, done(1, "", protocol.WrappedKey{}), nil)
+	w.store(before) // restored from a backup
+	for _, acknowledge := range []bool{true, false} {
+		if got := a.beat(protocol.Report{State: protocol.StateRunning, CommandAcked: 1}); got.Acknowledge != acknowledge {
+			t.Errorf("answered %+v", got)
+		}
+		a.must(protocol.AckPath, done(1, "", protocol.WrappedKey{}), nil)
 	}
 }
 

@@ -16,9 +16,8 @@ import (
 
 // When an agent shall call again, in seconds.
 const (
-	steady   = 60
-	settling = 5 // the node is not yet what it should be
-	pending  = 2 // a command is not acknowledged
+	steady  = 60
+	pending = 5 // a command is not acknowledged, or the node is not yet what it should be
 )
 
 // What a report may hold. A node has a handful of addresses; a name has 253 characters.
@@ -54,7 +53,10 @@ func (s *Service) Heartbeat(ctx context.Context, n cluster.Node, r protocol.Repo
 			return protocol.HeartbeatResponse{}, fmt.Errorf("store the report of node %s: %w", n.ID, err)
 		}
 	}
-	answer := protocol.HeartbeatResponse{Command: command(next.Desired), NextInSeconds: interval(next)}
+	answer := protocol.HeartbeatResponse{
+		Command: command(next.Desired), NextInSeconds: interval(next),
+		Acknowledge: !next.Acked() && r.CommandAcked == next.Desired.Number,
+	}
 	// A node must hear that it should stop even while the seal is away; it knows a key already.
 	if answer.ControlPlaneKey, err = s.Recipients.Public(ctx); err != nil {
 		s.Log.LogAttrs(ctx, slog.LevelError, "no key to seal to", slog.String("error", err.Error()))
@@ -88,13 +90,9 @@ func checkReport(r protocol.Report) error {
 
 // reported is a report as the node's record keeps it.
 func (s *Service) reported(ctx context.Context, n cluster.Node, r protocol.Report) (cluster.Reported, error) {
-	out := cluster.Reported{
-		State: power(r.State), KeyID: r.KeyID, Acked: r.CommandAcked, StartedAt: s.plausible(r.StartedAt), Addresses: r.Addresses,
-	}
-	if n.Leaving() {
-		// Only the acknowledgement itself ends a node, together with what the ledger has of it.
-		out.Acked = min(out.Acked, n.Desired.Number-1)
-	}
+	// Acked is left out: a command is finished with its acknowledgement, which says how it ended
+	// and what the node holds now, together with what the ledger has of it.
+	out := cluster.Reported{State: power(r.State), KeyID: r.KeyID, StartedAt: s.plausible(r.StartedAt), Addresses: r.Addresses}
 	var err error
 	out.Provider, err = s.providerOf(ctx, n, r)
 	return out, err
@@ -202,12 +200,11 @@ func command(d cluster.Desired) protocol.Command {
 	}
 }
 
+// interval is when an agent shall call again. A node that can't do what it was told has nothing to
+// wait for until it is told something else.
 func interval(n cluster.Node) int {
-	switch {
-	case !n.Acked():
-		return pending
-	case !n.Settled():
-		return settling
+	if n.Settled() || n.Failed() {
+		return steady
 	}
-	return steady
+	return pending
 }

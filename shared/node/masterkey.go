@@ -147,8 +147,7 @@ func (s *Service) checkEnabled(ctx context.Context, n cluster.Node) error {
 
 // find reads the ledger's entry of the very copy that a node shows.
 func (s *Service) find(ctx context.Context, n cluster.Node, keyID string, w protocol.WrappedKey) (ledger.Entry, error) {
-	cmk := ledger.CMK{Provider: atlas.Provider(w.Provider), Name: w.CMK, Version: w.Version}
-	e, err := ledger.Find(ctx, s.Table, n.ClusterID, n.ID, keyID, cmk)
+	e, err := ledger.Find(ctx, s.Table, n.ClusterID, n.ID, keyID, cmkOf(w))
 	if errors.Is(err, ledger.ErrNoEntry) || err == nil && subtle.ConstantTimeCompare(e.Blob, w.Blob) != 1 {
 		return ledger.Entry{}, atlas.Fail(atlas.MasterKeyNotFound, n.ID, keyID)
 	}

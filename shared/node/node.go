@@ -21,11 +21,11 @@ import (
 	"latchkey/shared/ledger"
 	"latchkey/shared/node/protocol"
 	"latchkey/shared/store"
-	"latchkey/shared/store/keys"
 )
 
 // Nodes keeps the nodes' records; cluster.Service is the one in use. Both return
-// cluster.ErrNoNode for a node that does not exist.
+// cluster.ErrNoNode for a node that does not exist, Node together with the record of one that is
+// gone.
 type Nodes interface {
 	Node(ctx context.Context, clusterID, nodeID string) (cluster.Node, error)
 	ReportNode(ctx context.Context, clusterID, nodeID string, r cluster.Reported) (cluster.Node, error)
@@ -53,27 +53,18 @@ type Service struct {
 // ErrGone is the cause of NODE_NOT_FOUND for a node that has destroyed itself, as it was told.
 var ErrGone = errors.New("node: the node has destroyed itself")
 
-// goneFor is how long the last words of a node are understood.
-const goneFor = 30 * 24 * time.Hour
-
-// gone is what is remembered of a node that has destroyed itself.
-type gone struct {
-	PublicKey []byte `json:"publicKey"`
-}
-
 // Authenticate finds the node that a bearer token speaks for: one read. It returns
 // NODE_TOKEN_REFUSED, with the time, for everything that is no valid token.
 func (s *Service) Authenticate(ctx context.Context, bearer string) (cluster.Node, error) {
 	var n cluster.Node
-	left := false
+	gone := false
 	_, err := protocol.VerifyToken(bearer, s.Now(), func(who protocol.Identity) (key ed25519.PublicKey, err error) {
 		if !atlas.ValidID(who.NodeID) || !atlas.ValidID(who.ClusterID) {
 			return nil, protocol.ErrToken
 		}
 		n, err = s.Nodes.Node(ctx, who.ClusterID, who.NodeID)
-		if errors.Is(err, cluster.ErrNoNode) {
-			left = true
-			return s.keyOfGone(ctx, who)
+		if gone = errors.Is(err, cluster.ErrNoNode); gone {
+			err = nil // it has no key, unless it is remembered
 		}
 		return n.PublicKey, err
 	})
@@ -82,18 +73,10 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (cluster.Node
 		return cluster.Node{}, protocol.Refuse(s.Now())
 	case err != nil:
 		return cluster.Node{}, fmt.Errorf("authenticate an agent: %w", err)
-	case left:
-		return cluster.Node{}, atlas.Fail(atlas.NodeNotFound, "of this agent").Because(ErrGone)
+	case gone:
+		return cluster.Node{}, atlas.Fail(atlas.NodeNotFound, n.ID).Because(ErrGone)
 	}
 	return n, nil
-}
-
-func (s *Service) keyOfGone(ctx context.Context, who protocol.Identity) (ed25519.PublicKey, error) {
-	g, _, err := store.Load[gone](ctx, s.Table, keys.GoneNode(who.ClusterID, who.NodeID))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, protocol.ErrToken
-	}
-	return g.PublicKey, err
 }
 
 // attempts bounds how often a change is made again because something else changed the node at

@@ -51,6 +51,9 @@ type HeartbeatResponse struct {
 	Command Command `json:"command"`
 	// NextInSeconds is when to call again.
 	NextInSeconds int `json:"nextInSeconds"`
+	// Acknowledge asks for the acknowledgement of the command once more: the agent reports it
+	// as finished, and its acknowledgement is not here. It was lost, or the table was restored.
+	Acknowledge bool `json:"acknowledge,omitempty"`
 	// ControlPlaneKey replaces the one from enrolment where it differs; empty means the same.
 	ControlPlaneKey []byte `json:"controlPlaneHPKEKey,omitempty"`
 }
@@ -251,4 +254,9 @@ type AckRequest struct {
 	KeyID string `json:"keyId,omitempty"`
 	// Wrapped is the copy that the node now holds of it, without its Blob.
 	Wrapped WrappedKey `json:"wrapped,omitzero"`
+	// NextKeyID and NextWrapped are the key of a rotation that is not finished, in the same way:
+	// the data may be under it already. The ledger forgets other copies of the keys that are
+	// mentioned and, after ROTATE and RESYNC, all other keys.
+	NextKeyID   string     `json:"nextKeyId,omitempty"`
+	NextWrapped WrappedKey `json:"nextWrapped,omitzero"`
 }

@@ -146,12 +146,6 @@ func Node(clusterID, nodeID string) store.Key {
 	return store.Key{PK: "CLUSTER#" + clusterID, SK: NodePrefix + nodeID}
 }
 
-// GoneNode remembers a node that destroyed itself, so that its last words can be told from a
-// stranger's.
-func GoneNode(clusterID, nodeID string) store.Key {
-	return store.Key{PK: "CLUSTER#" + clusterID, SK: "GONENODE#" + nodeID}
-}
-
 // EnrolToken points from the hash of a one-time token to the node that it is for.
 func EnrolToken(hash string) store.Key { return store.Key{PK: "ENROL#" + hash, SK: "ENROL"} }
 
@@ -160,6 +154,14 @@ func RecipientKeys() store.Key { return store.Key{PK: "RECIPIENTKEYS", SK: "RECI
 
 // NodePrefix selects a cluster's nodes.
 const NodePrefix = "NODE#"
+
+// WaitingNode places a node in the index while no agent has enrolled for it.
+func WaitingNode(clusterID, nodeID string) store.Key {
+	return store.Key{PK: "AGENTS#WAITING", SK: WaitingPrefix + escape(clusterID) + "#" + nodeID}
+}
+
+// WaitingPrefix selects the nodes without an agent.
+const WaitingPrefix = "WAITING#"
 
 // ClusterName points from a cluster's name to its id. There is no such cluster without it.
 func ClusterName(groupID, name string) store.Key {
