@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"latchkey/shared/atlas"
@@ -100,4 +101,22 @@ func TestHandler_gives_up_before_its_function_is_killed(t *testing.T) {
 			t.Error("the function had been killed by then")
 		}
 	})
+}
+
+func TestDispatch_finds_the_task_that_the_payload_names(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	count := task.Handler(log, task.AtlasCodes, func(_ context.Context, in input) (output, error) {
+		return output{Nodes: len(in.GroupID)}, nil
+	})
+	d := task.Dispatch(log, map[string]lambda.Handler{"count": count})
+	body, err := d.Invoke(t.Context(), []byte(`{"task": "count", "groupId": "abc"}`))
+	if string(body) != `{"nodes":3}` || err != nil {
+		t.Errorf("got %s, %v", body, err)
+	}
+	for _, payload := range []string{`{"task": "other"}`, `{}`, `{"task": 1}`, `{"task": ["count"]}`, `null`, `count`, ``, `{"task": "count", "other": 1}`} {
+		_, err := d.Invoke(t.Context(), []byte(payload))
+		if e, ok := errors.AsType[messages.InvokeResponse_Error](err); !ok || e.Type != task.InvalidInput {
+			t.Errorf("%q gives %v, want %s", payload, err, task.InvalidInput)
+		}
+	}
 }
