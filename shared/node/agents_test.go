@@ -549,3 +549,55 @@ func TestInstancesThatRaceForTheFirstKeyAgree(t *testing.T) {
 		}
 	}
 }
+
+func TestStrangersCostOneReadEachAndThenNone(t *testing.T) {
+	t.Parallel()
+	for name, try := range map[string]func(w *world) int{
+		"a token of nobody": func(w *world) int {
+			stranger := &member{w: w, id: atlas.NewID(w.clock.Now()), key: newKey()}
+			status, _ := stranger.try(protocol.AckPath, "{}", nil)
+			return status
+		},
+		"a token of somebody else": func(w *world) int {
+			stranger := &member{w: w, id: nodeB, key: newKey()}
+			status, _ := stranger.try(protocol.ReleasePath, "{}", nil)
+			return status
+		},
+		"an enrolment": func(w *world) int {
+			token, _ := protocol.NewEnrolToken()
+			status, _ := w.post(protocol.EnrolPath, "", protocol.EnrolRequest{Token: token, PublicKey: public(newKey())}, nil)
+			return status
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			a := w.enrol(nodeA)
+			beat := protocol.HeartbeatRequest{Report: protocol.Report{State: protocol.StateStopped}}
+			a.must(protocol.HeartbeatPath, beat, nil)
+			before, _ := w.table.Counts()
+			const refused = 300
+			for range refused {
+				if status := try(w); status != http.StatusUnauthorized && status != http.StatusForbidden {
+					t.Fatalf("a stranger is answered %d", status)
+				}
+			}
+			after, _ := w.table.Counts()
+			if after-before != refused {
+				t.Errorf("%d attempts cost %d reads", refused, after-before)
+			}
+			if status := try(w); status != http.StatusTooManyRequests || w.header.Get("Retry-After") != "1" {
+				t.Errorf("the next is answered %d %v", status, w.header)
+			}
+			if now, _ := w.table.Counts(); now != after {
+				t.Error("who is slowed down costs a read")
+			}
+			// A node behind the same address still hears what it should do.
+			a.must(protocol.HeartbeatPath, beat, nil)
+			w.clock.Advance(time.Second)
+			if status := try(w); status != http.StatusUnauthorized && status != http.StatusForbidden {
+				t.Errorf("later, a stranger is answered %d", status)
+			}
+		})
+	}
+}

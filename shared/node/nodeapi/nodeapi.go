@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"latchkey/shared/cluster"
 	"latchkey/shared/httpapi"
@@ -23,16 +22,17 @@ type API struct{ Nodes *node.Service }
 
 // Routes lists the operations.
 func (a API) Routes() []httpapi.Route {
+	d := newDoor(a.Nodes)
 	route := func(operation, path string, h httpapi.Handler) httpapi.Route {
-		return httpapi.Route{Operation: operation, Method: http.MethodPost, Path: path, Rule: identity.Anyone, Handle: h}
+		return httpapi.Route{Operation: operation, Method: http.MethodPost, Path: path, Rule: identity.Anyone, Handle: d.guard(h)}
 	}
 	return []httpapi.Route{
 		route("enrolNode", protocol.EnrolPath, httpapi.JSON(a.enrol)),
-		route("reportNode", protocol.HeartbeatPath, authenticated(a, a.heartbeat)),
-		route("wrapMasterKey", protocol.WrapPath, authenticated(a, answer(a.Nodes.Wrap))),
-		route("releaseMasterKey", protocol.ReleasePath, authenticated(a, answer(a.Nodes.Release))),
-		route("rewrapMasterKey", protocol.RewrapPath, authenticated(a, answer(a.Nodes.Rewrap))),
-		route("acknowledgeCommand", protocol.AckPath, lastWords(authenticated(a, a.ack))),
+		route("reportNode", protocol.HeartbeatPath, authenticated(d, a.heartbeat)),
+		route("wrapMasterKey", protocol.WrapPath, authenticated(d, answer(a.Nodes.Wrap))),
+		route("releaseMasterKey", protocol.ReleasePath, authenticated(d, answer(a.Nodes.Release))),
+		route("rewrapMasterKey", protocol.RewrapPath, authenticated(d, answer(a.Nodes.Rewrap))),
+		route("acknowledgeCommand", protocol.AckPath, lastWords(authenticated(d, a.ack))),
 	}
 }
 
@@ -40,9 +40,9 @@ func (a API) Routes() []httpapi.Route {
 type operation[B any] func(ctx context.Context, n cluster.Node, body B) (httpapi.Response, error)
 
 // authenticated performs an operation for the node that the request's token speaks for.
-func authenticated[B any](a API, op operation[B]) httpapi.Handler {
+func authenticated[B any](d *door, op operation[B]) httpapi.Handler {
 	return func(ctx context.Context, req *httpapi.Request) (httpapi.Response, error) {
-		n, err := a.Nodes.Authenticate(ctx, bearer(req.Header))
+		n, err := d.admit(ctx, req)
 		if err != nil {
 			return httpapi.Response{}, err
 		}
@@ -50,19 +50,6 @@ func authenticated[B any](a API, op operation[B]) httpapi.Handler {
 			return op(ctx, n, body)
 		})(ctx, req)
 	}
-}
-
-// bearer is the token of a request, "" for none or more than one.
-func bearer(h http.Header) string {
-	values := h.Values("Authorization")
-	if len(values) != 1 {
-		return ""
-	}
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return token
 }
 
 // lastWords answers a node that has destroyed itself as if it had not been heard before.
