@@ -1,8 +1,8 @@
 // Package operator is what only the operator of a deployment may do: create organisations and
-// give their owners a key; and the housekeeping that the deployment schedules. No route of the
-// API leads here; whoever may invoke the function may do all of it.
+// give their owners a key, and provide nodes with agents; and the housekeeping that the deployment
+// schedules. No route of the API leads here; whoever may invoke the function may do all of it.
 //
-// Its invariant: a private key is shown once, by the call that makes it. Every operation may be
+// Its invariant: a private key or a token is shown once, by the call that makes it. Every operation may be
 // repeated until it succeeds.
 package operator
 
@@ -38,6 +38,7 @@ type Function struct {
 	identities *directory.Directory
 	projects   *project.Service
 	signing    *keyring.Keyring
+	fleet      fleet
 }
 
 // New assembles the function.
@@ -48,6 +49,7 @@ func New(d Deps) *Function {
 		identities: identities,
 		projects:   suite.Projects(d.Table, journal, identities, d.Now),
 		signing:    &keyring.Keyring{Table: d.Table, Sealer: d.Sealer, Now: d.Now},
+		fleet:      newFleet(d),
 	}
 }
 
@@ -63,10 +65,22 @@ const (
 	// RotateSigningKeys replaces the keys that nonces and access tokens are signed with. Nobody
 	// notices, and repeating it soon does nothing. The deployment schedules it.
 	RotateSigningKeys = "rotateSigningKeys"
+	// ListWaitingNodes lists the nodes for which no agent has enrolled, by pages: an answer that
+	// has a next is continued by sending that as after.
+	ListWaitingNodes = "listWaitingNodes"
+	// IssueNodeToken makes the one-time token with which an agent enrols for a node within an
+	// hour. It takes the place of any token before. An agent that is enrolled stays so until
+	// another one uses the token.
+	IssueNodeToken = "issueNodeToken"
+	// RotateNodeKeys replaces the key that agents seal new master keys to. Nobody notices, and
+	// repeating it soon does nothing. The deployment schedules it.
+	RotateNodeKeys = "rotateNodeKeys"
 )
 
 // operations are all of them.
-var operations = []string{CreateOrganization, CreateOwnerKey, PurgeClosedProjects, RotateSigningKeys}
+var operations = []string{
+	CreateOrganization, CreateOwnerKey, ListWaitingNodes, IssueNodeToken, PurgeClosedProjects, RotateSigningKeys, RotateNodeKeys,
+}
 
 // Request is the event that the function is invoked with.
 type Request struct {
@@ -81,6 +95,11 @@ type Request struct {
 	// PublicKey and PrivateKey may be chosen together.
 	PublicKey  string `json:"publicKey,omitempty"`
 	PrivateKey string `json:"privateKey,omitempty"`
+	// ClusterID and NodeID are required by issueNodeToken.
+	ClusterID string `json:"clusterId,omitempty"`
+	NodeID    string `json:"nodeId,omitempty"`
+	// After continues listWaitingNodes.
+	After string `json:"after,omitempty"`
 }
 
 // Result is what the function answers.
@@ -95,8 +114,14 @@ type Result struct {
 	PrivateKey string `json:"privateKey,omitempty"`
 	// Purged counts the projects whose remains were removed.
 	Purged int `json:"purged,omitempty"`
-	// Rotated is whether the signing keys were replaced.
+	// Rotated is whether keys were replaced.
 	Rotated bool `json:"rotated,omitempty"`
+	// Nodes are those that wait for an agent; Next continues the list, "" at its end.
+	Nodes []WaitingNode `json:"nodes,omitempty"`
+	Next  string        `json:"next,omitempty"`
+	// Token is for one agent, until Expires.
+	Token   string    `json:"token,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 // Invoke performs one operation: it is a lambda.Handler. Errors that tell the operator what is
@@ -125,6 +150,13 @@ func (f *Function) Do(ctx context.Context, r Request) (Result, error) {
 		return Result{Purged: purged}, err
 	case RotateSigningKeys:
 		rotated, err := f.signing.Rotate(ctx)
+		return Result{Rotated: rotated}, err
+	case ListWaitingNodes:
+		return f.fleet.waiting(ctx, r.After)
+	case IssueNodeToken:
+		return f.fleet.token(ctx, r)
+	case RotateNodeKeys:
+		rotated, err := f.fleet.recipients.Rotate(ctx)
 		return Result{Rotated: rotated}, err
 	}
 	return Result{}, atlas.Fail(atlas.InvalidEnumValue, r.Operation).
