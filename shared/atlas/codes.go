@@ -131,6 +131,32 @@ const (
 	EARNotEnabled                   Code = "ENCRYPTION_AT_REST_NOT_ENABLED"
 	CannotUseEARTenant              Code = "CANNOT_USE_ENCRYPTION_AT_REST_TENANT"
 	CannotDisableEAR                Code = "CANNOT_DISABLE_ENCRYPTION_AT_REST"
+	CannotChangeEARProvider         Code = "CANNOT_CHANGE_ENCRYPTION_AT_REST_PROVIDER"
+	MaxClustersExceeded             Code = "MAX_CLUSTERS_PER_GROUP_EXCEEDED" // no code is documented
+)
+
+// Snapshots, their schedule and restores.
+const (
+	SnapshotNotFound                 Code = "SNAPSHOT_NOT_FOUND"
+	RestoreJobNotFound               Code = "RESTORE_JOB_NOT_FOUND"
+	BackupJobNotFound                Code = "BACKUP_JOB_NOT_FOUND"
+	CannotDeleteInProgressSnapshot   Code = "CANNOT_DELETE_IN_PROGRESS_SNAPSHOT"
+	CannotModifyInProgressSnapshot   Code = "CANNOT_MODIFY_IN_PROGRESS_SNAPSHOT_RETENTION"
+	CannotDeleteFromClusterSnapshot  Code = "CANNOT_DELETE_FROM_CLUSTER_SNAPSHOT"
+	UnfinishedOnDemandSnapshot       Code = "UNFINISHED_ON_DEMAND_SNAPSHOT"
+	CannotDownloadEncryptedSnapshot  Code = "CANNOT_DOWNLOAD_SNAPSHOT_WITH_ENCRYPTION"
+	InvalidSnapshotRestoreEncryption Code = "INVALID_SNAPSHOT_RESTORE_ENCRYPTION"
+	UnsupportedDeliveryMethod        Code = "UNSUPPORTED_DELIVERY_METHOD"
+	ClusterPausedCannotRestore       Code = "CLUSTER_PAUSED_CANNOT_RESTORE"
+	ClusterRestoreInProgress         Code = "ATLAS_CLUSTER_RESTORE_IN_PROGRESS"
+	InvalidBackupPolicy              Code = "INVALID_BACKUP_POLICY"
+	InvalidPolicyCount               Code = "INVALID_NUM_OF_POLICIES"
+	InvalidPolicyID                  Code = "INVALID_POLICY_ID"
+	InvalidPolicyItemID              Code = "INVALID_POLICY_ITEM_ID"
+	InvalidFrequencyTypeChange       Code = "INVALID_FREQUENCY_TYPE_CHANGE"
+	InvalidRestoreWindow             Code = "INVALID_RESTORE_WINDOW"
+	InvalidReferenceHour             Code = "INVALID_REFERENCE_HOUR_OF_DAY"
+	InvalidReferenceMinute           Code = "INVALID_REFERENCE_MINUTE_OF_HOUR"
 )
 
 // Nodes and their agents (docs/agent.md); Latchkey's own.
@@ -274,7 +300,31 @@ var codes = map[Code]sentence{
 	CannotPauseRecentlyResumed:      {http.StatusBadRequest, "Recently resumed clusters must remain running for %v minutes to process all queued maintenance."},
 	EARNotEnabled:                   {http.StatusBadRequest, "Encryption at Rest is not enabled for group %v."},
 	CannotUseEARTenant:              {http.StatusBadRequest, "Cannot use Encryption at Rest with tenant clusters."},
-	CannotDisableEAR:                {http.StatusConflict, "Cannot disable Encryption at Rest because it is still enabled on one or more clusters in the group."},
+	CannotChangeEARProvider: {http.StatusConflict, "To choose a different Encryption at Rest provider, please disable and re-enable this feature. " +
+		"This will decrypt your data and allow you to encrypt it with a different Encryption at Rest provider."},
+	MaxClustersExceeded: {http.StatusBadRequest, "Maximum number of clusters per group (%v) in %v exceeded while trying to add cluster."},
+	CannotDisableEAR:    {http.StatusConflict, "Cannot disable Encryption at Rest because it is still enabled on one or more clusters in the group."},
+
+	SnapshotNotFound:                 {http.StatusNotFound, "No snapshot with ID %v exists for cluster %v."},
+	RestoreJobNotFound:               {http.StatusNotFound, "No restore job with ID %v exists for cluster %v."},
+	BackupJobNotFound:                {http.StatusNotFound, "Backups are not enabled for this cluster."},
+	CannotDeleteInProgressSnapshot:   {http.StatusBadRequest, "Cannot delete an in progress snapshot %v."},
+	CannotModifyInProgressSnapshot:   {http.StatusBadRequest, "Snapshot retention can only be modified once it is completed."},
+	CannotDeleteFromClusterSnapshot:  {http.StatusForbidden, "Cannot individually delete a snapshot that is part of a cluster snapshot."},
+	UnfinishedOnDemandSnapshot:       {http.StatusBadRequest, "Another on-demand snapshot is queued or in progress."},
+	CannotDownloadEncryptedSnapshot:  {http.StatusBadRequest, "Cannot download snapshots with Encryption at Rest enabled."},
+	InvalidSnapshotRestoreEncryption: {http.StatusBadRequest, "Encryption settings of target cluster and source snapshot are different."},
+	UnsupportedDeliveryMethod:        {http.StatusBadRequest, "The specified delivery method is not supported."},
+	ClusterPausedCannotRestore:       {http.StatusBadRequest, "Backup restore cannot occur on a paused cluster. Please unpause the target cluster or choose another target cluster."},
+	ClusterRestoreInProgress:         {http.StatusConflict, "Cluster restore already in progress."},
+	InvalidBackupPolicy:              {http.StatusBadRequest, "Invalid Backup Policy: %v."},
+	InvalidPolicyCount:               {http.StatusBadRequest, "Must have exactly one policy."},
+	InvalidPolicyID:                  {http.StatusBadRequest, "The policy id %v is invalid."},
+	InvalidPolicyItemID:              {http.StatusBadRequest, "The specified policy item id %v does not exist."},
+	InvalidFrequencyTypeChange:       {http.StatusBadRequest, "The frequency type of a policy item must not be changed."},
+	InvalidRestoreWindow:             {http.StatusBadRequest, "The restore window days should be a positive number."},
+	InvalidReferenceHour:             {http.StatusBadRequest, "Snapshot schedule reference hour must be between 0 and 23, inclusive."},
+	InvalidReferenceMinute:           {http.StatusBadRequest, "Snapshot schedule reference minute must be between 0 and 59, inclusive."},
 
 	NodeTokenRefused:     {http.StatusUnauthorized, "The agent's token was refused. The time is %v."},
 	NodeEnrolmentRefused: {http.StatusForbidden, "The enrolment token is unknown, expired, or was used for another agent."},

@@ -26,12 +26,15 @@ type limitRule struct {
 	use      Use  // what counts against it, if anything does
 }
 
+// clusterLimit bounds the clusters of a group.
+const clusterLimit = "atlas.project.deployment.clusters"
+
 // limitRules are the limits of the API with its documented defaults and maxima, in its order.
 // Where a documented maximum is below its own default (network access entries: 200, 20), the
 // default is the maximum.
 var limitRules = []limitRule{
 	{name: "atlas.project.security.databaseAccess.users", fallback: 100, most: 100},
-	{name: "atlas.project.deployment.clusters", fallback: 25, most: 100, use: Clusters},
+	{name: clusterLimit, fallback: 25, most: 100, use: Clusters},
 	{name: "atlas.project.deployment.serverlessMTMs", fallback: 100, most: 100},
 	{name: "atlas.project.security.databaseAccess.customRoles", fallback: 100, most: 1400},
 	{name: "atlas.project.security.networkAccess.entries", fallback: 200, most: 200},

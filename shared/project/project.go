@@ -140,7 +140,8 @@ func (s *Service) FindGroup(ctx context.Context, groupID string) (orgID string, 
 // Occupy returns the operation that adds n (or takes -n away) of a use to an open group. It
 // belongs in the transaction that creates or removes the thing that is counted, so that the
 // count is always right and a group never closes around it. The transaction conflicts if the
-// group changed meanwhile; read again and retry.
+// group changed meanwhile; read again and retry. It returns MAX_CLUSTERS_PER_GROUP_EXCEEDED if the group's limit
+// of clusters would be exceeded.
 func (s *Service) Occupy(ctx context.Context, groupID string, u Use, n int) (store.Op, error) {
 	g, err := s.Open(ctx, groupID)
 	if err != nil {
@@ -149,6 +150,15 @@ func (s *Service) Occupy(ctx context.Context, groupID string, u Use, n int) (sto
 	count := g.Uses[u] + n
 	if count < 0 {
 		return store.Op{}, fmt.Errorf("group %s would have %d %s", groupID, count, u)
+	}
+	if n > 0 && u == Clusters {
+		l, err := s.Limit(ctx, groupID, clusterLimit)
+		if err != nil {
+			return store.Op{}, err
+		}
+		if int64(count) > l.Value {
+			return store.Op{}, atlas.Fail(atlas.MaxClustersExceeded, l.Value, groupID).Hinting("The limit %s can be raised to %d.", l.Name, *l.Maximum)
+		}
 	}
 	uses := map[Use]int{u: count}
 	for other, c := range g.Uses {
