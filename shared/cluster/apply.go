@@ -157,6 +157,9 @@ func (s Spec) providerOf(r atlas.ClusterRequest) (atlas.Provider, error) {
 	if p != None && !slices.Contains(atlas.Providers(), p) {
 		return "", atlas.Fail(atlas.InvalidEARProvider, *r.EncryptionAtRestProvider).Hinting("It must be NONE, AWS, AZURE or GCP.")
 	}
+	if s.Revision > 0 && s.Provider != p && s.Provider != None && p != None {
+		return "", atlas.Fail(atlas.CannotChangeEARProvider).Hinting("Set encryptionAtRestProvider to NONE first.")
+	}
 	return p, checkDedicated(r, p != None)
 }
 

@@ -61,7 +61,8 @@ func TestAKeyIsInUseUntilNoNodeNeedsIt(t *testing.T) {
 		after    []string
 	}{
 		{"AWS", []string{"AWS"}, []string{"AWS"}},
-		{"GCP", []string{"AWS", "GCP"}, []string{"GCP"}},
+		{"NONE", []string{"AWS"}, nil},
+		{"GCP", []string{"GCP"}, []string{"GCP"}},
 		{"NONE", []string{"GCP"}, nil},
 	}
 	inUse := func() (used []string) {
@@ -85,6 +86,18 @@ func TestAKeyIsInUseUntilNoNodeNeedsIt(t *testing.T) {
 	}
 	if err := w.disableProvider(atlas.AWS); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAClusterIsDecryptedBeforeAnotherProvidersKeyEncryptsIt(t *testing.T) {
+	w := newWorld(t)
+	w.create("c1", `"encryptionAtRestProvider":"AWS",`)
+	w.fail(http.MethodPatch, "/clusters/c1", `{"encryptionAtRestProvider":"GCP"}`, 409, "CANNOT_CHANGE_ENCRYPTION_AT_REST_PROVIDER")
+	w.must(http.MethodPatch, "/clusters/c1", `{"encryptionAtRestProvider":"NONE"}`)
+	w.must(http.MethodPatch, "/clusters/c1", `{"encryptionAtRestProvider":"GCP"}`) // waits for the first
+	w.work("c1")
+	if d := w.load("c1"); d.Applied.Provider != atlas.GCP || len(w.used(atlas.AWS)) > 0 {
+		t.Errorf("%s, AWS is used by %v", d.Applied.Provider, w.used(atlas.AWS))
 	}
 }
 
@@ -121,6 +134,7 @@ func TestEncryptionOfADisabledClusterWaitsForTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.obey(w.load("c1"))
+	w.must(http.MethodPatch, "/clusters/c1", `{"encryptionAtRestProvider":"NONE"}`)
 	answer := w.must(http.MethodPatch, "/clusters/c1", `{"encryptionAtRestProvider":"GCP"}`)
 	if answer["encryptionAtRestProvider"] != "GCP" || w.load("c1").Plan != nil {
 		t.Errorf("a disabled cluster answers %v and begins %v", answer["encryptionAtRestProvider"], w.load("c1").Plan)
