@@ -4,61 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
-	"latchkey/shared/kms"
 	"latchkey/shared/store"
-	"latchkey/shared/validity"
 	"latchkey/shared/verdict"
 )
-
-// Get reads a group's settings and validates every enabled key on demand. Calls within five
-// seconds share one check.
-func (s *Service) Get(ctx context.Context, groupID string) (Settings, error) {
-	settings, err := s.Load(ctx, groupID)
-	if err != nil {
-		return Settings{}, err
-	}
-	verdicts := s.checkAll(ctx, settings)
-	for p, v := range verdicts {
-		if err := s.Record(ctx, &settings, p, v); err != nil {
-			return Settings{}, err
-		}
-	}
-	return settings, nil
-}
-
-// checkAll checks the keys of all enabled providers at the same time.
-func (s *Service) checkAll(ctx context.Context, settings Settings) map[atlas.Provider]verdict.Verdict {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	verdicts := map[atlas.Provider]verdict.Verdict{}
-	for _, p := range atlas.Providers() {
-		state := settings.Key(p)
-		if state == nil {
-			continue
-		}
-		wg.Go(func() {
-			v := s.Checker.Check(ctx, s.subject(settings, p))
-			mu.Lock()
-			defer mu.Unlock()
-			verdicts[p] = v
-		})
-	}
-	wg.Wait()
-	return verdicts
-}
-
-func (s *Service) subject(settings Settings, p atlas.Provider) validity.Subject {
-	state := settings.Key(p)
-	return validity.Subject{
-		GroupID: settings.GroupID, Name: string(p), Revision: state.Revision, Probe: state.Probe,
-		Expires: state.Expires, Fresh: true,
-		Ref: func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
-	}
-}
 
 // recordAttempts bounds how often storing a verdict is repeated after a conflict.
 const recordAttempts = 5
@@ -66,10 +17,14 @@ const recordAttempts = 5
 // Record applies a verdict to the settings and stores it, unless it changes nothing, is about
 // another configuration, or a later one is already there. Events tell of changes of class.
 func (s *Service) Record(ctx context.Context, settings *Settings, p atlas.Provider, v verdict.Verdict) error {
+	return s.record(ctx, settings, p, v, false)
+}
+
+// record applies a verdict; with always, also one that changes nothing but its own time.
+func (s *Service) record(ctx context.Context, settings *Settings, p atlas.Provider, v verdict.Verdict, always bool) error {
 	for range recordAttempts {
 		before := settings.clone()
-		changed := settings.conclude(p, v)
-		if !changed {
+		if !always && before.says(p, v) || !settings.conclude(p, v) {
 			return nil
 		}
 		ops, err := s.verdictOps(before, *settings, p)
@@ -91,11 +46,17 @@ func (s *Service) Record(ctx context.Context, settings *Settings, p atlas.Provid
 	return fmt.Errorf("store verdict on %s key of %s: %w", p, settings.GroupID, store.ErrConflict)
 }
 
-// conclude applies a verdict to a provider's key and reports whether that changed anything
-// that has to be stored. It is pure.
+// says reports whether a verdict on a provider's key would change nothing but its own time.
+func (s Settings) says(p atlas.Provider, v verdict.Verdict) bool {
+	state := s.Key(p)
+	return state != nil && v.SameConclusion(state.Verdict)
+}
+
+// conclude applies a verdict to a provider's key, unless it is about another configuration or a
+// later one is already there. It is pure.
 func (s *Settings) conclude(p atlas.Provider, v verdict.Verdict) bool {
 	state := s.Key(p)
-	if state == nil || state.Revision != v.Settings || !v.Supersedes(state.Verdict) || v.SameConclusion(state.Verdict) {
+	if state == nil || state.Revision != v.Settings || !v.Supersedes(state.Verdict) {
 		return false
 	}
 	v.Since = v.StartedAt

@@ -16,6 +16,7 @@ import (
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 	"latchkey/shared/validity"
+	"latchkey/shared/verdict"
 )
 
 // Sealer seals static credentials.
@@ -45,6 +46,9 @@ type Service struct {
 	Keys     validity.Keyring
 	Vaults   Vaults
 	Clusters Clusters
+	// Enforcer acts at once on what is found outside the schedule of checks; nil leaves it all
+	// to the schedule.
+	Enforcer Enforcer
 	Checker  *validity.Checker
 	Patience consistency.Patience
 	Policy   Policy
@@ -66,14 +70,14 @@ func (s *Service) Load(ctx context.Context, groupID string) (Settings, error) {
 }
 
 // KeyState tells whether a provider is enabled for a group and its key valid, by the newest
-// conclusive verdict.
+// conclusive verdict. A key that somebody was just told is invalid counts as that.
 func (s *Service) KeyState(ctx context.Context, groupID string, p atlas.Provider) (enabled, valid bool, err error) {
 	settings, err := s.Load(ctx, groupID)
 	if err != nil {
 		return false, false, err
 	}
 	state := settings.Key(p)
-	return state != nil, state != nil && state.Valid, nil
+	return state != nil, state != nil && state.Valid && state.Verdict.Reason != verdict.Unconfirmed, nil
 }
 
 // RolesInUse implements access.Usage.

@@ -50,6 +50,9 @@ type world struct {
 	clusters []string
 	// refuse, if set, is asked before a key is opened.
 	refuse func(ref kms.Reference) error
+
+	enforced     []string
+	enforceFails error
 }
 
 // countingTable counts writes and can run something before one.
@@ -84,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	w.Service = &encryption.Service{
 		Table: w.table, Journal: audit.Journal{Table: w.table, Now: clock}, Sealer: seal.New(wrapper, clock), Keys: w,
 		Checker: validity.New(w, clock), Policy: encryption.Policy{AllowAWSUserKeys: true}, Now: clock,
-		Log: slog.New(slog.DiscardHandler), Clusters: w,
+		Log: slog.New(slog.DiscardHandler), Clusters: w, Enforcer: w,
 	}
 	op, err := encryption.Create(groupID, orgID)
 	if err != nil {
@@ -125,6 +128,40 @@ func (w *world) Renew(ref kms.Reference) (*kms.Key, error) {
 		return nil, verdict.Failed(verdict.KeyNotFound, "no key %s", name)
 	}
 	return w.keys[name].Key(name), nil
+}
+
+// Enforce remembers what is enforced.
+func (w *world) Enforce(_ context.Context, groupID string, p atlas.Provider, revision int64, valid bool) error {
+	w.enforced = append(w.enforced, fmt.Sprintf("%s %s %d %t", groupID, p, revision, valid))
+	return w.enforceFails
+}
+
+// took is what was enforced since it was asked for last.
+func (w *world) took() []string {
+	all := w.enforced
+	w.enforced = nil
+	return all
+}
+
+// validate validates after the window in which calls share a check.
+func (w *world) validate() []encryption.Finding {
+	w.t.Helper()
+	w.now = w.now.Add(validity.Shared)
+	findings, err := w.Validate(w.t.Context(), groupID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return findings
+}
+
+// stored is what is stored of the key at AWS.
+func (w *world) stored() encryption.KeyState {
+	w.t.Helper()
+	settings, err := w.Load(w.t.Context(), groupID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return *settings.Key(atlas.AWS)
 }
 
 func (w *world) write(ops ...store.Op) {
@@ -321,7 +358,7 @@ func TestAVerdictStoredMeanwhileIsNoConflict(t *testing.T) {
 	}
 }
 
-func TestGetFollowsTheKey(t *testing.T) {
+func TestValidationFollowsTheKey(t *testing.T) {
 	w := enabledWorld(t)
 	key := w.keys[keyARN]
 	for _, step := range []struct {
@@ -339,8 +376,11 @@ func TestGetFollowsTheKey(t *testing.T) {
 		{verdict.OurCredentials, true},
 	} {
 		key.Break(step.reason)
-		if got := w.get().Wire().AWSKMS.Valid; got != step.valid {
-			t.Errorf("after %s valid is %t", step.reason, got)
+		if f := w.validate()[0]; f.Valid != step.valid || f.Verdict.Reason != step.reason {
+			t.Errorf("after %s: %+v", step.reason, f)
+		}
+		if stored := w.stored(); stored.Valid != step.valid || stored.Verdict.Reason != step.reason {
+			t.Errorf("after %s: stored %+v", step.reason, stored)
 		}
 	}
 	want := []string{

@@ -85,7 +85,7 @@ func (s *Service) Check(ctx context.Context, settings Settings, p atlas.Provider
 
 // scheduled is the subject of a check that nobody waits for.
 func (s *Service) scheduled(settings Settings, p atlas.Provider) validity.Subject {
-	subject := s.subject(settings, p)
+	subject := s.subject(settings, p, false)
 	subject.Fresh = false
 	return subject
 }

@@ -87,7 +87,7 @@ func TestInspectKeepsAVerdictThatIsStoredMeanwhile(t *testing.T) {
 	w.keys[keyARN].ExpireAt(w.now.Add(time.Hour))
 	w.table.before = func() {
 		w.keys[keyARN].Break(verdict.KeyDisabled)
-		w.get()
+		w.validate()
 	}
 	state, err := w.inspect()
 	if err != nil || state.Valid || state.Verdict.Reason != verdict.KeyDisabled || state.Expires.IsZero() {

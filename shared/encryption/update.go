@@ -62,7 +62,16 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 		s.recordRefusal(ctx, c, current, changes, err)
 		return Settings{}, err
 	}
-	return s.commit(ctx, c, current, next, changes, append(relied, unused...))
+	stored, err := s.commit(ctx, c, current, next, changes, append(relied, unused...))
+	if err != nil {
+		return Settings{}, err
+	}
+	for _, change := range changes {
+		if change.Kind == Modify && change.validates() {
+			s.enforce(ctx, groupID, change.Provider) // this may have given access back
+		}
+	}
+	return stored, nil
 }
 
 // proof is what proving one change yields.

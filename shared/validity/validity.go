@@ -43,6 +43,9 @@ type Subject struct {
 	// Fresh checks with credentials that nobody has used: for a tenant who asks. Cached ones
 	// would hide for an hour that a role no longer trusts us, since a session outlives that.
 	Fresh bool
+	// Anew makes no use of what a check found out earlier: for a tenant who has just mended
+	// something. Those who ask for that at the same time still share one check.
+	Anew bool
 }
 
 // Shared is how long callers share the conclusion of one check (validation on demand).
@@ -68,14 +71,17 @@ func New(keys Keyring, now func() time.Time) *Checker {
 }
 
 // Check concludes a verdict on the subject. Calls within Shared of a check's start get that
-// check's verdict. The check goes on if the caller gives up, since others may wait for it.
+// check's verdict, unless they want it anew. The check goes on if the caller gives up, since others may wait for it.
 func (c *Checker) Check(ctx context.Context, s Subject) verdict.Verdict {
 	id := fmt.Sprintf("%s/%s/%d", s.GroupID, s.Name, s.Revision)
-	if v, ok := c.shared(id); ok {
+	flight := id
+	if s.Anew {
+		flight += "/anew"
+	} else if v, ok := c.shared(id); ok {
 		return v
 	}
-	result, _, _ := c.flights.Do(id, func() (any, error) {
-		if v, ok := c.shared(id); ok {
+	result, _, _ := c.flights.Do(flight, func() (any, error) {
+		if v, ok := c.shared(id); ok && !s.Anew {
 			return v, nil
 		}
 		v := c.check(context.WithoutCancel(ctx), s)
@@ -156,10 +162,14 @@ func (c *Checker) isRecent(v verdict.Verdict) bool {
 	return age >= 0 && age < Shared
 }
 
-// remember keeps a verdict for those who ask within Shared, and forgets the older ones.
+// remember keeps a verdict for those who ask within Shared, and forgets the older ones. A
+// check that began before the one whose verdict is there adds nothing.
 func (c *Checker) remember(id string, v verdict.Verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if there, ok := c.recent[id]; ok && c.isRecent(there) && there.StartedAt.After(v.StartedAt) {
+		return
+	}
 	for other, old := range c.recent {
 		if !c.isRecent(old) {
 			delete(c.recent, other)

@@ -126,6 +126,28 @@ func TestConcurrentAndCloseCallsShareOneCheck(t *testing.T) {
 	})
 }
 
+func TestACheckThatIsWantedAnewSharesNothingThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := kmstest.NewMemory()
+		s := subject(t, key)
+		anew := s
+		anew.Anew = true
+		c := validity.New(&ring{fresh: key}, time.Now)
+		c.Check(t.Context(), s)
+		before := key.Calls("Decrypt")
+		key.OnCall(func(string) { time.Sleep(time.Second) })
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() { c.Check(t.Context(), anew) })
+		}
+		wg.Wait()
+		v := c.Check(t.Context(), s) // and those who only want to know share the later one
+		if n := key.Calls("Decrypt") - before; n != 1 || time.Since(v.StartedAt) > time.Second {
+			t.Errorf("%d checks, of which the last began %s ago", n, time.Since(v.StartedAt))
+		}
+	})
+}
+
 // A clock that was set back must not hide a revoked key until it has caught up.
 func TestAConclusionFromTheFutureIsNotShared(t *testing.T) {
 	key := kmstest.NewMemory()

@@ -74,6 +74,9 @@ const (
 	Cancelled      Reason = "CANCELLED" // the caller gave up
 	// Implausible: so many customers' keys failed alike at once that our own fault is likelier.
 	Implausible Reason = "IMPLAUSIBLE"
+	// Unconfirmed: a client that only read was told that the key is invalid. The schedule of
+	// checks finds out within a minute, and only then anything happens.
+	Unconfirmed Reason = "UNCONFIRMED"
 )
 
 // classes is the one table from reason to class.
@@ -91,7 +94,7 @@ var classes = map[Reason]Class{
 	RateLimited: Throttled,
 
 	KeyMismatch: Inconclusive, OurCredentials: Inconclusive, RequestInvalid: Inconclusive, SealFailed: Inconclusive, Internal: Inconclusive, Cancelled: Inconclusive,
-	Implausible: Inconclusive,
+	Implausible: Inconclusive, Unconfirmed: Inconclusive,
 }
 
 // Class reports the class a reason belongs to. An unknown reason is Inconclusive: it must

@@ -9,10 +9,12 @@ import (
 	"latchkey/shared/encryption"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
+	"latchkey/shared/verdict"
 )
 
 // Routes are GET and PATCH of the configuration, in the versioned API and in v1.0, which a
-// curl line of the documents still uses.
+// curl line of the documents still uses; and the validation that an owner asks for, which is
+// Latchkey's own and has no versions yet.
 func Routes(s *encryption.Service) []httpapi.Route {
 	a := api{s}
 	get := httpapi.Route{
@@ -23,7 +25,12 @@ func Routes(s *encryption.Service) []httpapi.Route {
 	update := get
 	update.Operation, update.Method = "updateGroupEncryptionAtRest", http.MethodPatch
 	update.Rule, update.Handle = identity.OwnGroup, httpapi.JSON(a.update)
-	return []httpapi.Route{get, update, legacy(get), legacy(update)}
+	validate := httpapi.Route{
+		Operation: "validateGroupEncryptionAtRest", Method: http.MethodPost,
+		Path: "/api/latchkey/v1/groups/{groupId}/encryptionAtRest/validate",
+		Rule: identity.OwnGroup, Limit: httpapi.LimitEncryption, Handle: a.validate,
+	}
+	return []httpapi.Route{get, update, legacy(get), legacy(update), validate}
 }
 
 // legacy is the same operation in v1.0: plain application/json.
@@ -48,4 +55,41 @@ func (a api) update(ctx context.Context, req *httpapi.Request, body atlas.Encryp
 		return httpapi.Response{}, err
 	}
 	return httpapi.OK(settings.Wire()), nil
+}
+
+// findingView is what a validation found out about one key.
+type findingView struct {
+	Provider  atlas.Provider `json:"provider"`
+	Valid     bool           `json:"valid"` // by the newest conclusive verdict
+	Class     verdict.Class  `json:"class"`
+	Reason    verdict.Reason `json:"reason"`
+	CheckedAt string         `json:"checkedAt"`
+	Since     string         `json:"since"` // when the class last changed
+	// ProviderCode and RequestID are what the provider said, for its support.
+	ProviderCode *string `json:"providerCode"`
+	RequestID    *string `json:"providerRequestId"`
+}
+
+// validate answers what it found, of the providers that are enabled. A body is ignored.
+func (a api) validate(ctx context.Context, req *httpapi.Request) (httpapi.Response, error) {
+	findings, err := a.service.Validate(ctx, req.GroupID())
+	if err != nil {
+		return httpapi.Response{}, err
+	}
+	views := make([]findingView, len(findings))
+	for i, f := range findings {
+		views[i] = findingView{
+			Provider: f.Provider, Valid: f.Valid, Class: f.Verdict.Class(), Reason: f.Verdict.Reason,
+			CheckedAt: atlas.Time(f.Verdict.StartedAt), Since: atlas.Time(f.Since),
+			ProviderCode: optional(f.Verdict.ProviderCode), RequestID: optional(f.Verdict.RequestID),
+		}
+	}
+	return httpapi.OK(map[string]any{"providers": views}), nil
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }

@@ -23,13 +23,7 @@ import (
 )
 
 // Enforcer acts on what a tenant did to a key.
-type Enforcer interface {
-	// Enforce stops the nodes that use the key while it is not valid, or starts them again. It
-	// is called when a verdict says so and now and then while that lasts, so it must be
-	// idempotent. What is stored says so when it is called; revision is that of the key's
-	// configuration, which stays the same while a key becomes invalid and valid in turns.
-	Enforce(ctx context.Context, groupID string, p atlas.Provider, revision int64, valid bool) error
-}
+type Enforcer = encryption.Enforcer
 
 // Sweep checks keys on a schedule.
 type Sweep struct {
