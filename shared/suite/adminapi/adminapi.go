@@ -1,6 +1,6 @@
 // Package adminapi assembles the function that serves every operation which needs the table
-// alone: organisations, projects and what is read along with them, identities, the activity
-// feeds, and what clients ask the service about itself.
+// alone, and to start workflows: organisations, projects and what is read along with them,
+// clusters, identities, the activity feeds, and what clients ask the service about itself.
 package adminapi
 
 import (
@@ -9,6 +9,7 @@ import (
 
 	"latchkey/shared/audit"
 	"latchkey/shared/audit/auditapi"
+	"latchkey/shared/cluster/clusterapi"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
@@ -31,8 +32,10 @@ type Deps struct {
 	ControlPlane ControlPlane
 	// Build is the commit that the program was built from; "" if that is unknown.
 	Build string
-	// Addresses tells the clusters' addresses; nil if there are none.
-	Addresses projectapi.ClusterAddresses
+	// Start starts the workflows that carry out what clients ask of clusters.
+	Start suite.Starter
+	// Domain is what the host names of the clusters' nodes lie in.
+	Domain string
 	// More are routes of other packages that this function serves too.
 	More []httpapi.Route
 }
@@ -43,9 +46,13 @@ func New(d Deps) *httpapi.API {
 	identities := &directory.Directory{Table: d.Table, Sealer: d.Sealer, Journal: journal, Now: d.Now}
 	projects := suite.Projects(d.Table, journal, identities, d.Now)
 	gate := identity.Gate{Groups: projects, Denials: journal}
+	clusters := suite.Clusters(suite.ClusterDeps{
+		Table: d.Table, Journal: journal, Projects: projects, Gate: gate, Start: d.Start, Now: d.Now, Log: d.Log, Domain: d.Domain,
+	})
 	sys := system{controlPlane: d.ControlPlane, build: d.Build, identities: identities}
 	served := [][]httpapi.Route{
-		projectapi.API{Projects: projects, Addresses: d.Addresses}.Routes(),
+		projectapi.API{Projects: projects, Addresses: clusterapi.Addresses{Clusters: clusters}}.Routes(),
+		clusterapi.API{Clusters: clusters, Projects: projects}.Routes(),
 		auditapi.API{Journal: journal, Groups: projects}.Routes(),
 		identityapi.API{
 			Directory: identities, Groups: projects, Now: d.Now,

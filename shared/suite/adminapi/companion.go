@@ -5,12 +5,10 @@ import (
 	"net/http"
 	"net/netip"
 
+	"latchkey/shared/cluster"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 )
-
-// majorVersion is the MongoDB release that clusters get unless their maker chooses another.
-const majorVersion = "8.0"
 
 // companionRoutes are what the command-line client calls on the same base besides the public
 // API (CONTRACT 2.3). Telemetry is accepted and thrown away.
@@ -24,7 +22,7 @@ func companionRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		route("getDefaultMongoDBMajorVersion", http.MethodGet, "unauth/nds/defaultMongoDBMajorVersion",
 			func(context.Context, *httpapi.Request) (httpapi.Response, error) {
-				return httpapi.Text(majorVersion), nil
+				return httpapi.Text(cluster.DefaultMajor), nil
 			}),
 		route("getIPInfo", http.MethodGet, "ipinfo", ipInfo),
 		route("sendTelemetry", http.MethodPost, "v1.0/telemetry/events", discard),

@@ -61,6 +61,7 @@ func TestRateLimits_AreToldThroughTheOfficialSDK(t *testing.T) {
 	want := []string{ // another function serves these
 		"GET /api/atlas/v1.0/groups/{groupId}/encryptionAtRest", "GET /api/atlas/v2/groups/{groupId}/encryptionAtRest",
 		"PATCH /api/atlas/v1.0/groups/{groupId}/encryptionAtRest", "PATCH /api/atlas/v2/groups/{groupId}/encryptionAtRest",
+		"POST /api/latchkey/v1/groups/{groupId}/encryptionAtRest/validate",
 	}
 	if diff := cmp.Diff(want, endpoints); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)

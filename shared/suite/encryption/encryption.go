@@ -3,15 +3,12 @@
 package encryption
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
 	"latchkey/shared/access"
 	"latchkey/shared/access/accessapi"
-	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
-	"latchkey/shared/cluster"
 	"latchkey/shared/consistency"
 	"latchkey/shared/encryption"
 	"latchkey/shared/encryption/encryptionapi"
@@ -20,7 +17,7 @@ import (
 	"latchkey/shared/kms/keyring"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
-	"latchkey/shared/validity"
+	"latchkey/shared/suite"
 )
 
 // Deps are what the function needs. Fields without a comment are required.
@@ -43,16 +40,19 @@ type Deps struct {
 	AzureAppID string
 	// Google makes service accounts; nil if the deployment has no Google project.
 	Google access.GoogleAccounts
+	// Enforcer has nodes stopped and started at once when a tenant asks for a validation or gives
+	// access back; nil leaves that to the schedule of checks.
+	Enforcer encryption.Enforcer
 }
 
 // New assembles the function.
 func New(d Deps) *httpapi.API {
 	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
 	patience := consistency.Patience{Budget: d.GrantPatience}
-	settings := &encryption.Service{
-		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Vaults: d.Keys, Checker: validity.New(d.Keys, d.Now),
-		Clusters: clusters{d.Table}, Patience: patience, Policy: encryption.Policy{AllowAWSUserKeys: d.AllowAWSUserKeys}, Now: d.Now, Log: d.Log,
-	}
+	settings := suite.Encryption(suite.EncryptionDeps{
+		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Enforcer: d.Enforcer, Patience: patience,
+		Policy: encryption.Policy{AllowAWSUserKeys: d.AllowAWSUserKeys}, Now: d.Now, Log: d.Log,
+	})
 	roles := &access.Service{
 		Table: d.Table, Journal: journal, Usage: settings, Google: d.Google, Patience: patience, Now: d.Now, Log: d.Log,
 		AWSPrincipalARN: d.AWSPrincipalARN, AzureAppID: d.AzureAppID,
@@ -67,12 +67,4 @@ func New(d Deps) *httpapi.API {
 	gate := identity.Gate{Groups: &project.Service{Table: d.Table}, Denials: journal}
 	return httpapi.New(httpapi.Config{Gate: gate, Now: d.Now, Log: d.Log},
 		encryptionapi.Routes(settings), accessapi.Routes(roles))
-}
-
-// clusters tells which clusters rely on a key.
-type clusters struct{ table store.Table }
-
-// UsedBy implements encryption.Clusters.
-func (c clusters) UsedBy(ctx context.Context, groupID string, p atlas.Provider) ([]string, store.Op, error) {
-	return cluster.UsedBy(ctx, c.table, groupID, p)
 }

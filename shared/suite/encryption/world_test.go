@@ -1,6 +1,7 @@
 package encryption_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -8,22 +9,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"latchkey/local/pocket/pockettest"
-	"latchkey/shared/encryption"
+	"latchkey/shared/audit"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
+	"latchkey/shared/identity/directory"
 	"latchkey/shared/kms/keyring"
+	"latchkey/shared/project"
 	"latchkey/shared/seal"
 	"latchkey/shared/seal/fileseal"
 	"latchkey/shared/store"
 	"latchkey/shared/store/bolt"
 	"latchkey/shared/store/keys"
+	common "latchkey/shared/suite"
+	"latchkey/shared/suite/adminapi"
 	suite "latchkey/shared/suite/encryption"
 	"latchkey/shared/validity"
+	"latchkey/shared/workflow"
 )
 
 const (
@@ -32,6 +39,8 @@ const (
 	v2      = "/api/atlas/v2/groups/" + groupID
 	ear     = v2 + "/encryptionAtRest"
 	roles   = v2 + "/cloudProviderAccess"
+
+	clusters = v2 + "/clusters"
 )
 
 var owner = identity.Caller{
@@ -49,6 +58,8 @@ type world struct {
 	log     *safeBuffer
 	deps    suite.Deps
 	api     http.Handler
+	admin   http.Handler // the function that serves clusters, over the same table
+	started *starter
 	secrets []string // of the tenant: must not show up anywhere
 	// named is what a scenario expects to be named in parameters.
 	named string
@@ -88,11 +99,9 @@ func newWorld(t *testing.T, options ...option) *world {
 	w.table = &brittleTable{Table: table}
 	wrapper, err := fileseal.Open(filepath.Join(t.TempDir(), "keys", "seal"))
 	w.must(err)
-	op, err := encryption.Create(groupID, orgID)
-	w.must(err)
-	w.must(table.Write(t.Context(), op))
 	w.deps.Table, w.deps.Sealer = w.table, seal.New(wrapper, time.Now)
 	w.deps.Now, w.deps.Log = time.Now, slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.found()
 	w.deps.AWSPrincipalARN, w.deps.AzureAppID = pockettest.PrincipalARN, pockettest.AppID
 	if !w.withoutGoogle {
 		w.deps.Google = w.Accounts(w.wire)
@@ -101,9 +110,36 @@ func newWorld(t *testing.T, options ...option) *world {
 	return w
 }
 
-// restart starts the function anew, as a Lambda without anything in its memory.
+// found makes the organisation and its group.
+func (w *world) found() {
+	w.t.Helper()
+	journal := audit.Journal{Table: w.table.Table, Now: time.Now}
+	people := &directory.Directory{Table: w.table.Table, Journal: journal, Now: time.Now}
+	_, err := common.Projects(w.table.Table, journal, people, time.Now).Found(w.t.Context(), project.Founding{
+		Name: "Acme", OwnerEmail: "owner@acme.example", OrgID: orgID, GroupID: groupID,
+	})
+	w.must(err)
+}
+
+// starter starts no workflow, and remembers which it was to start.
+type starter struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (s *starter) Start(_ context.Context, x workflow.Execution) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, err := x.Name()
+	s.names = append(s.names, name)
+	return err
+}
+
+// restart starts the functions anew, as Lambdas without anything in their memory.
 func (w *world) restart() {
 	w.t.Helper()
+	w.started = &starter{}
+	w.admin = adminapi.New(adminapi.Deps{Table: w.table, Now: time.Now, Log: w.deps.Log, Start: w.started, Domain: "example.net"})
 	ring, err := keyring.New(w.t.Context(), w.Identities(w.wire))
 	w.must(err)
 	w.deps.Keys = ring
@@ -143,13 +179,26 @@ func patch(body string) request { return request{http.MethodPatch, ear, body} }
 
 func (w *world) send(r request) answer {
 	w.t.Helper()
+	return w.sendAs(owner, r)
+}
+
+// serves is the function that API Gateway hands a path to.
+func (w *world) serves(path string) http.Handler {
+	if strings.HasPrefix(path, clusters) {
+		return w.admin
+	}
+	return w.api
+}
+
+func (w *world) sendAs(caller identity.Caller, r request) answer {
+	w.t.Helper()
 	req := httptest.NewRequestWithContext(w.t.Context(), r.method, r.path, strings.NewReader(r.body))
 	if strings.Contains(r.path, "/v2/") {
 		req.Header.Set("Accept", "application/vnd.atlas.2024-11-13+json")
 	}
-	req = req.WithContext(httpapi.WithCaller(req.Context(), owner))
+	req = req.WithContext(httpapi.WithCaller(req.Context(), caller))
 	rec := httptest.NewRecorder()
-	w.api.ServeHTTP(rec, req)
+	w.serves(r.path).ServeHTTP(rec, req)
 	a := answer{status: rec.Code, header: rec.Header(), text: rec.Body.String(), body: map[string]any{}}
 	if a.text != "" {
 		if err := json.Unmarshal([]byte(a.text), &a.body); err != nil {

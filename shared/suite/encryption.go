@@ -1,0 +1,54 @@
+package suite
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/cluster"
+	"latchkey/shared/consistency"
+	"latchkey/shared/encryption"
+	"latchkey/shared/store"
+	"latchkey/shared/validity"
+)
+
+// Keyring reaches tenants' keys; keyring.Keyring is the one in use.
+type Keyring interface {
+	validity.Keyring
+	encryption.Vaults
+}
+
+// EncryptionDeps are what the service of encryption settings needs. Fields without a comment are
+// required.
+type EncryptionDeps struct {
+	Table   store.Table
+	Journal audit.Journal
+	Sealer  encryption.Sealer
+	Keys    Keyring
+	// Enforcer acts at once on what is found of keys; nil leaves that to the schedule of checks.
+	Enforcer encryption.Enforcer
+	// Patience waits for grants to take effect; the zero value does not.
+	Patience consistency.Patience
+	Policy   encryption.Policy
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Encryption assembles the service of encryption settings, for functions that may use tenants'
+// keys.
+func Encryption(d EncryptionDeps) *encryption.Service {
+	return &encryption.Service{
+		Table: d.Table, Journal: d.Journal, Sealer: d.Sealer, Keys: d.Keys, Vaults: d.Keys, Checker: validity.New(d.Keys, d.Now),
+		Clusters: clusterUsage{d.Table}, Enforcer: d.Enforcer, Patience: d.Patience, Policy: d.Policy, Now: d.Now, Log: d.Log,
+	}
+}
+
+// clusterUsage tells which clusters rely on a key.
+type clusterUsage struct{ table store.Table }
+
+// UsedBy implements encryption.Clusters.
+func (u clusterUsage) UsedBy(ctx context.Context, groupID string, p atlas.Provider) ([]string, store.Op, error) {
+	return cluster.UsedBy(ctx, u.table, groupID, p)
+}
