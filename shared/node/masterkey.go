@@ -23,9 +23,11 @@ const (
 	// maxCopies bounds what one node may enter into the ledger. It needs four copies at most
 	// (two keys in a rotation, each under two customer keys); the rest is for crashes.
 	maxCopies = 64
-	// kmsTimeout bounds one use of a tenant's KMS. A request makes few (with cached
-	// credentials, rarely with fresh ones, with a second key), and agents wait for 30 seconds.
-	kmsTimeout = 8 * time.Second
+	// kmsTimeout bounds one use of a tenant's KMS, and requestTimeout all that one request makes
+	// (with cached credentials, rarely with fresh ones, with a second key). Agents wait for 30
+	// seconds, and learn nothing of an answer that comes later.
+	kmsTimeout     = 8 * time.Second
+	requestTimeout = 25 * time.Second
 	// retryAfter is when an agent should come back after a KMS could not be reached.
 	retryAfter = 10 * time.Second
 )
@@ -48,6 +50,8 @@ func binding(n cluster.Node, keyID string) kms.Binding {
 // Wrap wraps a new master key of a node under the key of the provider that the node shall use,
 // and enters the copy into the ledger. Asked again it answers the same copy.
 func (s *Service) Wrap(ctx context.Context, n cluster.Node, req protocol.WrapRequest) (protocol.WrapResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	if err := checkKeyID(req.KeyID); err != nil {
 		return protocol.WrapResponse{}, err
 	}
@@ -82,6 +86,8 @@ func (s *Service) Wrap(ctx context.Context, n cluster.Node, req protocol.WrapReq
 // Release opens a node's master key and seals it to the recipient, who alone can open it. It
 // returns NODE_DISABLED while the key must not be used, and NODE_KMS_UNREACHABLE when to retry.
 func (s *Service) Release(ctx context.Context, n cluster.Node, req protocol.ReleaseRequest) (protocol.ReleaseResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	if err := checkKeyID(req.KeyID); err != nil {
 		return protocol.ReleaseResponse{}, err
 	}
@@ -110,6 +116,8 @@ func (s *Service) Release(ctx context.Context, n cluster.Node, req protocol.Rele
 // The old copy stays in the ledger until the node has acknowledged. It needs no enabled cluster:
 // no key leaves in the clear, and the new copy may be what ends the trouble.
 func (s *Service) Rewrap(ctx context.Context, n cluster.Node, req protocol.RewrapRequest) (protocol.RewrapResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	if err := checkKeyID(req.KeyID); err != nil {
 		return protocol.RewrapResponse{}, err
 	}
