@@ -78,10 +78,18 @@ type Plan struct {
 	Started   time.Time `json:"started"`
 	// Needs are the providers whose keys nodes may need until the plan ends.
 	Needs []atlas.Provider `json:"needs,omitempty"`
+	// Attempt counts, from 1, the executions of the workflow that carry the plan out one after the
+	// other. Only the present one may act.
+	Attempt int64 `json:"attempt"`
+	// Blocked is since when the key of Spec.Provider can't be used for the plan; zero while it can.
+	Blocked time.Time `json:"blocked,omitzero"`
 }
 
-// Name identifies the plan for ever, so that starting it twice is harmless.
-func (p Plan) Name() string {
+// Name identifies an attempt at the plan for ever, so that starting it twice is harmless.
+func (p Plan) Name() string { return p.name() + "-" + strconv.FormatInt(p.Attempt, 10) }
+
+// name identifies the plan whatever the attempt.
+func (p Plan) name() string {
 	return string(p.Kind) + "-" + p.ClusterID + "-" + strconv.FormatInt(p.Spec.Revision, 10)
 }
 
@@ -130,7 +138,7 @@ func (c Cluster) Uses(p atlas.Provider) bool {
 
 // begin returns the cluster with a plan that brings its nodes to its spec.
 func (c Cluster) begin(kind PlanKind, now time.Time) Cluster {
-	plan := Plan{ClusterID: c.ID, GroupID: c.GroupID, Kind: kind, Spec: c.Spec, Started: now.UTC()}
+	plan := Plan{ClusterID: c.ID, GroupID: c.GroupID, Kind: kind, Spec: c.Spec, Started: now.UTC(), Attempt: 1}
 	for _, p := range atlas.Providers() {
 		if c.Uses(p) {
 			plan.Needs = append(plan.Needs, p)

@@ -108,31 +108,3 @@ func (s *Service) carryOut(ctx context.Context, c Cluster) {
 		s.Log.ErrorContext(ctx, "work on cluster not begun", slog.String("clusterId", c.ID), slog.String("error", err.Error()))
 	}
 }
-
-// Resume begins the work of every plan in progress again, where it was never begun. It goes on
-// past a cluster that fails, and returns how many plans there are and the last error.
-func (s *Service) Resume(ctx context.Context) (plans int, err error) {
-	place := keys.PlanInProgress("")
-	items, err := store.All(ctx, s.Table, store.Query{Index: true, PK: place.PK, Prefix: keys.PlanPrefix})
-	if err != nil {
-		return 0, fmt.Errorf("list plans in progress: %w", err)
-	}
-	for _, item := range items {
-		id := item.Index.SK[len(keys.PlanPrefix):]
-		if resumeErr := s.resume(ctx, id); resumeErr != nil {
-			err = fmt.Errorf("resume work on cluster %s: %w", id, resumeErr)
-		}
-	}
-	return len(items), err
-}
-
-func (s *Service) resume(ctx context.Context, clusterID string) error {
-	if err := s.Settle(ctx, clusterID); err != nil {
-		return err
-	}
-	d, err := s.Load(ctx, clusterID)
-	if err != nil || d.Plan == nil {
-		return err
-	}
-	return s.Starter.StartPlan(ctx, *d.Plan)
-}

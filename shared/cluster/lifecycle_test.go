@@ -324,19 +324,19 @@ func TestAWorkflowThatCouldNotBeStartedIsStartedLater(t *testing.T) {
 	if status, _, _ := w.call(http.MethodPost, "/clusters", body("c1", "")); status != 201 {
 		t.Errorf("create answers %d", status)
 	}
-	if _, err := w.service.Resume(t.Context()); err == nil {
+	if _, err := w.service.Resume(t.Context(), w.starter); err == nil {
 		t.Error("resuming fails silently")
 	}
 	w.starter.fails = nil
-	if plans, err := w.service.Resume(t.Context()); plans != 1 || err != nil {
-		t.Errorf("%d plans in progress, %v", plans, err)
+	if r, err := w.service.Resume(t.Context(), w.starter); r.Plans != 1 || err != nil {
+		t.Errorf("%+v, %v", r, err)
 	}
 	if diff := cmp.Diff([]string{"create"}, w.starter.names()); diff != "" {
 		t.Error(diff)
 	}
 	w.work("c1")
-	if plans, err := w.service.Resume(t.Context()); plans != 0 || err != nil {
-		t.Errorf("after the end there are %d plans in progress, %v", plans, err)
+	if r, err := w.service.Resume(t.Context(), w.starter); r.Plans != 0 || err != nil {
+		t.Errorf("after the end there are %+v, %v", r, err)
 	}
 }
 
@@ -352,7 +352,7 @@ func TestNodesThatWereNeverWrittenAreMadeUpFor(t *testing.T) {
 	if done, err := w.service.MarkReady(t.Context(), d.ID, 1); done || err != nil {
 		t.Errorf("a cluster without its nodes is ready: %t, %v", done, err)
 	}
-	if _, err := w.service.Resume(t.Context()); err != nil {
+	if _, err := w.service.Resume(t.Context(), w.starter); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(w.load("c1").Nodes); n != 3 {

@@ -105,32 +105,46 @@ func (d Deployment) Primary(shardID string) (primary Node, ok bool) {
 
 // NextResync is the node that a plan turns to next: one that is not yet encrypted as the plan
 // wants, in a shard whose other nodes all run, so that there is always a majority and a source
-// to copy from. The primary comes last. ok is false while there is none to turn to.
+// to copy from. One that does not run itself (it waits for a key that the plan does without, say)
+// comes first, the primary last. ok is false while there is none to turn to.
 func (d Deployment) NextResync() (next Node, ok bool) {
+	if d.power() != Run {
+		return Node{}, false
+	}
 	for _, shard := range d.target().Shards {
-		var pending []Node
-		calm := d.power() == Run
-		for _, n := range byIndex(d.Nodes) {
-			if n.ShardID != shard.ID || n.Leaving() {
-				continue
-			}
-			calm = calm && n.Settled()
-			if n.Desired.Provider != d.target().Provider {
-				pending = append(pending, n)
-			}
+		if next, ok := d.nextIn(shard.ID); ok {
+			return next, true
 		}
-		if !calm || len(pending) == 0 {
-			continue
-		}
-		primary, _ := d.Primary(shard.ID)
-		for _, n := range pending {
-			if n.ID != primary.ID {
-				return n, true
-			}
-		}
-		return pending[0], true
 	}
 	return Node{}, false
+}
+
+func (d Deployment) nextIn(shardID string) (next Node, ok bool) {
+	var pending, unsettled []Node
+	for _, n := range byIndex(d.Nodes) {
+		if n.ShardID != shardID || n.Leaving() {
+			continue
+		}
+		if n.Desired.Provider != d.target().Provider {
+			pending = append(pending, n)
+		}
+		if !n.Settled() {
+			unsettled = append(unsettled, n)
+		}
+	}
+	switch {
+	case len(pending) == 0 || len(unsettled) > 1:
+		return Node{}, false
+	case len(unsettled) == 1:
+		return unsettled[0], unsettled[0].Desired.Provider != d.target().Provider
+	}
+	primary, _ := d.Primary(shardID)
+	for _, n := range pending {
+		if n.ID != primary.ID {
+			return n, true
+		}
+	}
+	return pending[0], true
 }
 
 // Reached reports whether the nodes are what the plan in progress wants. A disabled cluster's

@@ -57,6 +57,12 @@ func UsedBy(ctx context.Context, table store.Table, groupID string, p atlas.Prov
 	return slices.Sorted(maps.Values(u.Clusters)), unchanged, err
 }
 
+// IDsUsing lists the ids of the clusters that UsedBy names, sorted.
+func IDsUsing(ctx context.Context, table store.Table, groupID string, p atlas.Provider) ([]string, error) {
+	u, err := loadUsage(ctx, table, groupID, p)
+	return slices.Sorted(maps.Keys(u.Clusters)), err
+}
+
 // claims are the operations that make the records of use right for a cluster that changes from
 // before to after.
 func (s *Service) claims(ctx context.Context, before, after Cluster) ([]store.Op, error) {

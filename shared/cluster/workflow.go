@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/project"
 )
@@ -62,7 +61,8 @@ func (s *Service) finish(ctx context.Context, before Cluster) (Cluster, error) {
 
 // RollBack gives up the plan of a revision, and everything that waits for it: the cluster
 // becomes again what it last was. One that never was anything is deleted. The keys that nodes
-// may meanwhile need stay in use until the way back is done.
+// may meanwhile need stay in use until the way back is done. A plan that is a way back itself goes
+// on: there is no other.
 func (s *Service) RollBack(ctx context.Context, clusterID string, revision int64, reason string) error {
 	var c Cluster
 	err := again(func() error {
@@ -71,7 +71,7 @@ func (s *Service) RollBack(ctx context.Context, clusterID string, revision int64
 			return err
 		}
 		c = d.Cluster
-		if d.Plan == nil || d.Plan.Spec.Revision != revision || d.Deleting() {
+		if d.Plan == nil || d.Plan.Spec.Revision != revision || !d.CanRollBack() {
 			return nil
 		}
 		next, kind := d.Cluster, Delete
@@ -93,65 +93,6 @@ func (s *Service) RollBack(ctx context.Context, clusterID string, revision int64
 		s.carryOut(ctx, c)
 	}
 	return err
-}
-
-// Disable stops the nodes of a cluster that needs a provider's key, which is not valid for a
-// reason. A cluster that is being deleted is left alone: its nodes need no key to go.
-func (s *Service) Disable(ctx context.Context, clusterID string, p atlas.Provider, reason string) error {
-	return s.toggle(ctx, clusterID, func(c Cluster) (Cluster, audit.Type) {
-		if c.Disabled != nil || !c.Uses(p) || c.Deleting() {
-			return c, ""
-		}
-		c.Disabled = &Disabled{Provider: p, Reason: reason, Since: s.Now().UTC()}
-		return c, EventInstanceDisabled
-	})
-}
-
-// Enable starts the nodes of a cluster that was disabled for a provider's key, and begins to
-// apply the change that waited for it.
-func (s *Service) Enable(ctx context.Context, clusterID string, p atlas.Provider) error {
-	return s.toggle(ctx, clusterID, func(c Cluster) (Cluster, audit.Type) {
-		if c.Disabled == nil || c.Disabled.Provider != p {
-			return c, ""
-		}
-		c.Disabled = nil
-		if c.Plan == nil && c.Queued() {
-			c = c.begin(Update, s.Now())
-		}
-		return c, EventInstanceEnabled
-	})
-}
-
-// toggle changes whether a cluster is disabled, and tells its nodes. flip returns no event if
-// there is nothing to change; the nodes are told in any case, since the last time may have been
-// cut short.
-func (s *Service) toggle(ctx context.Context, clusterID string, flip func(Cluster) (Cluster, audit.Type)) error {
-	var c Cluster
-	begun := false
-	err := again(func() error {
-		d, err := s.Load(ctx, clusterID)
-		if err != nil {
-			return err
-		}
-		next, t := flip(d.Cluster)
-		c, begun = next, d.Plan == nil && next.Plan != nil
-		if t == "" {
-			return nil
-		}
-		e := s.event(t, next, audit.System())
-		if next.Disabled != nil {
-			e = e.With("provider", string(next.Disabled.Provider)).With("reason", next.Disabled.Reason)
-		}
-		c, err = s.commit(ctx, d.Cluster, next, []audit.Event{e})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := s.Settle(ctx, clusterID); err != nil || !begun {
-		return err
-	}
-	return s.Starter.StartPlan(ctx, *c.Plan)
 }
 
 // FinishDelete ends a cluster whose nodes are gone. In one transaction its name becomes free,

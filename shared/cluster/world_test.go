@@ -45,6 +45,7 @@ type recorder struct {
 	mu    sync.Mutex
 	plans []cluster.Plan
 	fails error
+	ended bool // all that were started
 }
 
 func (r *recorder) StartPlan(_ context.Context, p cluster.Plan) error {
@@ -55,6 +56,17 @@ func (r *recorder) StartPlan(_ context.Context, p cluster.Plan) error {
 	}
 	r.plans = append(r.plans, p)
 	return nil
+}
+
+// EnsurePlan tells that a plan that was started has ended, if the test says so.
+func (r *recorder) EnsurePlan(ctx context.Context, p cluster.Plan) (bool, error) {
+	r.mu.Lock()
+	ended := r.ended && slices.ContainsFunc(r.plans, func(s cluster.Plan) bool { return s.Name() == p.Name() })
+	r.mu.Unlock()
+	if ended {
+		return true, nil
+	}
+	return false, r.StartPlan(ctx, p)
 }
 
 // names lists the plans that were started, each once.
