@@ -2,6 +2,7 @@ package awscloud
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ func (f *Failure) Error() string { return f.Code + ": " + f.Message }
 
 // Request is one authenticated request to a JSONService.
 type Request struct {
+	Context   context.Context // ends when the caller has gone
 	Operation string
 	Body      []byte
 	Account   string
@@ -146,7 +148,7 @@ func (s jsonService) authenticate(call *pocket.Call) (*Request, error) {
 		return nil, &Failure{Code: commonNamespace + refused.json.code, Message: refused.json.message}
 	}
 	return &Request{
-		Operation: s.Operation(call), Body: call.Body, Account: who.name.Account, Partition: who.partition, Region: string(e.region),
+		Context: call.Context(), Operation: s.Operation(call), Body: call.Body, Account: who.name.Account, Partition: who.partition, Region: string(e.region),
 		Now: s.cloud.cfg.Now(), service: s.Name, who: who, context: s.cloud.requestContext(call, e, who),
 	}, nil
 }

@@ -1,8 +1,8 @@
 // Package sfnapi serves the AWS Step Functions API (JSON 1.0) over an engine, to the official
 // SDKs and the AWS CLI.
 //
-// Its invariant: what it acknowledges is durable. It asks for no signature, because it listens on
-// this machine only.
+// Its invariant: what it acknowledges is durable. As an http.Handler it asks for no signature,
+// because it listens on this machine only; who must know the caller calls Perform.
 package sfnapi
 
 import (
@@ -35,14 +35,27 @@ const (
 )
 
 // Handler serves the API.
-func Handler(e *engine.Engine, log *slog.Logger) http.Handler {
-	return &api{engine: e, log: log, operations: operations(e)}
-}
+func Handler(e *engine.Engine, log *slog.Logger) http.Handler { return New(e, log) }
 
-type api struct {
-	engine     *engine.Engine
+// API is the Step Functions API. It is an http.Handler.
+type API struct {
 	log        *slog.Logger
 	operations map[string]operation
+}
+
+// New returns the API over an engine.
+func New(e *engine.Engine, log *slog.Logger) *API {
+	return &API{log: log, operations: operations(e)}
+}
+
+// Perform performs an operation and returns what is to be encoded. A refusal is an
+// *engine.Error.
+func (a *API) Perform(ctx context.Context, name string, body []byte) (any, error) {
+	op, ok := a.operations[name]
+	if !ok {
+		return nil, &engine.Error{Code: unknownOperation, Message: fmt.Sprintf("there is no operation %q here", name)}
+	}
+	return op(ctx, body)
 }
 
 // operation decodes a request, acts, and returns what is to be encoded.
@@ -60,7 +73,7 @@ func typed[In any](act func(context.Context, In) (any, error)) operation {
 }
 
 // ServeHTTP serves one request.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		a.refuse(w, r, &engine.Error{Code: engine.ValidationException, Message: "the request body is too large or broken"})
@@ -74,20 +87,16 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.write(w, r, http.StatusOK, out)
 }
 
-func (a *api) perform(r *http.Request, body []byte) (any, error) {
+func (a *API) perform(r *http.Request, body []byte) (any, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Method != http.MethodPost || err != nil || media != contentType {
 		return nil, &engine.Error{Code: unknownOperation, Message: "this is the Step Functions API: POST " + contentType}
 	}
 	name, _ := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	op, ok := a.operations[name]
-	if !ok {
-		return nil, &engine.Error{Code: unknownOperation, Message: fmt.Sprintf("there is no operation %q here", name)}
-	}
-	return op(r.Context(), body)
+	return a.Perform(r.Context(), name, body)
 }
 
-func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal, ok := errors.AsType[*engine.Error](err)
 	status := http.StatusBadRequest
 	if !ok {
@@ -98,7 +107,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	a.write(w, r, status, map[string]string{"__type": string(refusal.Code), "message": refusal.Message})
 }
 
-func (a *api) write(w http.ResponseWriter, r *http.Request, status int, v any) {
+func (a *API) write(w http.ResponseWriter, r *http.Request, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		a.log.ErrorContext(r.Context(), "workflow response failed", slog.String("error", err.Error()))
