@@ -1,6 +1,6 @@
 // Package agent runs beside one database process. It owns the wrapped copy of the node's master
 // key, has it released by the control plane at every start, and carries out what the control
-// plane tells it: run, stop, rotate, rewrap, resync, delete.
+// plane tells it: run, stop, rotate, rewrap, resync, snapshot, restore, delete.
 //
 // Its one invariant: data is only ever encrypted under a master key that was released from a
 // wrapped copy which is safely on disk. So no crash, full disk or lost answer can leave data
@@ -27,6 +27,8 @@ type Config struct {
 	Client *Client
 	State  *statedir.Dir
 	Engine Engine
+	// Snapshots is where snapshots are kept; nil if the node takes and restores none.
+	Snapshots Snapshots
 	// EnrolToken is the one-time token. It is not needed once the agent has enrolled.
 	EnrolToken string
 	// Addresses and Version are reported as they are.

@@ -120,6 +120,15 @@ func (c *Client) rewrap(ctx context.Context, body protocol.RewrapRequest) (proto
 	return answer.Wrapped, err
 }
 
+func (c *Client) keep(ctx context.Context, body protocol.KeepRequest) error {
+	_, err := post[struct{}](ctx, c, protocol.KeepPath, body)
+	return err
+}
+
+func (c *Client) adopt(ctx context.Context, body protocol.AdoptRequest) (protocol.AdoptResponse, error) {
+	return post[protocol.AdoptResponse](ctx, c, protocol.AdoptPath, body)
+}
+
 func (c *Client) ack(ctx context.Context, body protocol.AckRequest) error {
 	_, err := post[struct{}](ctx, c, protocol.AckPath, body)
 	return err

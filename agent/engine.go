@@ -32,11 +32,12 @@ type Status struct {
 // key, or a key where the data is not encrypted, or none where it is. Nothing was changed.
 var ErrWrongKey = errors.New("agent: the data is not under this master key")
 
-// ErrUnsupported is returned by Rotate and Wipe of engines that can't. Nothing was changed.
+// ErrUnsupported is returned by Rotate, Wipe, Snapshot and Restore of engines that can't. Nothing
+// was changed.
 var ErrUnsupported = errors.New("agent: the engine does not support this")
 
 // Engine is a database under an agent. agent/enginetest holds what each implementation must do.
-// The agent calls Start, Stop, Rotate and Wipe one at a time, and Status at any time.
+// The agent calls everything but Status one at a time, and Status at any time.
 type Engine interface {
 	// Start opens the data under key, or begins it where there is none; nil means not
 	// encrypted. It returns once the database is launched; Status says when it is ready.
@@ -53,6 +54,15 @@ type Engine interface {
 	// Wipe removes all data of a stopped engine; the next Start begins anew. A crash in the
 	// middle leaves something to Wipe again.
 	Wipe(ctx context.Context) error
+	// Snapshot copies the files of a running engine as they are at one moment and as they are on
+	// disk: encrypted where the data is. The engine runs afterwards as before, whatever came of
+	// the copy, though it may have been stopped or have stood still meanwhile.
+	Snapshot(ctx context.Context, sink SnapshotSink) error
+	// Restore replaces whatever data a stopped engine has by the files of a snapshot. The data is
+	// then under the key that it was under when the snapshot was taken. After an error, other
+	// than ErrUnsupported, or a crash there may be anything: it must not be started before it was
+	// restored again, or wiped.
+	Restore(ctx context.Context, files SnapshotFiles) error
 	// Status is safe to call at any time and does not block.
 	Status() Status
 }

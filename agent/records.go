@@ -58,6 +58,22 @@ type ring struct {
 	Dropping int64 `json:"dropping,omitempty"`
 	// ResyncedFor is the last command for which the data was dropped.
 	ResyncedFor int64 `json:"resyncedFor,omitempty"`
+	// Restoring is there while a snapshot takes the place of the data. Neither the old data nor
+	// a part of the new is opened then: whatever starts the node finishes the restore first.
+	Restoring *restoring `json:"restoring,omitempty"`
+	// RestoredFor is the last restore that was finished.
+	RestoredFor string `json:"restoredFor,omitempty"`
+}
+
+// restoring is a restore that must be finished.
+type restoring struct {
+	SnapshotID string `json:"snapshotId"`
+	RestoreID  string `json:"restoreId"`
+	// Key is the snapshot's master key, wrapped as the node's own; nil where the snapshot is not
+	// encrypted.
+	Key *wrappedKey `json:"key,omitempty"`
+	// Lost: the ring was lost, so the data that there is must not pass for none.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // commands is what the agent was told.

@@ -58,7 +58,12 @@ func (w *worker) start(ctx context.Context, c protocol.Command) error {
 			v.state = protocol.StateStarting
 		}
 	})
-	if w.ring.Dropping != 0 {
+	switch {
+	case w.ring.Restoring != nil:
+		if err := w.putBack(ctx); err != nil {
+			return err
+		}
+	case w.ring.Dropping != 0:
 		if err := w.empty(ctx, w.ring.Dropping); err != nil {
 			return err
 		}
@@ -243,8 +248,12 @@ func (w *worker) rewrap(ctx context.Context, c protocol.Command) error {
 	if w.ring.Current == nil {
 		return &impossible{protocol.ReasonNotEncrypted}
 	}
-	next := w.ring
-	for _, key := range []**wrappedKey{&next.Current, &next.Next} {
+	next, restored := w.ring, restoring{}
+	if next.Restoring != nil {
+		restored = *next.Restoring
+		next.Restoring = &restored
+	}
+	for _, key := range []**wrappedKey{&next.Current, &next.Next, &restored.Key} {
 		if *key == nil {
 			continue
 		}
@@ -291,7 +300,7 @@ func (w *worker) resync(ctx context.Context, c protocol.Command) error {
 func (w *worker) empty(ctx context.Context, command int64) error {
 	if w.lost == nil {
 		begun := w.ring
-		begun.Dropping = command
+		begun.Dropping, begun.Restoring = command, nil
 		if err := w.keep(begun); err != nil {
 			return err
 		}
@@ -310,7 +319,7 @@ func (w *worker) empty(ctx context.Context, command int64) error {
 	if err != nil {
 		return err
 	}
-	return w.keep(ring{ResyncedFor: command}) // and with the data goes a key that was made for it
+	return w.keep(ring{ResyncedFor: command, RestoredFor: w.ring.RestoredFor}) // and with the data goes a key that was made for it
 }
 
 func (w *worker) wipe(ctx context.Context) error {

@@ -118,8 +118,8 @@ func (w *worker) reconcile(ctx context.Context, c protocol.Command) error {
 			w.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "the command is not recorded", slog.Any("error", err))
 		}
 	}
-	err := w.carryOut(ctx, c)
 	ack := protocol.AckRequest{Command: c.Number, Outcome: protocol.Done}
+	err := w.carryOut(ctx, c, &ack)
 	if final, ok := errors.AsType[*impossible](err); ok {
 		ack.Outcome, ack.Reason = protocol.Failed, final.reason
 	} else if err != nil && !errors.Is(err, errDeleted) {
@@ -159,7 +159,8 @@ type impossible struct{ reason string }
 
 func (e *impossible) Error() string { return "agent: the command cannot be carried out: " + e.reason }
 
-func (w *worker) carryOut(ctx context.Context, c protocol.Command) error {
+// carryOut does what a command is for. ack is for what there is to tell of it besides.
+func (w *worker) carryOut(ctx context.Context, c protocol.Command, ack *protocol.AckRequest) error {
 	switch c.Kind {
 	case protocol.KindRotate:
 		return w.rotate(ctx, c)
@@ -169,6 +170,14 @@ func (w *worker) carryOut(ctx context.Context, c protocol.Command) error {
 		return w.resync(ctx, c)
 	case protocol.KindDelete:
 		return w.drop(ctx)
+	case protocol.KindSnapshot:
+		bytes, err := w.snapshot(ctx, c)
+		ack.SnapshotBytes = bytes
+		return err
+	case protocol.KindRestore:
+		return w.restore(ctx, c)
+	case protocol.KindPurge:
+		return w.purge(ctx, c)
 	case protocol.KindNone, protocol.KindStart, protocol.KindStop:
 	}
 	return w.hold(ctx, c, true)
@@ -203,6 +212,7 @@ var diagnoses = []struct {
 	{ErrKeysLost, protocol.StateFailed, protocol.ReasonKeysLost},
 	{statedir.ErrDamaged, protocol.StateFailed, protocol.ReasonStateDamaged},
 	{statedir.ErrNotStored, protocol.StateFailed, protocol.ReasonStateNotStored},
+	{errSnapshots, protocol.StateFailed, protocol.ReasonSnapshotStore},
 	{errUnreachable, protocol.StateStarting, protocol.ReasonUnreachable},
 }
 

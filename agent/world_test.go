@@ -17,6 +17,7 @@ import (
 	"latchkey/agent"
 	"latchkey/agent/agenttest"
 	"latchkey/agent/memengine"
+	"latchkey/agent/snapshotdir"
 	"latchkey/agent/statedir"
 	"latchkey/agent/statedir/statedirtest"
 	"latchkey/shared/node/protocol"
@@ -34,6 +35,7 @@ type world struct {
 	token  string
 	skew   atomic.Int64 // of the agent's clock
 	source memengine.Source
+	store  string // the directory of the snapshots, "" for none
 
 	engine *audited
 	agent  *agent.Agent
@@ -87,8 +89,12 @@ func (w *world) start() {
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) }
 
 func (w *world) config(client *agent.Client) agent.Config {
+	var snapshots agent.Snapshots
+	if w.store != "" {
+		snapshots = snapshotdir.New(w.store)
+	}
 	return agent.Config{
-		Client: client, State: statedir.New(w.disk), Engine: w.engine, EnrolToken: w.token, Version: "test",
+		Snapshots: snapshots, Client: client, State: statedir.New(w.disk), Engine: w.engine, EnrolToken: w.token, Version: "test",
 		Log: slog.New(slog.NewTextHandler(&w.log, nil)), Now: w.now,
 		Jitter: func(d time.Duration) time.Duration { return d / 2 },
 	}
@@ -113,6 +119,9 @@ func (w *world) crash(kept int) {
 
 // command gives a command that wants the node to run under AWS.
 func (w *world) command(kind protocol.Kind) int64 {
+	if kind == protocol.KindRestore {
+		return w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS")
+	}
 	target := protocol.Run
 	if kind == protocol.KindStop || kind == protocol.KindDelete {
 		target = protocol.Stop
@@ -306,6 +315,24 @@ func (a *audited) Wipe(ctx context.Context) error {
 	}
 	err := a.Engine.Wipe(ctx)
 	a.done("wipe")
+	return err
+}
+
+func (a *audited) Snapshot(ctx context.Context, sink agent.SnapshotSink) error {
+	if err := a.note("snapshot"); err != nil {
+		return err
+	}
+	err := a.Engine.Snapshot(ctx, sink)
+	a.done("snapshot")
+	return err
+}
+
+func (a *audited) Restore(ctx context.Context, files agent.SnapshotFiles) error {
+	if err := a.note("restore"); err != nil {
+		return err
+	}
+	err := a.Engine.Restore(ctx, files)
+	a.done("restore")
 	return err
 }
 

@@ -42,6 +42,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	nodes    map[string]*node
+	kept     map[string]kept   // by snapshot
 	cmks     []*kmstest.Memory // the last one wraps; all of them open
 	disabled string            // why, "" when it is not
 	heard    func()
@@ -59,13 +60,19 @@ type node struct {
 	acks      []protocol.AckRequest
 }
 
+// kept is what a snapshot needs.
+type kept struct {
+	nodeID, keyID string
+	wrapped       protocol.WrappedKey
+}
+
 // NewServer returns a control plane whose clock is now.
 func NewServer(now func() time.Time) *Server {
 	recipient, err := protocol.NewRecipient()
 	if err != nil {
 		panic(err) // only a broken source of randomness
 	}
-	return &Server{now: now, recipient: recipient, nodes: map[string]*node{}, steady: steady, cmks: []*kmstest.Memory{kmstest.NewMemory()}}
+	return &Server{now: now, recipient: recipient, nodes: map[string]*node{}, kept: map[string]kept{}, steady: steady, cmks: []*kmstest.Memory{kmstest.NewMemory()}}
 }
 
 // AddNode makes a node and the token to enrol its agent with.
@@ -84,9 +91,37 @@ func (s *Server) AddNode() (nodeID, token string) {
 func (s *Server) Command(nodeID string, kind protocol.Kind, target protocol.Target, provider string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.nodes[nodeID]
-	n.command = protocol.Command{Number: n.command.Number + 1, Kind: kind, Target: target, Provider: provider}
-	return n.command.Number
+	return s.nodes[nodeID].tell(protocol.Command{Kind: kind, Target: target, Provider: provider})
+}
+
+func (n *node) tell(c protocol.Command) int64 {
+	c.Number = n.command.Number + 1
+	n.command = c
+	return c.Number
+}
+
+// Snapshot tells a node that shall run to take, or to remove, a snapshot.
+func (s *Server) Snapshot(nodeID string, kind protocol.Kind, snapshotID string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes[nodeID].tell(protocol.Command{Kind: kind, Target: protocol.Run, Provider: "AWS", SnapshotID: snapshotID})
+}
+
+// Restore tells a node to restore a snapshot under a provider's key.
+func (s *Server) Restore(nodeID, snapshotID, restoreID, provider string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes[nodeID].tell(protocol.Command{
+		Kind: protocol.KindRestore, Target: protocol.Run, Provider: provider, SnapshotID: snapshotID, RestoreID: restoreID,
+	})
+}
+
+// Kept is the copy that a snapshot needs; ok is false for a snapshot that nobody announced.
+func (s *Server) Kept(snapshotID string) (keyID string, wrapped protocol.WrappedKey, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.kept[snapshotID]
+	return k.keyID, k.wrapped, ok
 }
 
 // Disable makes the server refuse to release keys, "" to release them again.
@@ -212,6 +247,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer, err = authenticated(s, r, s.release)
 	case protocol.RewrapPath:
 		answer, err = authenticated(s, r, s.rewrap)
+	case protocol.KeepPath:
+		answer, err = authenticated(s, r, s.keep)
+	case protocol.AdoptPath:
+		answer, err = authenticated(s, r, s.adopt)
 	case protocol.AckPath:
 		answer, err = authenticated(s, r, s.ack)
 	default:
@@ -378,6 +417,46 @@ func (s *Server) rewrap(ctx context.Context, nodeID string, req protocol.RewrapR
 	s.mu.Unlock()
 	wrapped, err := s.seal(ctx, nodeID, req.KeyID, secret)
 	return protocol.RewrapResponse{Wrapped: wrapped}, err
+}
+
+// keep takes in what a snapshot needs, of the node that was told to take it.
+func (s *Server) keep(_ context.Context, nodeID string, req protocol.KeepRequest) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.nodes[nodeID]
+	if n.command.Kind != protocol.KindSnapshot || n.command.SnapshotID != req.SnapshotID {
+		return nil, atlas.Fail(atlas.SnapshotNotFound, req.SnapshotID, clusterID)
+	}
+	known := slices.ContainsFunc(n.ledger[req.KeyID], func(k protocol.WrappedKey) bool { return string(k.Blob) == string(req.Wrapped.Blob) })
+	if req.KeyID != "" && !known {
+		return nil, atlas.Fail(atlas.MasterKeyNotFound, nodeID, req.KeyID)
+	}
+	s.kept[req.SnapshotID] = kept{nodeID, req.KeyID, req.Wrapped}
+	return nil, nil //nolint:nilnil // an answer without a body
+}
+
+// adopt wraps a snapshot's key anew for the node that was told to restore it.
+func (s *Server) adopt(ctx context.Context, nodeID string, req protocol.AdoptRequest) (protocol.AdoptResponse, error) {
+	s.mu.Lock()
+	n, k, disabled := s.nodes[nodeID], s.kept[req.SnapshotID], s.disabled
+	told := n.command.Kind == protocol.KindRestore && n.command.SnapshotID == req.SnapshotID
+	s.mu.Unlock()
+	switch {
+	case !told || k.keyID == "":
+		return protocol.AdoptResponse{}, atlas.Fail(atlas.SnapshotNotFound, req.SnapshotID, clusterID)
+	case disabled != "":
+		return protocol.AdoptResponse{}, atlas.Fail(atlas.NodeDisabled, nodeID, disabled)
+	}
+	secret, err := s.Open(ctx, k.nodeID, k.wrapped)
+	if f, ok := errors.AsType[*verdict.Failure](err); ok && f.Class() == verdict.Invalid {
+		return protocol.AdoptResponse{}, atlas.Fail(atlas.InvalidSnapshotRestoreEncryption)
+	}
+	if err != nil {
+		return protocol.AdoptResponse{}, failure(nodeID, k.keyID, err)
+	}
+	defer clear(secret)
+	wrapped, err := s.seal(ctx, nodeID, k.keyID, secret)
+	return protocol.AdoptResponse{KeyID: k.keyID, Wrapped: wrapped}, err
 }
 
 // failure is what agents are told of a failed operation on the CMK.

@@ -101,6 +101,35 @@ func TestNothingOfTheDataCanBeReadInTheFiles(t *testing.T) {
 	}
 }
 
+func TestASnapshotTellsNoMoreThanTheFilesDo(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]*agent.MasterKey{"encrypted": enginetest.Key(1), "not encrypted": nil} {
+		e := open(t, harness.Place(t), nil)
+		start(t, e, key)
+		big := []byte(strings.Repeat(enginetest.Canary, 60_000)) // goes to the value log
+		for k, value := range map[string][]byte{"key-" + enginetest.Canary: {1}, "big": big} {
+			if err := e.Put(t.Context(), "db", k, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var c enginetest.Copy
+		if err := e.Snapshot(t.Context(), &c); err != nil {
+			t.Fatal(err)
+		}
+		if c.Holds([]byte(enginetest.Canary)) != (key == nil) || c.Holds(enginetest.Key(1).Bytes()) {
+			t.Errorf("%s: the snapshot tells a secret", name)
+		}
+		restored := open(t, harness.Place(t), nil)
+		if err := restored.Restore(t.Context(), &c); err != nil {
+			t.Fatal(err)
+		}
+		start(t, restored, key)
+		if got, found, err := restored.Get(t.Context(), "db", "big"); err != nil || !found || !bytes.Equal(got, big) {
+			t.Errorf("%s: a large value came back as %d bytes, %t, %v", name, len(got), found, err)
+		}
+	}
+}
+
 func TestARotationRewritesTheKeyTableOnly(t *testing.T) {
 	t.Parallel()
 	dir := harness.Place(t)

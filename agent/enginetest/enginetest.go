@@ -87,6 +87,7 @@ func Run(t *testing.T, h Harness) {
 		}
 		must(t, e.Stop(t.Context()))
 	})
+	t.Run("copying leaves an engine as it was", h.snapshots)
 	t.Run("what cannot be rotated or wiped says so and stays", func(t *testing.T) {
 		e := h.Open(t, h.Place(t), nil)
 		must(t, e.Start(t.Context(), Key(1)))

@@ -30,6 +30,10 @@ func RunStore(t *testing.T, h Harness) {
 	t.Run("a new node copies another's data", h.copies)
 	t.Run("a copy that broke off begins anew", h.brokenCopy)
 	t.Run("a stopped engine has no data", h.stopped)
+	t.Run("a snapshot brings back the data of its moment", h.snapshotAndRestore)
+	t.Run("restored data opens with the key of then", h.restoredKey)
+	t.Run("a snapshot that broke off leaves the engine running", h.brokenSnapshot)
+	t.Run("a restore that broke off opens as nothing else, and is repeated", h.brokenRestore)
 	t.Run("it behaves as a map does, whatever happens to its keys", h.asMap)
 }
 

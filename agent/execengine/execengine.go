@@ -51,10 +51,13 @@ type Config struct {
 	Name    string
 	Command []string
 	// WipeCommand removes the data, for RESYNC and DELETE; it runs while the program is stopped.
-	// Without it those are not supported.
+	// Without it what is in DataDir is removed, and without that those are not supported.
 	WipeCommand []string
-	Dir         string   // the program's working directory, "" for the agent's
-	Env         []string // the program's whole environment
+	// DataDir is where the program keeps all of its data and nothing else, for SNAPSHOT and
+	// RESTORE. Without it those are not supported.
+	DataDir string
+	Dir     string   // the program's working directory, "" for the agent's
+	Env     []string // the program's whole environment
 	// Output gets what the program prints, line by line.
 	Output io.Writer
 
@@ -166,6 +169,11 @@ func (e *Engine) Start(ctx context.Context, key *agent.MasterKey) error {
 			return nil
 		}
 	}
+	return e.begin(ctx, key)
+}
+
+// begin starts a run. e.mu is held, and there is none.
+func (e *Engine) begin(ctx context.Context, key *agent.MasterKey) error {
 	r := &run{done: make(chan struct{})}
 	if key != nil {
 		r.key = key.Clone()
@@ -196,6 +204,11 @@ func (e *Engine) end() {
 func (e *Engine) Stop(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.halt(ctx)
+}
+
+// halt ends the run, if there is one. e.mu is held.
+func (e *Engine) halt(ctx context.Context) error {
 	if e.run == nil {
 		e.show(agent.Stopped, "")
 		return nil
@@ -215,15 +228,18 @@ func (e *Engine) Stop(ctx context.Context) error {
 // without rewriting their data; a resync does that.
 func (e *Engine) Rotate(context.Context, *agent.MasterKey) error { return agent.ErrUnsupported }
 
-// Wipe implements agent.Engine by the operator's command.
+// Wipe implements agent.Engine by the operator's command, or by clearing the data directory.
 func (e *Engine) Wipe(ctx context.Context) error {
-	if len(e.wipe) == 0 {
+	if len(e.wipe) == 0 && e.cfg.DataDir == "" {
 		return agent.ErrUnsupported
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.run != nil {
-		return errors.New("execengine: running")
+		return errRunning
+	}
+	if len(e.wipe) == 0 {
+		return clearDir(e.cfg.DataDir)
 	}
 	args, err := e.wipe.render("")
 	if err != nil {

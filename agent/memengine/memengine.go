@@ -7,6 +7,7 @@
 package memengine
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -224,6 +225,88 @@ func (e *Engine) Wipe(context.Context) error {
 	defer e.cfg.Disk.mu.Unlock()
 	e.cfg.Disk.table, e.cfg.Disk.files = nil, nil
 	return nil
+}
+
+// Snapshot implements agent.Engine.
+func (e *Engine) Snapshot(_ context.Context, sink agent.SnapshotSink) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.running() {
+		return ErrNotRunning
+	}
+	e.cfg.Disk.mu.Lock()
+	defer e.cfg.Disk.mu.Unlock()
+	var data bytes.Buffer
+	out := dump.NewWriter(&data)
+	for _, id := range slices.Sorted(maps.Keys(e.cfg.Disk.files)) {
+		for key, stored := range e.cfg.Disk.files[id] {
+			if err := out.Write(dump.Record{Database: id, Key: key, Value: stored}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := errors.Join(out.Close(), save(sink, dataFile, data.Bytes())); err != nil {
+		return err
+	}
+	return save(sink, tableFile, e.cfg.Disk.table)
+}
+
+// The files of a snapshot.
+const (
+	tableFile = "keytable.json"
+	dataFile  = "data" // what the disk holds, as it holds it
+)
+
+func save(sink agent.SnapshotSink, name string, content []byte) error {
+	w, err := sink.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(content); err != nil {
+		return errors.Join(err, w.Close())
+	}
+	return w.Close()
+}
+
+// Restore implements agent.Engine. The disk changes in one step, when all files are read.
+func (e *Engine) Restore(ctx context.Context, files agent.SnapshotFiles) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.running() {
+		return errors.New("memengine: running")
+	}
+	table, err := read(files, tableFile)
+	if err != nil {
+		return err
+	}
+	content, err := read(files, dataFile)
+	if err != nil {
+		return err
+	}
+	data := map[string]map[string][]byte{}
+	err = dump.Read(bytes.NewReader(content), func(r dump.Record) error {
+		if data[r.Database] == nil {
+			data[r.Database] = map[string][]byte{}
+		}
+		data[r.Database][r.Key] = r.Value
+		return context.Cause(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	e.cfg.Disk.mu.Lock()
+	defer e.cfg.Disk.mu.Unlock()
+	e.cfg.Disk.table, e.cfg.Disk.files = table, data
+	return nil
+}
+
+func read(files agent.SnapshotFiles, name string) ([]byte, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(f)
+	return content, errors.Join(err, f.Close())
 }
 
 // Put stores a value.

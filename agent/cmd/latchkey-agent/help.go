@@ -34,6 +34,9 @@ Files, in -state-dir (mode 0700, one agent at a time). Back it up with the data:
   node.json      which node this is
   commands.json  what the agent was told last
   *.previous     the file before its last change, read if the file itself is damaged
+In -snapshot-dir, one directory per snapshot: the database's files as they are on disk, and
+the wrapped master key. Whoever has them can open nothing without the customer's key.
+Taking a snapshot stops the database for as long as the copy takes.
 Below -key-dir, while the database starts:
   latchkey-NAME/master.key  the master key in the clear, mode 0600
 

@@ -16,7 +16,9 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/agent"
 	"latchkey/agent/execengine"
+	"latchkey/agent/snapshotdir"
 )
 
 // errUsage is wrapped by what is wrong with flags and arguments.
@@ -36,6 +38,7 @@ type settings struct {
 	name, ready          string
 	keepKey, grace       time.Duration
 	restart, wipe        string
+	dataDir, snapshotDir string
 	logFormat            string
 	version              bool
 
@@ -64,7 +67,9 @@ func (s *settings) flags() *flag.FlagSet {
 	f.DurationVar(&s.keepKey, "keep-key", execengine.DefaultKeepKey, "without -ready: how long the key file stays")
 	f.DurationVar(&s.grace, "grace", execengine.DefaultGrace, "how long the database may take to stop before it is killed")
 	f.StringVar(&s.restart, "restart", string(execengine.Always), "start the database again: always, or on-failure")
-	f.StringVar(&s.wipe, "wipe-command", "", "`script` for /bin/sh that removes the database's data; without it the node refuses to resync")
+	f.StringVar(&s.wipe, "wipe-command", "", "`script` for /bin/sh that removes the database's data; without it and -data-dir the node refuses to resync")
+	f.StringVar(&s.dataDir, "data-dir", "", "`directory` with all of the database's data and nothing else; without it the node takes and restores no snapshots")
+	f.StringVar(&s.snapshotDir, "snapshot-dir", "", "`directory` for snapshots, in which every node that may restore them must find them: a mount of shared storage")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&s.version, "version", false, "print the version and exit")
 	return f
@@ -183,12 +188,20 @@ func (s *settings) engine(stdout io.Writer, log *slog.Logger) execengine.Config 
 	cfg := execengine.Config{
 		Name: s.name, Command: s.command, Env: s.environ, Output: stdout, KeyDir: s.keyDir,
 		KeyFormat: execengine.Format(s.keyFormat), AllowDisk: s.allowDisk, Ready: s.ready, KeepKey: s.keepKey,
-		Restart: execengine.Restart(s.restart), Grace: s.grace, Log: log, Now: time.Now,
+		Restart: execengine.Restart(s.restart), Grace: s.grace, DataDir: s.dataDir, Log: log, Now: time.Now,
 	}
 	if s.wipe != "" {
 		cfg.WipeCommand = []string{"/bin/sh", "-c", s.wipe}
 	}
 	return cfg
+}
+
+// snapshots is where snapshots are kept, nil if nowhere.
+func (s *settings) snapshots() agent.Snapshots {
+	if s.snapshotDir == "" {
+		return nil
+	}
+	return snapshotdir.New(s.snapshotDir)
 }
 
 func (s *settings) logger(w io.Writer) *slog.Logger {

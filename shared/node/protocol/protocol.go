@@ -21,6 +21,8 @@ const (
 	ReleasePath   = "/api/latchkey/v1/nodes/release"
 	RewrapPath    = "/api/latchkey/v1/nodes/rewrap"
 	AckPath       = "/api/latchkey/v1/nodes/ack"
+	KeepPath      = "/api/latchkey/v1/nodes/keep"
+	AdoptPath     = "/api/latchkey/v1/nodes/adopt"
 )
 
 // EnrolRequest introduces an agent. It is the only request without a bearer token.
@@ -124,6 +126,11 @@ const (
 	ReasonNotEncrypted   = "NOT_ENCRYPTED" // a command about a master key that the node has not
 	ReasonUnsupported    = "UNSUPPORTED"   // the engine cannot do it
 	ReasonNotRunning     = "NOT_RUNNING"   // the command needs the node to run, and it is to stop
+	// The rest is about snapshots. Where they are reasons of a FAILED command, nothing was changed.
+	ReasonNoSnapshot       = "SNAPSHOT_NOT_FOUND"    // the snapshot store does not have it
+	ReasonSnapshotDamaged  = "SNAPSHOT_DAMAGED"      // a file of the snapshot is missing or altered
+	ReasonSnapshotStore    = "SNAPSHOT_STORE_FAILED" // the snapshot store does not answer, or is full
+	ReasonSnapshotMismatch = "INVALID_SNAPSHOT_RESTORE_ENCRYPTION"
 )
 
 // Kind is what a command does once, besides bringing the node to the desired state.
@@ -138,6 +145,10 @@ const (
 	KindRewrap Kind = "REWRAP" // have the wrapped copies wrapped again, under the CMK of now
 	KindResync Kind = "RESYNC" // drop the data, take Provider, copy the data from other nodes
 	KindDelete Kind = "DELETE" // drop the data and its keys, and end
+	// The kinds that have a SnapshotID.
+	KindSnapshot Kind = "SNAPSHOT" // copy the data, encrypted as it is, and its wrapped key to the snapshot store
+	KindRestore  Kind = "RESTORE"  // put a snapshot in place of the data, once per RestoreID
+	KindPurge    Kind = "PURGE"    // remove a snapshot from the snapshot store
 )
 
 // Target is the state that a node shall be in.
@@ -163,6 +174,11 @@ type Command struct {
 	// Provider is whose CMK wraps the master key: NONE, AWS, AZURE, GCP. It counts when the
 	// node has no data yet, and for RESYNC; data that exists stays as it is.
 	Provider string `json:"provider"`
+	// SnapshotID names the snapshot of SNAPSHOT, RESTORE and PURGE.
+	SnapshotID string `json:"snapshotId,omitempty"`
+	// RestoreID names what a RESTORE is part of: a node that was restored for it is not
+	// restored again, whatever number the command has this time.
+	RestoreID string `json:"restoreId,omitempty"`
 }
 
 // Supersedes reports whether c replaces old. Commands arrive late, twice and out of order.
@@ -172,6 +188,13 @@ func (c Command) Supersedes(old Command) bool { return c.Number > old.Number }
 func (c Command) Validate() error {
 	switch c.Kind {
 	case KindNone, KindStart, KindStop, KindRotate, KindRewrap, KindResync, KindDelete:
+	case KindSnapshot, KindRestore, KindPurge:
+		if !atlas.ValidID(c.SnapshotID) {
+			return atlas.Fail(atlas.InvalidAttribute, "snapshotId")
+		}
+		if c.Kind == KindRestore && !atlas.ValidID(c.RestoreID) {
+			return atlas.Fail(atlas.InvalidAttribute, "restoreId")
+		}
 	default:
 		return atlas.Fail(atlas.InvalidEnumValue, string(c.Kind))
 	}
@@ -235,6 +258,29 @@ type RewrapResponse struct {
 	Wrapped WrappedKey `json:"wrapped"`
 }
 
+// KeepRequest says which copy of which master key will open a snapshot. A node asks before it
+// takes the snapshot, so that the ledger knows what a snapshot needs before there is one. Asking
+// again answers the same.
+type KeepRequest struct {
+	SnapshotID string `json:"snapshotId"`
+	// KeyID is empty where the data is not encrypted.
+	KeyID   string     `json:"keyId,omitempty"`
+	Wrapped WrappedKey `json:"wrapped,omitzero"`
+}
+
+// AdoptRequest asks for the master key of the snapshot that the node was told to restore. The
+// key does not travel: the control plane wraps it anew, as one of the node's own, and the node
+// has it released like any other.
+type AdoptRequest struct {
+	SnapshotID string `json:"snapshotId"`
+}
+
+// AdoptResponse is the key as the node's own.
+type AdoptResponse struct {
+	KeyID   string     `json:"keyId"`
+	Wrapped WrappedKey `json:"wrapped"`
+}
+
 // Outcome is how a command ended.
 type Outcome string
 
@@ -259,4 +305,6 @@ type AckRequest struct {
 	// mentioned and, after ROTATE and RESYNC, all other keys.
 	NextKeyID   string     `json:"nextKeyId,omitempty"`
 	NextWrapped WrappedKey `json:"nextWrapped,omitzero"`
+	// SnapshotBytes is how much a SNAPSHOT takes in the snapshot store.
+	SnapshotBytes int64 `json:"snapshotBytes,omitempty"`
 }

@@ -33,15 +33,22 @@ func TestOfAnyOrderOfCommandsTheHighestNumberWins(t *testing.T) {
 
 func TestOnlyKnownCommandsAreValid(t *testing.T) {
 	t.Parallel()
-	good := protocol.Command{Number: 1, Kind: protocol.KindStart, Target: protocol.Run, Provider: "AWS"}
-	if err := good.Validate(); err != nil {
-		t.Errorf("%+v: %v", good, err)
+	const id = "650000000000000000000050"
+	good := protocol.Command{Number: 1, Kind: protocol.KindRestore, Target: protocol.Run, Provider: "AWS", SnapshotID: id, RestoreID: id}
+	for _, kind := range []protocol.Kind{protocol.KindStart, protocol.KindSnapshot, protocol.KindRestore, protocol.KindPurge} {
+		c := good
+		if c.Kind = kind; c.Validate() != nil {
+			t.Errorf("%+v: %v", c, c.Validate())
+		}
 	}
 	for name, change := range map[string]func(*protocol.Command){
 		"no kind":            func(c *protocol.Command) { c.Kind = "" },
 		"a kind of tomorrow": func(c *protocol.Command) { c.Kind = "DEFRAGMENT" },
 		"no target":          func(c *protocol.Command) { c.Target = "" },
 		"another provider":   func(c *protocol.Command) { c.Provider = "aws" },
+		"no snapshot":        func(c *protocol.Command) { c.SnapshotID = "" },
+		"a path":             func(c *protocol.Command) { c.SnapshotID = "../../../../../etc/passwd" },
+		"no restore":         func(c *protocol.Command) { c.RestoreID = "" },
 		"a negative number":  func(c *protocol.Command) { c.Number = -1 },
 	} {
 		bad := good
@@ -94,9 +101,15 @@ func TestTheWireFormStays(t *testing.T) {
 		`{"keyId":"k","wrapped":{"blob":"AQI=","provider":"AWS","cmk":"c","version":"v"},"recipient":"Aw=="}`: protocol.ReleaseRequest{
 			KeyID: "k", Recipient: []byte{3}, Wrapped: protocol.WrappedKey{Blob: []byte{1, 2}, Provider: "AWS", CMK: "c", Version: "v"},
 		},
-		`{"keyId":"k","sealedKey":"AQ=="}`: protocol.WrapRequest{KeyID: "k", SealedKey: []byte{1}},
-		`{"command":4,"outcome":"DONE"}`:   protocol.AckRequest{Command: 4, Outcome: protocol.Done},
-		`{"token":"t","publicKey":"AQ=="}`: protocol.EnrolRequest{Token: "t", PublicKey: []byte{1}},
+		`{"command":{"number":4,"kind":"RESTORE","state":"RUN","provider":"AWS","snapshotId":"s","restoreId":"r"},"nextInSeconds":5}`: protocol.HeartbeatResponse{
+			Command:       protocol.Command{Number: 4, Kind: protocol.KindRestore, Target: protocol.Run, Provider: "AWS", SnapshotID: "s", RestoreID: "r"},
+			NextInSeconds: 5,
+		},
+		`{"snapshotId":"s"}`: protocol.KeepRequest{SnapshotID: "s"},
+		`{"command":4,"outcome":"DONE","snapshotBytes":7}`: protocol.AckRequest{Command: 4, Outcome: protocol.Done, SnapshotBytes: 7},
+		`{"keyId":"k","sealedKey":"AQ=="}`:                 protocol.WrapRequest{KeyID: "k", SealedKey: []byte{1}},
+		`{"command":4,"outcome":"DONE"}`:                   protocol.AckRequest{Command: 4, Outcome: protocol.Done},
+		`{"token":"t","publicKey":"AQ=="}`:                 protocol.EnrolRequest{Token: "t", PublicKey: []byte{1}},
 		`{"nodeId":"n","clusterId":"c","groupId":"g","controlPlaneHPKEKey":"AQ=="}`: protocol.EnrolResponse{
 			NodeID: "n", ClusterID: "c", GroupID: "g", ControlPlaneKey: []byte{1},
 		},

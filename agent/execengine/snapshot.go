@@ -1,0 +1,167 @@
+//go:build unix
+
+package execengine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"latchkey/agent"
+)
+
+// Snapshot implements agent.Engine by a cold copy: no program promises that its files can be read
+// while it writes them. It is stopped as gently as Stop does, and started again with the key that
+// is still in memory, so that a KMS which is away just then keeps no database down.
+func (e *Engine) Snapshot(ctx context.Context, sink agent.SnapshotSink) error {
+	if e.cfg.DataDir == "" {
+		return agent.ErrUnsupported
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.run == nil {
+		return errStopped
+	}
+	var key *agent.MasterKey
+	if e.run.key != nil {
+		key = e.run.key.Clone()
+	}
+	defer key.Destroy()
+	if err := e.halt(ctx); err != nil {
+		return err
+	}
+	err := copyOut(ctx, e.cfg.DataDir, sink)
+	return errors.Join(err, e.begin(context.WithoutCancel(ctx), key))
+}
+
+var (
+	errStopped = errors.New("execengine: not running")
+	errRunning = errors.New("execengine: running")
+)
+
+// copyOut copies regular files. Sockets and the like belong to the process that made them, and
+// directories without files are not kept. A link would lead out of the directory, so a snapshot
+// without it would not be whole.
+func copyOut(ctx context.Context, dir string, sink agent.SnapshotSink) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("open the data directory: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // it was only read
+	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case entry.Type()&fs.ModeSymlink != 0:
+			return fmt.Errorf("execengine: %s is a symbolic link", name)
+		case !entry.Type().IsRegular():
+			return nil
+		}
+		return copyFile(root, name, sink)
+	})
+}
+
+func copyFile(root *os.Root, name string, sink agent.SnapshotSink) error {
+	from, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer from.Close() //nolint:errcheck // it was only read
+	to, err := sink.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
+}
+
+// Restore implements agent.Engine. The first file to go and the last to come would have to be the
+// program's own to make a half-restored directory unreadable for it, and which one that is differs
+// between programs: that it is never opened is up to the agent, which records that a restore has
+// begun before it calls, and finishes it before it starts anything.
+func (e *Engine) Restore(ctx context.Context, files agent.SnapshotFiles) error {
+	if e.cfg.DataDir == "" {
+		return agent.ErrUnsupported
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.run != nil {
+		return errRunning
+	}
+	if err := clearDir(e.cfg.DataDir); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(e.cfg.DataDir)
+	if err != nil {
+		return fmt.Errorf("open the data directory: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // what was written through it is synced
+	dirs := map[string]bool{".": true}
+	for _, name := range files.Names() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			dirs[dir] = true
+		}
+		if err := putFile(root, files, name); err != nil {
+			return err
+		}
+	}
+	for dir := range dirs {
+		if err := syncDir(root, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clearDir removes what is in a directory and leaves the directory, which may be a mount.
+func clearDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("clear the data directory: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("clear the data directory: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // its changes are synced
+	for _, entry := range entries {
+		if err := root.RemoveAll(entry.Name()); err != nil {
+			return fmt.Errorf("clear the data directory: %w", err)
+		}
+	}
+	return syncDir(root, ".")
+}
+
+func putFile(root *os.Root, files agent.SnapshotFiles, name string) error {
+	in, err := files.Open(name)
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // it was only read
+	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
+		return err
+	}
+	out, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}
+
+func syncDir(root *os.Root, name string) error {
+	dir, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
