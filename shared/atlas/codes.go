@@ -159,6 +159,42 @@ const (
 	InvalidReferenceMinute           Code = "INVALID_REFERENCE_MINUTE_OF_HOUR"
 )
 
+// Alerts and their configurations (CONTRACT 5.5).
+const (
+	AlertNotFound              Code = "ALERT_NOT_FOUND"
+	AlertConfigNotFound        Code = "ALERT_CONFIG_NOT_FOUND"
+	InvalidAlertID             Code = "INVALID_ALERT_ID"
+	InvalidAlertConfigID       Code = "INVALID_ALERT_CONFIG_ID"
+	InvalidAlertStatus         Code = "INVALID_ALERT_STATUS"
+	InvalidEventTypeForAlert   Code = "INVALID_EVENT_TYPE_FOR_ALERT"
+	InvalidOperatorForType     Code = "INVALID_OPERATOR_FOR_EVENT_TYPE"
+	MissingThreshold           Code = "MISSING_THRESHOLD"
+	ThresholdPresent           Code = "THRESHOLD_PRESENT"
+	MetricThresholdPresent     Code = "METRIC_THRESHOLD_PRESENT"
+	UnitsMismatch              Code = "UNITS_MISMATCH"
+	MissingNotifications       Code = "MISSING_NOTIFICATIONS"
+	NotificationInterval       Code = "NOTIFICATION_INTERVAL_OUT_OF_RANGE"
+	TooManyGroupNotifications  Code = "TOO_MANY_GROUP_NOTIFICATIONS"
+	GroupNotificationNeedsWay  Code = "EMAIL_OR_SMS_REQUIRED_FOR_GROUP_NOTIFICATION"
+	UserNotificationNeedsWay   Code = "EMAIL_OR_SMS_REQUIRED_FOR_USER_NOTIFICATION"
+	GroupNotificationNeedsRole Code = "MISSING_ROLES_FOR_GROUP_NOTIFICATION"
+	UnsupportedNotification    Code = "UNSUPPORTED_NOTIFICATION_TYPE"
+	MaxAlertConfigsExceeded    Code = "MAX_ALERT_CONFIGS_PER_GROUP_EXCEEDED"
+	MaxNotificationsExceeded   Code = "MAX_NOTIFICATIONS_PER_ALERT_EXCEEDED"
+	AttributeNegative          Code = "ATTRIBUTE_NEGATIVE"
+)
+
+// Maintenance windows (CONTRACT 7.6).
+const (
+	MaintenanceDayInvalid        Code = "ATLAS_INVALID_MAINTENANCE_WINDOW_DAY_OF_WEEK"
+	MaintenanceHourInvalid       Code = "ATLAS_INVALID_MAINTENANCE_WINDOW_HOUR_OF_DAY"
+	MaintenanceAlreadyScheduled  Code = "ATLAS_MAINTENANCE_ALREADY_SCHEDULED"
+	MaintenanceNotScheduled      Code = "ATLAS_MAINTENANCE_NOT_SCHEDULED"
+	MaintenanceWindowNotDefined  Code = "ATLAS_MAINTENANCE_WINDOW_NOT_DEFINED"
+	MaintenanceDeferralsExceeded Code = "ATLAS_NUM_MAINTENANCE_DEFERRALS_EXCEEDED"
+	MaintenanceNonCompliant      Code = "NON_COMPLIANT_ATLAS_MAINTENANCE_WINDOW"
+)
+
 // Nodes and their agents (docs/agent.md); Latchkey's own.
 const (
 	NodeTokenRefused     Code = "NODE_TOKEN_REFUSED"
@@ -325,6 +361,36 @@ var codes = map[Code]sentence{
 	InvalidRestoreWindow:             {http.StatusBadRequest, "The restore window days should be a positive number."},
 	InvalidReferenceHour:             {http.StatusBadRequest, "Snapshot schedule reference hour must be between 0 and 23, inclusive."},
 	InvalidReferenceMinute:           {http.StatusBadRequest, "Snapshot schedule reference minute must be between 0 and 59, inclusive."},
+
+	AlertNotFound:              {http.StatusNotFound, "No alert with ID %v exists in group %v."},
+	AlertConfigNotFound:        {http.StatusNotFound, "No alert configuration with ID %v exists in group %v."},
+	InvalidAlertID:             {http.StatusNotFound, "An invalid alert ID %v was specified."},
+	InvalidAlertConfigID:       {http.StatusNotFound, "An invalid alert configuration ID %v was specified."},
+	InvalidAlertStatus:         {http.StatusBadRequest, "An invalid alert status %v was specified."},
+	InvalidEventTypeForAlert:   {http.StatusBadRequest, "Event type %v not supported for alerts."},
+	InvalidOperatorForType:     {http.StatusBadRequest, "Operator %v is not compatible with event type %v."},
+	MissingThreshold:           {http.StatusBadRequest, "A threshold must be specified for the specified event type."},
+	ThresholdPresent:           {http.StatusBadRequest, "A threshold should not be present for the specified event type."},
+	MetricThresholdPresent:     {http.StatusBadRequest, "The metric threshold should only be specific for host metric alerts."},
+	UnitsMismatch:              {http.StatusBadRequest, "Threshold units cannot be converted to metric units."},
+	MissingNotifications:       {http.StatusBadRequest, "At least one notification must be specified for an alert configuration."},
+	NotificationInterval:       {http.StatusBadRequest, "Notifications must have an internal of at least 5 minutes."},
+	TooManyGroupNotifications:  {http.StatusBadRequest, "At most one group notification can be specified for an alert configuration."},
+	GroupNotificationNeedsWay:  {http.StatusBadRequest, "Email and/or SMS must be enabled for group notifications."},
+	UserNotificationNeedsWay:   {http.StatusBadRequest, "Email and/or SMS must be enabled for user notifications."},
+	GroupNotificationNeedsRole: {http.StatusBadRequest, "Group notifications cannot specify an empty list of roles."},
+	UnsupportedNotification:    {http.StatusBadRequest, "Notification type %v is unsupported."},
+	MaxAlertConfigsExceeded:    {http.StatusBadRequest, "Maximum number of alert configurations per group (%v) in %v exceeded while trying to add alert configurations."},
+	MaxNotificationsExceeded:   {http.StatusBadRequest, "Maximum number of notification methods per alert configuration (%v) exceeded while trying to add notification methods."},
+	AttributeNegative:          {http.StatusBadRequest, "The attribute %v cannot be negative."},
+
+	MaintenanceDayInvalid:        {http.StatusBadRequest, "Invalid Day of Week. Value should be between 1 and 7 (Sunday = 1)."},
+	MaintenanceHourInvalid:       {http.StatusBadRequest, "Invalid Hour of Day. Value should be between 0 and 23."},
+	MaintenanceAlreadyScheduled:  {http.StatusBadRequest, "The upcoming maintenance has already been scheduled. The maintenance window cannot be adjusted until current maintenance is finished."},
+	MaintenanceNotScheduled:      {http.StatusBadRequest, "There is no maintenance scheduled for this project."},
+	MaintenanceWindowNotDefined:  {http.StatusBadRequest, "No maintenance window defined for project. This action is only supported for projects with user defined maintenance windows."},
+	MaintenanceDeferralsExceeded: {http.StatusBadRequest, "Scheduled maintenance for a group cannot be deferred more than twice."},
+	MaintenanceNonCompliant:      {http.StatusBadRequest, "Your requested maintenance time change cannot be satisfied because your project has pending maintenance that must be done by %v."},
 
 	NodeTokenRefused:     {http.StatusUnauthorized, "The agent's token was refused. The time is %v."},
 	NodeEnrolmentRefused: {http.StatusForbidden, "The enrolment token is unknown, expired, or was used for another agent."},

@@ -211,6 +211,79 @@ func NeededBy(groupID, digest, version, entry string) store.Key {
 	return store.Key{PK: "CMK#" + escape(groupID) + "#" + digest, SK: escape(version) + "#" + entry}
 }
 
+// AlertRegister is the record of how many alert configurations a group has.
+func AlertRegister(groupID string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: "ALERTING"}
+}
+
+// AlertConfig is one alert configuration of a group.
+func AlertConfig(groupID, id string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: AlertConfigPrefix + id}
+}
+
+// AlertConfigPrefix selects a group's alert configurations, oldest first.
+const AlertConfigPrefix = "ALERTCONFIG#"
+
+// Alert is one alert of a group.
+func Alert(groupID, id string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: AlertPrefix + id}
+}
+
+// AlertPrefix selects a group's alerts, oldest first.
+const AlertPrefix = "ALERT#"
+
+// AlertCondition points from an alert configuration and the digest of what it is about to the
+// newest alert.
+func AlertCondition(groupID, configID, digest string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: AlertConditionPrefix(configID) + digest}
+}
+
+// AlertConditionPrefix selects the conditions of one alert configuration.
+func AlertConditionPrefix(configID string) string {
+	return AlertConditionsPrefix + escape(configID) + "#"
+}
+
+// AlertConditionsPrefix selects the conditions of all alert configurations of a group.
+const AlertConditionsPrefix = "ALERTCONDITION#"
+
+// AlertNotice is one notification that is to be delivered: of an alert, along a thread (a
+// target of its configuration), at a stage.
+func AlertNotice(groupID, alertID, thread, stage string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: AlertNoticePrefix + escape(alertID) + "#" + escape(thread) + "#" + stage}
+}
+
+// AlertNoticePrefix selects the notifications of a group.
+const AlertNoticePrefix = "NOTICE#"
+
+// AlertWatch is the record of the dates of a provider's key: its age, and what ends when.
+func AlertWatch(groupID, provider string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: AlertWatchPrefix + provider}
+}
+
+// AlertWatchPrefix selects the keys of a group whose dates are watched.
+const AlertWatchPrefix = "WATCH#"
+
+// AlertDue places an alert or a watch in the index under the time at which it needs attention.
+func AlertDue(at time.Time, groupID, entry string) store.Key {
+	return store.Key{PK: "ALERTS#DUE", SK: AlertDuePrefix + EventTime(at) + "#" + escape(groupID) + "#" + entry}
+}
+
+// AlertDueUntil bounds a query for what needs attention at an instant or before it.
+func AlertDueUntil(at time.Time) string { return AlertDuePrefix + EventTime(at) + "$" }
+
+// AlertDuePrefix selects what needs attention, the most urgent first.
+const AlertDuePrefix = "DUE#"
+
+// Maintenance is a group's maintenance window and the maintenance that is scheduled in it.
+func Maintenance(groupID string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: "MAINTENANCE"}
+}
+
+// MaintenanceDue places a scheduled maintenance in the index under the time of its next step.
+func MaintenanceDue(at time.Time, groupID string) store.Key {
+	return store.Key{PK: "MAINTENANCE#DUE", SK: AlertDuePrefix + EventTime(at) + "#" + groupID}
+}
+
 // Event is one event of an activity feed. scope is GroupScope or OrgScope of an id. Feeds have
 // partitions of their own, so that a busy feed never slows a group.
 func Event(scope string, at time.Time, id string) store.Key {
