@@ -59,6 +59,8 @@ type Config struct {
 	// ControlPlane is the URL that agents call, through Transport.
 	ControlPlane string
 	Transport    http.RoundTripper
+	// Snapshots is where all nodes keep their snapshots; nil if they take none.
+	Snapshots agent.Snapshots
 	Now          func() time.Time
 	Log          *slog.Logger
 

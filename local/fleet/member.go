@@ -99,6 +99,16 @@ func (m *member) Stop(ctx context.Context) error {
 	return err
 }
 
+// Restore implements agent.Engine. The snapshot is a new history of the set, in place of what the
+// others have: they become equal to it when this member joins.
+func (m *member) Restore(ctx context.Context, files agent.SnapshotFiles) error {
+	m.set.leave(m)
+	if err := m.Store.Restore(ctx, files); err != nil {
+		return err
+	}
+	return m.set.renew(m)
+}
+
 // expel keeps the member out of the set until its agent starts it again.
 func (m *member) expel(why error) {
 	text := "out of the replica set: " + why.Error()

@@ -119,11 +119,15 @@ func (m *member) before(other *member) bool {
 }
 
 // join takes in a member whose engine runs, and makes it level if there is a primary. Without one,
-// it waits for an election, perhaps the one that it makes possible.
+// it waits for an election, perhaps the one that it makes possible. One that was restored makes the
+// others follow it: what is written while a restore goes on is part of what it replaces.
 func (s *replicaSet) join(ctx context.Context, m *member) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.present[m] = false
+	if s.elected && m.votes() && m.standing.Term > s.at.Term {
+		s.elected = false
+	}
 	if p := s.primary(); p != nil {
 		if err := s.admit(ctx, p, m, s.at.Term); err != nil {
 			delete(s.present, m)
@@ -155,6 +159,13 @@ func (s *replicaSet) leave(m *member) {
 	defer s.mu.Unlock()
 	delete(s.present, m)
 	s.elected = s.elected && s.quorum(true)
+}
+
+// renew makes a member that was restored from a snapshot know more than any other.
+func (s *replicaSet) renew(m *member) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.stand(standing{Counts: true, Term: electionTime(s.now(), s.latestTerm())})
 }
 
 // drop expels a member that failed to do what the others did.
@@ -190,8 +201,10 @@ func (s *replicaSet) elect(ctx context.Context) {
 	s.news = make(chan struct{})
 }
 
-// best is the voter that is there and knows most, and the latest term that anyone there knows.
+// best is the voter that is there and knows most, and the latest term of all members: a clock
+// that was set back must not make an election look older than one before.
 func (s *replicaSet) best(ctx context.Context) (best *member, term int64) {
+	term = s.latestTerm()
 	var latest position
 	for m := range s.present {
 		last, err := m.last(ctx)
@@ -205,6 +218,13 @@ func (s *replicaSet) best(ctx context.Context) (best *member, term int64) {
 		}
 	}
 	return best, term
+}
+
+func (s *replicaSet) latestTerm() (term int64) {
+	for _, m := range s.members {
+		term = max(term, m.standing.Term)
+	}
+	return term
 }
 
 // last is the end of the history that a member knows.

@@ -1,9 +1,13 @@
 package fleet_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,10 +59,11 @@ type cluster struct {
 	// read, more after some that were not. "" is none.
 	possible map[string]map[string]bool
 	writes   int
+	now      func() time.Time
 }
 
 func newCluster(t require, machines int) *cluster {
-	c := &cluster{possible: map[string]map[string]bool{}}
+	c := &cluster{possible: map[string]map[string]bool{}, now: time.Now}
 	for i := range machines {
 		c.machines = append(c.machines, &machine{index: i, founder: true})
 	}
@@ -75,7 +80,7 @@ type require interface {
 // boot begins a new process on the machines.
 func (c *cluster) boot(t require) {
 	t.Helper()
-	c.set = fleet.NewSet(time.Now)
+	c.set = fleet.NewSet(c.now)
 	for _, m := range c.machines {
 		c.join(t, m)
 	}
@@ -307,6 +312,78 @@ func TestAMemberThatLostItsFilesHasNoVote(t *testing.T) {
 	c.startAll(ctx)
 	if !c.get(t, ctx, "k") {
 		t.Error("no primary")
+	}
+}
+
+// snapshot is the files of one, in memory.
+type snapshot map[string]*bytes.Buffer
+
+type nopCloser struct{ *bytes.Buffer }
+
+func (nopCloser) Close() error { return nil }
+
+func (s snapshot) Create(name string) (io.WriteCloser, error) {
+	s[name] = &bytes.Buffer{}
+	return nopCloser{s[name]}, nil
+}
+
+func (s snapshot) Names() []string { return slices.Sorted(maps.Keys(s)) }
+
+func (s snapshot) Open(name string) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(s[name].Bytes())), nil
+}
+
+func TestARestoredMemberIsWhatTheOthersFollow(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	c := newCluster(t, 3)
+	c.startAll(ctx)
+	then := snapshot{}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.set.Put(ctx, "k", "then"))
+	must(c.machines[1].member.Snapshot(ctx, then))
+	must(c.set.Put(ctx, "k", "now"))
+	must(c.set.Put(ctx, "later", "now"))
+	for i, m := range c.machines { // while the others run, as long as they do
+		must(m.member.Stop(ctx))
+		must(m.member.Restore(ctx, then))
+		must(m.member.Start(ctx, enginetest.Key(1)))
+		value, _, err := c.set.Get(ctx, "k")
+		_, found, errLater := c.set.Get(ctx, "later")
+		if value != "then" || found || err != nil || errLater != nil {
+			t.Errorf("after %d restores: %q, %t, %v", i+1, value, found, err)
+		}
+	}
+	must(c.set.Put(ctx, "k", "after"))
+	must(c.machines[0].member.Stop(ctx))
+	if value, _, err := c.set.Get(ctx, "k"); value != "after" || err != nil {
+		t.Errorf("%q, %v", value, err)
+	}
+}
+
+func TestAClockThatWasSetBackForgetsNothing(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	c := newCluster(t, 3)
+	clock := time.Now()
+	c.now = func() time.Time { return clock }
+	c.boot(t)
+	for i := range 20 {
+		c.startAll(ctx)
+		c.put(t, ctx, "k", false)
+		clock = clock.Add(-time.Hour)
+		c.machines[i%3].member.Stop(ctx) //nolint:errcheck // in memory
+		c.put(t, ctx, "k", false)
+		c.machines[(i+1)%3].member.Stop(ctx) //nolint:errcheck // in memory
+		c.machines[i%3].start(ctx)
+		if !c.get(t, ctx, "k") {
+			t.Fatal("no primary")
+		}
 	}
 }
 
