@@ -4,6 +4,7 @@
 package obs
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -16,7 +17,12 @@ const namespace = "Latchkey"
 type Count struct {
 	Name  string
 	Value int
+	// Unit is one of CloudWatch's, "" for a number of things.
+	Unit string
 }
+
+// Milliseconds is the unit of times.
+const Milliseconds = "Milliseconds"
 
 // Dimension is what a metric is told apart by. Its values must be few: CloudWatch bills each.
 type Dimension struct {
@@ -51,7 +57,7 @@ func Write(ctx context.Context, log *slog.Logger, now time.Time, message string,
 		values = append(values, slog.String(dimension.Name, dimension.Value))
 	}
 	for _, count := range counts {
-		d.Metrics = append(d.Metrics, definition{Name: count.Name, Unit: "Count"})
+		d.Metrics = append(d.Metrics, definition{Name: count.Name, Unit: cmp.Or(count.Unit, "Count")})
 		values = append(values, slog.Int(count.Name, count.Value))
 	}
 	format := embedded{Timestamp: now.UnixMilli(), CloudWatchMetrics: []directive{d}}

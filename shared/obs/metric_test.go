@@ -23,7 +23,7 @@ func TestCountsAreWrittenInTheEmbeddedMetricFormat(t *testing.T) {
 	} {
 		var out strings.Builder
 		obs.Write(t.Context(), slog.New(slog.NewJSONHandler(&out, nil)), time.UnixMilli(1777636800123), "keys checked",
-			c.dimensions, obs.Count{Name: "Checks", Value: 7}, obs.Count{Name: "Left", Value: 0})
+			c.dimensions, obs.Count{Name: "Checks", Value: 7}, obs.Count{Name: "Left", Value: 0, Unit: obs.Milliseconds})
 		var line map[string]any
 		if err := json.Unmarshal([]byte(out.String()), &line); err != nil {
 			t.Fatal(err)
@@ -33,7 +33,7 @@ func TestCountsAreWrittenInTheEmbeddedMetricFormat(t *testing.T) {
 			"level": "INFO", "msg": "keys checked", "Checks": 7.0, "Left": 0.0,
 			"_aws": map[string]any{"Timestamp": 1777636800123.0, "CloudWatchMetrics": []any{map[string]any{
 				"Namespace": "Latchkey", "Dimensions": []any{c.want},
-				"Metrics": []any{map[string]any{"Name": "Checks", "Unit": "Count"}, map[string]any{"Name": "Left", "Unit": "Count"}},
+				"Metrics": []any{map[string]any{"Name": "Checks", "Unit": "Count"}, map[string]any{"Name": "Left", "Unit": "Milliseconds"}},
 			}}},
 		}
 		for _, d := range c.dimensions {

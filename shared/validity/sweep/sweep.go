@@ -43,29 +43,31 @@ const runTime = 40 * time.Second
 
 // Result is what one run did.
 type Result struct {
-	Verdicts map[verdict.Class]int
+	Verdicts map[verdict.Class]int `json:"verdicts"`
 	// Held counts the INVALID verdicts that were too many at once to be believed.
-	Held int
+	Held int `json:"held"`
 	// Left counts the keys that the next run must begin with, for lack of time.
-	Left int
+	Left int `json:"left"`
 	// Failed counts the keys on which something beside the check went wrong.
-	Failed int
+	Failed int `json:"failed"`
 	// Inspected counts the keys that were checked more thoroughly, Defective those of them
 	// that failed though they open what they sealed.
-	Inspected, Defective int
-	Enforced             int
+	Inspected int `json:"inspected"`
+	Defective int `json:"defective"`
+	Enforced  int `json:"enforced"`
 }
 
 // Run checks what is due at now. It returns an error if what is due could not be found, or if
 // nothing at all went well; what is wrong with single keys is logged and counted. accepted are
-// causes for which any number of keys may become invalid at once: the operator knows better.
+// causes for which any number of keys may become invalid at once: the operator knows better, and
+// with any the keys that are not VALID are checked even if this minute's turn was taken.
 func (s *Sweep) Run(ctx context.Context, now time.Time, accepted ...Cause) (Result, error) {
 	marks, err := loadProgress(ctx, s.Settings.Table)
 	if err != nil {
 		return Result{}, err
 	}
 	r := &run{Sweep: s, now: now, accepted: accepted, result: Result{Verdicts: map[verdict.Class]int{}}, valid: map[atlas.Provider]int{}}
-	turns := marks.due(minuteOf(now))
+	turns := marks.due(minuteOf(now), len(accepted) > 0)
 	err = r.serve(ctx, turns)
 	r.settle(ctx)
 	err = errors.Join(err, marks.save(ctx, s.Settings.Table, turns))

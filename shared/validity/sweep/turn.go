@@ -42,13 +42,17 @@ func loadProgress(ctx context.Context, table store.Table) (progress, error) {
 }
 
 // due lists the turns that are due at a minute, the one of that minute first: what is late
-// already must not make the others late too.
-func (p progress) due(minute int64) []*turn {
+// already must not make the others late too. With again, urgent keys have another turn in a
+// minute in which they had one.
+func (p progress) due(minute int64, again bool) []*turn {
 	var turns []*turn
 	add := func(slot string, until int64) {
 		if p.Done[slot] < until {
 			turns = append(turns, &turn{slot: slot, after: p.Done[slot], until: until, from: p.Resume[slot]})
 		}
+	}
+	if again && p.Done[encryption.UrgentSlot] >= minute {
+		turns = append(turns, &turn{slot: encryption.UrgentSlot, after: minute - 1, until: minute})
 	}
 	add(encryption.UrgentSlot, minute)
 	for ago := range int64(encryption.SweepSlots) {
