@@ -1,5 +1,5 @@
-// Command adminapi serves the operations that need the table alone. Its role may use the table
-// and seal the identities' secrets; it reaches no tenant's cloud.
+// Command adminapi serves the operations that need the table and workflows alone. Its role may use
+// the table, seal the identities' secrets and start workflows; it reaches no tenant's cloud.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/suite/adminapi"
 )
@@ -22,7 +23,7 @@ func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, e
 	}
 	return apigw.New(adminapi.New(adminapi.Deps{
 		Table: env.Table(), Sealer: env.Sealer(), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
-		ControlPlane: controlPlane, Build: commit(),
+		ControlPlane: controlPlane, Build: commit(), Start: workflows.Starter(env), Domain: env.NodeDomain(),
 	})), nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/identities"
+	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/suite/encryption"
 )
@@ -27,6 +28,7 @@ func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler,
 		AllowAWSUserKeys: env.Required("ALLOW_AWS_USER_KEYS") == "true",
 		AWSPrincipalARN:  env.Required("AWS_PRINCIPAL_ARN"),
 		AzureAppID:       own.AzureAppID,
+		Start:            workflows.Starter(env),
 	}
 	accounts, err := own.GoogleAccounts(env)
 	if err != nil {

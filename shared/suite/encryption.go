@@ -10,6 +10,7 @@ import (
 	"latchkey/shared/cluster"
 	"latchkey/shared/consistency"
 	"latchkey/shared/encryption"
+	"latchkey/shared/enforcement"
 	"latchkey/shared/store"
 	"latchkey/shared/validity"
 )
@@ -27,8 +28,9 @@ type EncryptionDeps struct {
 	Journal audit.Journal
 	Sealer  encryption.Sealer
 	Keys    Keyring
-	// Enforcer acts at once on what is found of keys; nil leaves that to the schedule of checks.
-	Enforcer encryption.Enforcer
+	// Start starts the workflows that enforce at once what is found of keys; nil leaves that to
+	// the schedule of checks.
+	Start Starter
 	// Patience waits for grants to take effect; the zero value does not.
 	Patience consistency.Patience
 	Policy   encryption.Policy
@@ -39,10 +41,16 @@ type EncryptionDeps struct {
 // Encryption assembles the service of encryption settings, for functions that may use tenants'
 // keys.
 func Encryption(d EncryptionDeps) *encryption.Service {
-	return &encryption.Service{
+	s := &encryption.Service{
 		Table: d.Table, Journal: d.Journal, Sealer: d.Sealer, Keys: d.Keys, Vaults: d.Keys, Checker: validity.New(d.Keys, d.Now),
-		Clusters: clusterUsage{d.Table}, Enforcer: d.Enforcer, Patience: d.Patience, Policy: d.Policy, Now: d.Now, Log: d.Log,
+		Clusters: clusterUsage{d.Table}, Patience: d.Patience, Policy: d.Policy, Now: d.Now, Log: d.Log,
 	}
+	if d.Start != nil {
+		s.Enforcer = &enforcement.Enforcer{
+			Table: d.Table, Settings: s, Clusters: &cluster.Service{Table: d.Table}, Start: d.Start, Now: d.Now,
+		}
+	}
+	return s
 }
 
 // clusterUsage tells which clusters rely on a key.

@@ -40,9 +40,9 @@ type Deps struct {
 	AzureAppID string
 	// Google makes service accounts; nil if the deployment has no Google project.
 	Google access.GoogleAccounts
-	// Enforcer has nodes stopped and started at once when a tenant asks for a validation or gives
-	// access back; nil leaves that to the schedule of checks.
-	Enforcer encryption.Enforcer
+	// Start starts the workflows that stop and start nodes at once when a tenant asks for a
+	// validation or gives access back; nil leaves that to the schedule of checks.
+	Start suite.Starter
 }
 
 // New assembles the function.
@@ -50,7 +50,7 @@ func New(d Deps) *httpapi.API {
 	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
 	patience := consistency.Patience{Budget: d.GrantPatience}
 	settings := suite.Encryption(suite.EncryptionDeps{
-		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Enforcer: d.Enforcer, Patience: patience,
+		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Start: d.Start, Patience: patience,
 		Policy: encryption.Policy{AllowAWSUserKeys: d.AllowAWSUserKeys}, Now: d.Now, Log: d.Log,
 	})
 	roles := &access.Service{
