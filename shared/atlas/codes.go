@@ -105,6 +105,14 @@ const (
 	RoleNotAuthorized Code = "CLOUD_PROVIDER_ACCESS_ROLE_NOT_AUTHORIZED"
 	RoleInUse         Code = "AWS_IAM_ROLE_IN_USE"
 
+	CannotDisableEAREndpoints      Code = "CANNOT_DISABLE_ENCRYPTION_AT_REST_DUE_TO_PRIVATE_ENDPOINTS"
+	CannotDisablePrivateNetworking Code = "CANNOT_DISABLE_ENCRYPTION_AT_REST_REQUIRE_PRIVATE_NETWORKING_WHILE_PRIVATE_ENDPOINTS_EXIST"
+	EndpointDeleteBlocked          Code = "ENCRYPTION_AT_REST_PRIVATE_ENDPOINT_DELETE_BLOCKED_DURING_PROVISIONING"
+	EndpointExists                 Code = "ENCRYPTION_AT_REST_PRIVATE_ENDPOINT_ALREADY_EXISTS"  // no code is documented
+	PrivateNetworkingNotRequired   Code = "ENCRYPTION_AT_REST_PRIVATE_NETWORKING_NOT_REQUIRED"  // no code is documented
+	PrivateNetworkingNotSupported  Code = "ENCRYPTION_AT_REST_PRIVATE_NETWORKING_NOT_SUPPORTED" // no code is documented
+	AttributeReadOnly              Code = "ATTRIBUTE_READ_ONLY"
+
 	ServicePrincipalInUse Code = "AZURE_SERVICE_PRINCIPAL_IN_USE"
 	ServiceAccountInUse   Code = "GCP_SERVICE_ACCOUNT_IN_USE"
 )
@@ -316,6 +324,14 @@ var codes = map[Code]sentence{
 
 	ServicePrincipalInUse: {http.StatusBadRequest, "Cannot remove the Azure service principal because it is still in use."},
 	ServiceAccountInUse:   {http.StatusBadRequest, "Cannot remove the GCP service account because it is still in use."},
+
+	CannotDisableEAREndpoints:      {http.StatusBadRequest, "Encryption at Rest cannot be disabled when private endpoints are present."},
+	CannotDisablePrivateNetworking: {http.StatusBadRequest, "Cannot disable requirePrivateNetworking field when there are private endpoints. Remove private endpoints in region(s) %v to disable requirePrivateNetworking."},
+	EndpointDeleteBlocked:          {http.StatusBadRequest, "Failed to delete Encryption at Rest Private endpoint with id %v during IN_PROGRESS state. Please try again later."},
+	EndpointExists:                 {http.StatusConflict, "An Encryption at Rest private endpoint already exists in region %v."},
+	PrivateNetworkingNotRequired:   {http.StatusBadRequest, "Private endpoints need requirePrivateNetworking, which is not enabled for provider %v."},
+	PrivateNetworkingNotSupported:  {http.StatusBadRequest, "Encryption at Rest over private networking is not supported in this project."},
+	AttributeReadOnly:              {http.StatusBadRequest, "The attribute %v is read-only."},
 
 	ClusterNotFound:                 {http.StatusNotFound, "No cluster named %v exists in group %v."},
 	DuplicateClusterName:            {http.StatusBadRequest, "A cluster named %v is already present in group %v."},

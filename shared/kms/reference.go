@@ -16,6 +16,10 @@ type AWSReference struct {
 	KeyName string // key id, key ARN, alias: as KMS takes it in Region
 	Region  string // the AWS name: "us-east-1"
 
+	// Endpoint is the host name of the VPC endpoint through which KMS is reached; "" is its public
+	// address.
+	Endpoint string
+
 	RoleARN    string // access through a role; then ExternalID is set too
 	ExternalID string
 
@@ -33,6 +37,10 @@ type AzureReference struct {
 	// Where Azure Resource Manager knows the vault.
 	SubscriptionID, ResourceGroup, VaultName string
 
+	// PrivateAddress is the IP address of the private endpoint through which the vault is reached;
+	// "" is its public address.
+	PrivateAddress string
+
 	ServicePrincipalID string // access as Latchkey's application; AppID is that application
 	AppID              string
 
@@ -48,6 +56,14 @@ type GoogleReference struct {
 	ServiceAccount string // e-mail of Latchkey's account for the group
 
 	ServiceAccountKey string // the tenant's key file: JSON
+}
+
+// PrivateEndpoint is a private way to a provider's KMS.
+type PrivateEndpoint struct {
+	Region string // in the API's spelling
+	Host   string // Azure: the vault that it leads to
+	// Address is where the KMS is reached: at AWS a host name, at Azure an IP address.
+	Address string
 }
 
 // Provider tells whose key it is.

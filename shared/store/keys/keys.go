@@ -192,6 +192,19 @@ func EncryptionUse(groupID, provider string) store.Key {
 	return store.Key{PK: "GROUP#" + groupID, SK: "EARUSE#" + provider}
 }
 
+// PrivateEndpoints is the record of a group's private endpoints at a provider.
+func PrivateEndpoints(groupID, provider string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: "ENDPOINTS#" + provider}
+}
+
+// WatchedEndpoints places a record of private endpoints in the index while it holds any.
+func WatchedEndpoints(groupID, provider string) store.Key {
+	return store.Key{PK: "ENDPOINTS", SK: WatchedEndpointsPrefix + escape(groupID) + "#" + provider}
+}
+
+// WatchedEndpointsPrefix selects all records with private endpoints.
+const WatchedEndpointsPrefix = "GROUP#"
+
 // WrappedKey is the ledger's entry of one copy of a master key: of a node, or of a node as a
 // snapshot kept it (snapshotID "" is the node's own). digest tells the customer keys that
 // wrapped the copies of one master key apart.
