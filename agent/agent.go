@@ -38,6 +38,9 @@ type Config struct {
 	Now       func() time.Time
 	// Jitter returns a duration from 0 to limit; nil is random. Simulations pass a seeded one.
 	Jitter func(limit time.Duration) time.Duration
+	// MaxInterval bounds the time between heartbeats, whatever the control plane asks for; 0 does
+	// not. It is for a control plane on the same machine, which a call costs nothing.
+	MaxInterval time.Duration
 	// StopTimeout is how long the engine gets for whatever must not be interrupted: to stop,
 	// to rotate, to wipe. 0 means DefaultStopTimeout.
 	StopTimeout time.Duration
@@ -67,6 +70,9 @@ type Agent struct {
 func New(cfg Config) *Agent {
 	if cfg.Jitter == nil {
 		cfg.Jitter = randomly
+	}
+	if cfg.MaxInterval == 0 {
+		cfg.MaxInterval = protocol.MaxInterval
 	}
 	if cfg.StopTimeout == 0 {
 		cfg.StopTimeout = DefaultStopTimeout

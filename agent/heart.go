@@ -82,9 +82,9 @@ func (h *heart) once(ctx context.Context) (time.Duration, error) {
 			slog.String("kind", string(answer.Command.Kind)), slog.String("state", string(answer.Command.Target)))
 	}
 	if undelivered || cfg.Engine.Status().Phase == Starting {
-		return min(answer.Next(), soon), nil
+		return min(answer.Next(), cfg.MaxInterval, soon), nil
 	}
-	return answer.Next(), nil
+	return min(answer.Next(), cfg.MaxInterval), nil
 }
 
 // soon is when to call again while an acknowledgement is not delivered, or while the database

@@ -38,3 +38,16 @@ func BenchmarkAgent_tenThousandHeartbeats(b *testing.B) {
 		b.Fatalf("%d heartbeats left %d bytes and %d goroutines", b.N*beats, grown, added)
 	}
 }
+
+func TestMaxIntervalBoundsHeartbeats(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+		w.maxInterval = 10 * time.Second
+		w.running()
+		before := w.net.Requests(protocol.HeartbeatPath)
+		time.Sleep(10 * time.Minute)
+		if beats := w.net.Requests(protocol.HeartbeatPath) - before; beats < 59 || beats > 61 {
+			t.Errorf("%d heartbeats in 10 minutes", beats)
+		}
+	})
+}

@@ -410,3 +410,20 @@ func (w *world) restoreThrough(step life) {
 		w.complain("%v: the snapshot is %+v, %v", step, left, err)
 	}
 }
+
+// The ledger strikes out what a rotation leaves behind, so none may come between the two.
+func TestARotationWaitsForTheRestoreThatItSupersedes(t *testing.T) {
+	withStore(t, func(t *testing.T, w *world) {
+		w.running()
+		w.put("a")
+		w.taken(1)
+		w.put("b")
+		w.engine.breaks(map[string]error{"stop": errBroken}) // the restore is on disk, and the old data still runs
+		w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS")
+		w.until("failure", func() bool { return w.engine.count("stop") == 1 })
+		w.acked(w.command(protocol.KindRotate))
+		if w.reported(protocol.StateRunning); !w.has("a") || w.has("b") || w.engine.count("restore") != 1 {
+			t.Errorf("calls %v", w.engine.counts())
+		}
+	})
+}

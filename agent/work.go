@@ -26,6 +26,9 @@ func (w *worker) hold(ctx context.Context, c protocol.Command, isNew bool) error
 	if c.Target == protocol.Stop {
 		return w.stop(ctx)
 	}
+	if w.ring.Restoring != nil {
+		return w.start(ctx, c) // also of what still runs with the data of before
+	}
 	switch status.Phase {
 	case Starting, Syncing, Running:
 		return nil

@@ -30,7 +30,21 @@ const (
 	RewrapCommand Command = "rewrap" // have the master key wrapped by another customer key
 	ResyncCommand Command = "resync" // rebuild the data from the other nodes, encrypted as desired
 	DeleteCommand Command = "delete" // destroy the data; the node's record goes when it is done
+
+	// The commands that are about a Backup.
+	SnapshotCommand Command = "snapshot" // copy the data to where snapshots are kept
+	RestoreCommand  Command = "restore"  // put a snapshot in place of the data
+	PurgeCommand    Command = "purge"    // remove a snapshot from where they are kept
 )
+
+// Backup is the snapshot that a command is about. The zero Backup is none.
+type Backup struct {
+	ClusterID  string `json:"clusterId"` // that the snapshot is of
+	SnapshotID string `json:"snapshotId"`
+	PartID     string `json:"partId"` // the snapshot of one shard, as nodes know it
+	// RestoreID is the restore that a node is told of, "" for other commands.
+	RestoreID string `json:"restoreId,omitempty"`
+}
 
 // Kind is what a node is for.
 type Kind string
@@ -84,6 +98,10 @@ type Desired struct {
 	Command Command `json:"command"`
 	// Order names who gave the command, so that giving it again changes nothing.
 	Order string `json:"order,omitempty"`
+	// Backup is what the command is about, if it is about one.
+	Backup Backup `json:"backup,omitzero"`
+	// Unfinished is a restore that the node was stopped in, to be taken up again.
+	Unfinished Backup `json:"unfinished,omitzero"`
 }
 
 // Reported is what a node last said of itself.
@@ -167,6 +185,7 @@ type Order struct {
 	State    Power
 	Provider atlas.Provider
 	KeyID    string
+	Backup   Backup
 }
 
 // Told returns the node with an order as its next command. An order that it was given last is
@@ -177,21 +196,36 @@ func (n Node) Told(o Order) Node {
 	}
 	n.Desired = Desired{
 		State: o.State, Provider: o.Provider, KeyID: o.KeyID, Number: n.Desired.Number + 1, Command: o.Command, Order: o.ID,
+		Backup: o.Backup, Unfinished: n.unfinished(o.Command),
 	}
 	return n
 }
 
-// powered returns the node told to run or to stop. One that was stopped in the middle of a
-// resync takes it up again.
-func (n Node) powered(p Power) Node {
-	command := StartCommand
+// unfinished is the restore that a node still has to make after a next command. Data that is
+// dropped, or is to be another snapshot's, needs none.
+func (n Node) unfinished(next Command) Backup {
 	switch {
-	case p == Stop:
-		command = StopCommand
-	case n.mustResync():
-		command = ResyncCommand
+	case next == RestoreCommand || next == ResyncCommand || next == DeleteCommand:
+		return Backup{}
+	case n.Desired.Command == RestoreCommand && !n.Acked():
+		return n.Desired.Backup
 	}
-	return n.Told(Order{Command: command, State: p, Provider: n.Desired.Provider, KeyID: n.Desired.KeyID})
+	return n.Desired.Unfinished
+}
+
+// powered returns the node told to run or to stop. One that was stopped in the middle of a
+// resync or a restore takes it up again.
+func (n Node) powered(p Power) Node {
+	o := Order{Command: StartCommand, State: p, Provider: n.Desired.Provider, KeyID: n.Desired.KeyID}
+	switch unfinished := n.unfinished(StartCommand); {
+	case p == Stop:
+		o.Command = StopCommand
+	case n.mustResync():
+		o.Command = ResyncCommand
+	case unfinished != Backup{}:
+		o.Command, o.Backup = RestoreCommand, unfinished
+	}
+	return n.Told(o)
 }
 
 // Report returns the node with what it says of itself now, and whether that has to be stored.

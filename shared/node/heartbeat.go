@@ -189,6 +189,7 @@ func command(d cluster.Desired) protocol.Command {
 	kinds := map[cluster.Command]protocol.Kind{
 		cluster.StopCommand: protocol.KindStop, cluster.StartCommand: protocol.KindStart, cluster.RotateCommand: protocol.KindRotate,
 		cluster.RewrapCommand: protocol.KindRewrap, cluster.ResyncCommand: protocol.KindResync, cluster.DeleteCommand: protocol.KindDelete,
+		cluster.SnapshotCommand: protocol.KindSnapshot, cluster.RestoreCommand: protocol.KindRestore, cluster.PurgeCommand: protocol.KindPurge,
 	}
 	target := protocol.Stop
 	if d.State == cluster.Run {
@@ -196,7 +197,7 @@ func command(d cluster.Desired) protocol.Command {
 	}
 	return protocol.Command{
 		Number: d.Number, Kind: cmp.Or(kinds[d.Command], protocol.KindNone), Target: target,
-		Provider: cmp.Or(string(d.Provider), protocol.NoProvider),
+		Provider: cmp.Or(string(d.Provider), protocol.NoProvider), SnapshotID: d.Backup.PartID, RestoreID: d.Backup.RestoreID,
 	}
 }
 
