@@ -76,11 +76,6 @@ var documented = map[atlas.Code]int{
 // laterCodes are documented codes that nothing can produce yet, with the capability that they
 // belong to and come with.
 var laterCodes = map[atlas.Code]string{
-	"CANNOT_CHANGE_ENCRYPTION_AT_REST_PROVIDER": "clusters",
-	"ENCRYPTION_AT_REST_NOT_ENABLED":            "clusters",
-	"INVALID_ENCRYPTION_AT_REST_PROVIDER":       "clusters",
-	"CANNOT_USE_ENCRYPTION_AT_REST_TENANT":      "clusters",
-
 	"ENCRYPTION_AT_REST_PRIVATE_ENDPOINT_DELETE_BLOCKED_DURING_PROVISIONING":                     "private endpoints",
 	"CANNOT_DISABLE_ENCRYPTION_AT_REST_DUE_TO_PRIVATE_ENDPOINTS":                                 "private endpoints",
 	"CANNOT_DISABLE_ENCRYPTION_AT_REST_REQUIRE_PRIVATE_NETWORKING_WHILE_PRIVATE_ENDPOINTS_EXIST": "private endpoints",

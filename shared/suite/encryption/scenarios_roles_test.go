@@ -7,8 +7,6 @@ import (
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/pockettest"
 	"latchkey/shared/atlas"
-	"latchkey/shared/store"
-	"latchkey/shared/store/keys"
 )
 
 func generalScenarios() []scenario {
@@ -38,17 +36,6 @@ func generalScenarios() []scenario {
 			}
 			return configure("awsKms", m)
 		}},
-		{
-			code: atlas.CannotDisableEAR, when: "a cluster is encrypted with the key that is to be disabled", params: `[]`,
-			detail: "Cannot disable Encryption at Rest because it is still enabled on one or more clusters in the group.",
-			prepare: func(w *world) request {
-				w.mustSend(configure("awsKms", w.byAWSRole(w.awsKey())))
-				item, err := store.Encode(keys.EncryptionUse(groupID, "AWS"), 0, map[string]any{"clusters": map[string]string{"650000000000000000000040": "c1"}})
-				w.must(err)
-				w.must(w.table.Write(w.t.Context(), store.Put(item)))
-				return patch(`{"awsKms":{"enabled":false}}`)
-			},
-		},
 		{code: atlas.RoleNotFound, when: "configuration names an unknown role", params: `["65000000000000000000ffff"]`, prepare: awsWith(members{"roleId": "65000000000000000000ffff"})},
 		{code: atlas.RoleNotFound, when: "configuration names a role of another provider", prepare: func(w *world) request {
 			m := w.byAWSRole(w.awsKey())

@@ -184,7 +184,7 @@ func (w *world) send(r request) answer {
 
 // serves is the function that API Gateway hands a path to.
 func (w *world) serves(path string) http.Handler {
-	if strings.HasPrefix(path, clusters) {
+	if path == v2 || strings.HasPrefix(path, clusters) {
 		return w.admin
 	}
 	return w.api
