@@ -35,7 +35,7 @@ type world struct {
 	token  string
 	skew   atomic.Int64 // of the agent's clock
 	source memengine.Source
-	// maxInterval is the agent\'s.
+	// maxInterval is the agent's.
 	maxInterval time.Duration
 	store       string // the directory of the snapshots, "" for none
 
@@ -96,8 +96,8 @@ func (w *world) config(client *agent.Client) agent.Config {
 		snapshots = snapshotdir.New(w.store)
 	}
 	return agent.Config{
-		Snapshots: snapshots, Client: client, State: statedir.New(w.disk), Engine: w.engine, EnrolToken: w.token, Version: "test", MaxInterval: w.maxInterval,
-		Log: slog.New(slog.NewTextHandler(&w.log, nil)), Now: w.now,
+		Snapshots: snapshots, Client: client, State: statedir.New(w.disk), Engine: w.engine, EnrolToken: w.token, Version: "test",
+		MaxInterval: w.maxInterval, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Now: w.now,
 		Jitter: func(d time.Duration) time.Duration { return d / 2 },
 	}
 }

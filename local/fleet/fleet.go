@@ -61,8 +61,10 @@ type Config struct {
 	Transport    http.RoundTripper
 	// Snapshots is where all nodes keep their snapshots; nil if they take none.
 	Snapshots agent.Snapshots
-	Now          func() time.Time
-	Log          *slog.Logger
+	// Heartbeat bounds the time between an agent's heartbeats; 0 leaves it to the control plane.
+	Heartbeat time.Duration
+	Now       func() time.Time
+	Log       *slog.Logger
 
 	// Open makes the database of a node in a directory; nil is badgerengine.
 	Open func(dir string, source Source) Store

@@ -168,7 +168,7 @@ func (n *node) once(ctx context.Context, token string) (err error) {
 	a := agent.New(agent.Config{
 		Client: client, State: statedir.New(files), Engine: n.member, EnrolToken: token, Snapshots: cfg.Snapshots,
 		Addresses: []string{net.JoinHostPort(n.profile.Host, strconv.Itoa(n.profile.Port))},
-		Version:   "fleet", Log: n.log, Now: cfg.Now, StopTimeout: time.Minute,
+		Version:   "fleet", Log: n.log, Now: cfg.Now, StopTimeout: time.Minute, MaxInterval: cfg.Heartbeat,
 	})
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
