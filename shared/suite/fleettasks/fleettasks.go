@@ -1,0 +1,69 @@
+// Package fleettasks assembles the function that workflows and schedules call to work on
+// clusters and nodes. It needs the table and may start executions, and may use no tenant's key.
+//
+// A payload is {"task": "<name>", ...}; the names are in New. Every task is idempotent, and
+// harmless when it comes late.
+package fleettasks
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"latchkey/shared/audit"
+	"latchkey/shared/cluster"
+	"latchkey/shared/encryption"
+	"latchkey/shared/enforcement"
+	"latchkey/shared/project"
+	"latchkey/shared/store"
+	"latchkey/shared/suite"
+	"latchkey/shared/task"
+)
+
+// Deps are what the function needs. Fields without a comment are required.
+type Deps struct {
+	Table store.Table
+	Now   func() time.Time
+	Log   *slog.Logger
+	// EventRetention is how long events are kept; 0 keeps them for ever.
+	EventRetention time.Duration
+	Start          suite.Executions
+	// Domain is what the nodes' host names lie in.
+	Domain string
+}
+
+// New assembles the function.
+func New(d Deps) lambda.Handler {
+	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
+	clusters := suite.Clusters(suite.ClusterDeps{
+		Table: d.Table, Journal: journal, Projects: &project.Service{Table: d.Table, Journal: journal, Now: d.Now},
+		Start: d.Start, Now: d.Now, Log: d.Log, Domain: d.Domain,
+	})
+	f := function{
+		clusters: clusters, executions: suite.PlanExecutions{Executions: d.Start}, now: d.Now, log: d.Log,
+		officer: &enforcement.Officer{Table: d.Table, Settings: &encryption.Service{Table: d.Table}, Clusters: clusters, Now: d.Now},
+	}
+	return task.Dispatch(d.Log, map[string]lambda.Handler{
+		"advancePlan":  handler(d.Log, f.advancePlan),
+		"rollBackPlan": handler(d.Log, f.rollBackPlan),
+		"continuePlan": handler(d.Log, f.continuePlan),
+		"resumePlans":  handler(d.Log, f.resumePlans),
+		"enforce":      handler(d.Log, f.enforce),
+		"awaitNodes":   handler(d.Log, f.awaitNodes),
+	})
+}
+
+// function is what the tasks work with.
+type function struct {
+	clusters   *cluster.Service
+	executions cluster.Executions
+	officer    *enforcement.Officer
+	now        func() time.Time
+	log        *slog.Logger
+}
+
+func handler[In, Out any](log *slog.Logger, fn func(context.Context, In) (Out, error)) lambda.Handler {
+	return task.Handler(log, task.AtlasCodes, fn)
+}
