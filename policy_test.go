@@ -2,12 +2,17 @@ package latchkey_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"latchkey/local/template"
 )
@@ -15,6 +20,7 @@ import (
 // wide are the statements whose resource cannot be one that the template names, with the reason.
 var wide = map[string]string{
 	"AssumeTenantRoles": "tenants' roles are in accounts and under names that only they choose",
+	"SeeExecutions":     "executions of the one state machine, each named for the plan that it carries out",
 }
 
 // evidence is the code that needs a permission: without it in a function, the permission is too
@@ -28,12 +34,36 @@ var evidence = map[string]*regexp.Regexp{
 	"kms:Decrypt":                   regexp.MustCompile(`package awsseal\b[\s\S]*kms\.DecryptInput\{`),
 	"kms:GenerateDataKey":           regexp.MustCompile(`package awsseal\b[\s\S]*kms\.GenerateDataKeyInput\{`),
 	"secretsmanager:GetSecretValue": regexp.MustCompile(`secretsmanager\.GetSecretValueInput\{`),
+	"states:DescribeExecution":      regexp.MustCompile(`sfn\.DescribeExecutionInput\{`),
+	"states:StartExecution":         regexp.MustCompile(`sfn\.StartExecutionInput\{`),
 	"sts:AssumeRole":                regexp.MustCompile(`stscreds\.NewAssumeRoleProvider\(`),
 }
 
 // Permissions of which every function that has the code must have the permission too. Those
 // of the table are left out: its adapter has the code for all, whoever uses it.
-var mutual = []string{"kms:Decrypt", "kms:GenerateDataKey", "secretsmanager:GetSecretValue", "sts:AssumeRole"}
+var mutual = []string{"kms:Decrypt", "kms:GenerateDataKey", "secretsmanager:GetSecretValue", "states:StartExecution", "sts:AssumeRole"}
+
+// opensOnly are functions that make no secrets, and so need not seal.
+var opensOnly = map[string]string{
+	"validate": "it checks keys with credentials that were stored before",
+	"keytasks": "it uses keys with credentials that were stored before",
+}
+
+// takesSealer is how a main asks for what seals: the adapter's code is linked into every program.
+var takesSealer = regexp.MustCompile(`\.Sealer\(\)`)
+
+// isNeeded reports whether a function cannot do without a permission for which it has the code.
+func isNeeded(t *testing.T, f template.Function, action string) bool {
+	t.Helper()
+	if !strings.HasPrefix(action, "kms:") {
+		return true
+	}
+	source, err := os.ReadFile("functions/" + f.Name + "/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return takesSealer.Match(source) && (action != "kms:GenerateDataKey" || opensOnly[f.Name] == "")
+}
 
 // withSecrets is the template with every optional statement in it.
 func withSecrets(t *testing.T) []template.Function {
@@ -101,25 +131,85 @@ func TestPolicies_allowWhatTheCodeCallsAndNoMore(t *testing.T) {
 			}
 		}
 		for _, action := range mutual {
-			if evidence[action].Match(code) && !allowed[action] {
+			if evidence[action].Match(code) && !allowed[action] && isNeeded(t, f, action) {
 				t.Errorf("%s has code that does %s, and may not", f.ID, action)
 			}
 		}
 	}
 }
 
-func TestPolicies_keepTenantsRolesToOneFunction(t *testing.T) {
+// tenants are the functions that touch tenants' keys, with the reason. No other may be anybody
+// in a tenant's cloud.
+var tenants = map[string]string{
+	"encryption": "it proves a configuration before it stores it",
+	"keytasks":   "it proves keys for workflows",
+	"nodes":      "it wraps and releases master keys",
+	"validate":   "it checks keys",
+}
+
+func TestPolicies_keepTenantsRolesToFewFunctions(t *testing.T) {
+	var same string // what bounds the roles that may be assumed
 	for _, f := range withSecrets(t) {
+		var bounds []template.Statement
 		for _, s := range f.Statements {
 			for _, action := range s.Action {
-				if strings.HasPrefix(action, "sts:") && f.Name != "encryption" {
-					t.Errorf("%s: %s allows %s", f.ID, s.Sid, action)
+				if strings.HasPrefix(action, "sts:") {
+					bounds = append(bounds, s)
 				}
 				if strings.HasPrefix(action, "kms:") && s.Condition == nil {
 					t.Errorf("%s: %s opens whatever is sealed", f.ID, s.Sid)
 				}
 			}
 		}
+		if reaches := len(bounds) > 0; reaches != (tenants[f.Name] != "") {
+			t.Errorf("%s may assume roles: %v", f.ID, reaches)
+		}
+		if len(bounds) == 0 {
+			continue
+		}
+		text := fmt.Sprint(bounds)
+		if !strings.Contains(text, "sts:ExternalId") || !strings.Contains(text, "Deny") || same != "" && text != same {
+			t.Errorf("%s may assume others than the functions before: %s", f.ID, text)
+		}
+		same = text
+	}
+}
+
+// A tenant's secrets, the keys that sign, and those that nodes seal to are opened by different
+// functions.
+func TestPolicies_openWhatTheFunctionHasBusinessWith(t *testing.T) {
+	want := map[string][]string{
+		"authorizer": {"apiKey/*", "system"},
+		"adminapi":   {"system"},
+		"encryption": {"group/*"},
+		"operator":   {"apiKey/*", "system"},
+		"nodes":      {"group/*", "system recipientKeys"},
+		"validate":   {"group/*"},
+		"keytasks":   {"group/*"},
+	}
+	got := map[string][]string{}
+	for _, f := range withSecrets(t) {
+		for _, s := range f.Statements {
+			if !slices.Contains(s.Action, "kms:Decrypt") {
+				continue
+			}
+			var bound struct{ StringLike, StringEquals map[string]template.Strings }
+			text, err := json.Marshal(s.Condition)
+			if err == nil {
+				err = json.Unmarshal(text, &bound)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			const scope, field = "kms:EncryptionContext:latchkey:scope", "kms:EncryptionContext:latchkey:field"
+			got[f.Name] = append(got[f.Name], bound.StringLike[scope]...)
+			for _, name := range bound.StringEquals[scope] {
+				got[f.Name] = append(got[f.Name], name+" "+strings.Join(bound.StringEquals[field], ","))
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want (-) and template (+):\n%s", diff)
 	}
 }
 

@@ -2,15 +2,20 @@ package latchkey_test
 
 import (
 	"context"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"latchkey/local/schedule"
+	"latchkey/local/template"
 	"latchkey/shared/identity/identitytest"
+	"latchkey/shared/suite/fleettasks"
 	"latchkey/shared/suite/operator"
+	"latchkey/shared/suite/validate"
 )
 
 func schedules(t *testing.T) []schedule.Schedule {
@@ -26,8 +31,11 @@ func schedules(t *testing.T) []schedule.Schedule {
 // How often what must be repeated is repeated. Whoever changes the template changes it here.
 func TestSchedules_comeAsOftenAsTheyShould(t *testing.T) {
 	want := map[string]time.Duration{ // the longest wait
+		"FleetTasksFunction/ResumePlans":       5 * time.Minute,
 		"OperatorFunction/PurgeClosedProjects": 24 * time.Hour,
+		"OperatorFunction/RotateNodeKeys":      31 * 24 * time.Hour,
 		"OperatorFunction/RotateSigningKeys":   31 * 24 * time.Hour,
+		"ValidateFunction/CheckKeys":           time.Minute,
 	}
 	got := map[string]time.Duration{}
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -48,12 +56,13 @@ func TestSchedules_comeAsOftenAsTheyShould(t *testing.T) {
 
 // A misspelt input would be noticed when the schedule fails, in a month.
 func TestSchedules_areUnderstoodByTheirFunctions(t *testing.T) {
+	table, now, log := identitytest.Table(t), identitytest.NewClock().Now, slog.New(slog.DiscardHandler)
 	functions := map[string]interface {
 		Invoke(ctx context.Context, payload []byte) ([]byte, error)
 	}{
-		"OperatorFunction": operator.New(operator.Deps{
-			Table: identitytest.Table(t), Sealer: identitytest.NewSealer(t), Now: identitytest.NewClock().Now,
-		}),
+		"FleetTasksFunction": fleettasks.New(fleettasks.Deps{Table: table, Now: now, Log: log}),
+		"OperatorFunction":   operator.New(operator.Deps{Table: table, Sealer: identitytest.NewSealer(t), Now: now}),
+		"ValidateFunction":   validate.New(validate.Deps{Table: table, Now: now, Log: log}),
 	}
 	for _, s := range schedules(t) {
 		f, ok := functions[s.Function]
@@ -72,24 +81,31 @@ type role struct {
 	AssumeRolePolicyDocument struct {
 		Statement []struct {
 			Principal struct{ Service string }
-			Condition struct{ StringEquals map[string]string }
+			Condition struct{ StringEquals, ArnLike map[string]string }
 		}
 	}
 	Policies []struct {
 		PolicyDocument struct {
-			Statement []struct{ Effect, Action, Resource string }
+			Statement []template.Statement
 		}
 	}
 }
 
 func TestSchedules_mayInvokeTheirFunctionAndNothingElse(t *testing.T) {
 	tmpl, functions, _ := load(t)
+	machines, err := tmpl.StateMachines()
+	if err != nil {
+		t.Fatal(err)
+	}
 	invokes := map[string][]string{} // function ARNs by role
 	used := map[string]bool{}
 	for _, r := range tmpl.OfType("AWS::IAM::Role") {
 		var p role
 		if err := r.Decode(&p); err != nil {
 			t.Fatal(err)
+		}
+		if slices.ContainsFunc(machines, func(m template.StateMachine) bool { return strings.HasSuffix(m.Role, ":role/"+r.ID) }) {
+			continue
 		}
 		for _, s := range p.AssumeRolePolicyDocument.Statement {
 			if s.Principal.Service != "scheduler.amazonaws.com" || s.Condition.StringEquals["aws:SourceAccount"] == "" {
@@ -98,10 +114,10 @@ func TestSchedules_mayInvokeTheirFunctionAndNothingElse(t *testing.T) {
 		}
 		for _, policy := range p.Policies {
 			for _, s := range policy.PolicyDocument.Statement {
-				if s.Effect != "Allow" || s.Action != "lambda:InvokeFunction" {
+				if s.Effect != "Allow" || !slices.Equal(s.Action, []string{"lambda:InvokeFunction"}) {
 					t.Errorf("%s: %+v", r.ID, s)
 				}
-				invokes["arn:aws:iam::123456789012:role/"+r.ID] = append(invokes["arn:aws:iam::123456789012:role/"+r.ID], s.Resource)
+				invokes["arn:aws:iam::123456789012:role/"+r.ID] = append(invokes["arn:aws:iam::123456789012:role/"+r.ID], s.Resource...)
 			}
 		}
 	}

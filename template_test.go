@@ -24,6 +24,7 @@ import (
 	"latchkey/local/template"
 	"latchkey/shared/atlas"
 	"latchkey/shared/suite/authorizer"
+	"latchkey/shared/verdict"
 )
 
 // gatewayPatience is how long API Gateway waits for a function.
@@ -266,36 +267,123 @@ type alarm struct {
 	Dimensions       []struct{ Name, Value string }
 	Threshold        json.Number
 	TreatMissingData string
+	Metrics          []struct { // in the place of the four above
+		Expression string
+		MetricStat struct {
+			Metric struct {
+				Namespace, MetricName string
+				Dimensions            []struct{ Name, Value string }
+			}
+		}
+	}
 }
 
-func TestTemplate_raisesAlarms(t *testing.T) {
-	tmpl, functions, _ := load(t)
-	thresholds := map[string]float64{} // by "metric of function"
+// names are the metrics that the alarm is about: "namespace metric value-of-its-dimension".
+func (a alarm) names() []string {
+	name := func(namespace, metric string, dimensions []struct{ Name, Value string }) string {
+		for _, d := range dimensions[:min(1, len(dimensions))] {
+			metric += " " + d.Value
+		}
+		return namespace + " " + metric
+	}
+	if len(a.Metrics) == 0 {
+		return []string{name(a.Namespace, a.MetricName, a.Dimensions)}
+	}
+	var names []string
+	for _, m := range a.Metrics {
+		if m.Expression == "" {
+			names = append(names, name(m.MetricStat.Metric.Namespace, m.MetricStat.Metric.MetricName, m.MetricStat.Metric.Dimensions))
+		}
+	}
+	return names
+}
+
+// silence are the alarms on what stops happening.
+var silence = []string{"ValidateSilentAlarm"}
+
+func thresholds(t *testing.T, tmpl *template.Template) map[string]float64 {
+	t.Helper()
+	found := map[string]float64{}
 	for _, r := range tmpl.OfType("AWS::CloudWatch::Alarm") {
 		var a alarm
 		if err := r.Decode(&a); err != nil {
 			t.Fatal(err)
 		}
+		missing := "notBreaching"
+		if slices.Contains(silence, r.ID) {
+			missing = "breaching"
+		}
 		threshold, err := a.Threshold.Float64()
-		if err != nil || a.AlarmDescription == "" || a.TreatMissingData != "notBreaching" || len(a.Dimensions) == 0 {
+		if err != nil || a.AlarmDescription == "" || a.TreatMissingData != missing {
 			t.Errorf("line %d: %s is incomplete", r.Line, r.ID)
 			continue
 		}
-		thresholds[a.Namespace+" "+a.MetricName+" "+a.Dimensions[0].Value] = threshold
+		for _, name := range a.names() {
+			found[name] = threshold
+		}
 	}
+	return found
+}
+
+func TestTemplate_raisesAlarms(t *testing.T) {
+	tmpl, functions, _ := load(t)
+	found := thresholds(t, tmpl)
 	for _, f := range functions {
 		for _, metric := range []string{"Errors", "Throttles", "Duration"} {
-			if _, ok := thresholds["AWS/Lambda "+metric+" "+f.ID]; !ok {
+			if _, ok := found["AWS/Lambda "+metric+" "+f.ID]; !ok {
 				t.Errorf("%s has no alarm on %s", f.ID, metric)
 			}
 		}
 		limit := float64(f.Timeout.Milliseconds())
-		if d := thresholds["AWS/Lambda Duration "+f.ID]; d < limit/2 || d >= limit {
+		if d := found["AWS/Lambda Duration "+f.ID]; d < limit/2 || d >= limit {
 			t.Errorf("%s: the alarm on Duration is at %v ms of %v ms", f.ID, d, limit)
 		}
 	}
-	if _, ok := thresholds["AWS/ApiGateway 5XXError latchkey"]; !ok {
-		t.Error("there is no alarm on the API's failures")
+	machines, err := tmpl.StateMachines()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range machines {
+		for _, metric := range []string{"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"} {
+			if _, ok := found["AWS/States "+metric+" "+machineARN(m)]; !ok {
+				t.Errorf("%s has no alarm on %s", m.ID, metric)
+			}
+		}
+	}
+	for _, name := range []string{"AWS/ApiGateway 5XXError latchkey", "AWS/Lambda Invocations ValidateFunction", "Latchkey KeysLeft"} {
+		if _, ok := found[name]; !ok {
+			t.Errorf("there is no alarm on %s", name)
+		}
+	}
+}
+
+// What the suite counts and the alarms listen for have the same names.
+func TestTemplate_listensToWhatIsCounted(t *testing.T) {
+	want := []string{"Latchkey Checks " + string(verdict.Inconclusive), "Latchkey KeysLeft"}
+	for _, p := range atlas.Providers() {
+		want = append(want, "Latchkey VerdictsHeld "+string(p))
+	}
+	tmpl, _, _ := load(t)
+	var got []string
+	for name := range thresholds(t, tmpl) {
+		if strings.HasPrefix(name, "Latchkey ") {
+			got = append(got, name)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("counted (-) and listened to (+):\n%s", diff)
+	}
+	counted := regexp.MustCompile(`obs\.Count\{Name: "([A-Za-z]+)"`)
+	names := map[string]bool{}
+	for _, m := range counted.FindAllSubmatch(sources(t, "./shared/validity/sweep"), -1) {
+		names[string(m[1])] = true
+	}
+	for _, name := range got {
+		if metric := strings.Fields(name)[1]; !names[metric] {
+			t.Errorf("nothing counts %s", metric)
+		}
 	}
 }
 

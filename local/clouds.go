@@ -21,6 +21,7 @@ import (
 	"latchkey/local/pocket/azurecloud"
 	"latchkey/local/pocket/dynamocloud"
 	"latchkey/local/pocket/googlecloud"
+	"latchkey/local/pocket/statescloud"
 	"latchkey/local/template"
 	"latchkey/shared/access/googleaccount"
 	"latchkey/shared/atlas"
@@ -64,7 +65,9 @@ type clouds struct {
 
 // openClouds opens what the tenants' clouds hold and signs Latchkey up in each. azureApp and
 // googleProject are the deployment's, from the template.
-func openClouds(ctx context.Context, db *bbolt.DB, now func() time.Time, azureApp, googleProject string) (*clouds, error) {
+func openClouds(
+	ctx context.Context, db *bbolt.DB, now func() time.Time, w *workflows, azureApp, googleProject string,
+) (*clouds, error) {
 	state := pocket.Bolt(db)
 	c := &clouds{state: state, now: now}
 	if err := c.loadSecrets(state); err != nil {
@@ -84,7 +87,8 @@ func openClouds(ctx context.Context, db *bbolt.DB, now func() time.Time, azureAp
 		return nil, err
 	}
 	services := append(c.aws.Services(), azure.Services()...)
-	c.served = pocket.New(&pocket.Faults{}, awscloud.Alias, append(services, google, tables)...)
+	services = append(services, google, tables, statescloud.New(w.api, operatorAccount, c.aws))
+	c.served = pocket.New(&pocket.Faults{}, awscloud.Alias, services...)
 	c.transport = pocket.Transport(c.served)
 	_, err = azure.SeedApplication(azurecloud.Seed{
 		Tenant: operatorDirectory, AppID: azureApp, Name: "Latchkey", Secret: c.secrets.AzureApp, MultiTenant: true,

@@ -49,6 +49,7 @@ func main() {
 // config is the command line.
 type config struct {
 	listen, clouds, lambda string // addresses to listen on
+	nodes, states          string
 	data                   string // directory
 	isolated               bool
 	functions              string // directory of built programs, "" to build them
@@ -67,6 +68,8 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&cfg.listen, "listen", "127.0.0.1:8080", "`address` of the API")
 	fs.StringVar(&cfg.clouds, "clouds", "127.0.0.1:8081", "`address` of the clouds that tenants keep their keys in")
 	fs.StringVar(&cfg.lambda, "lambda", "127.0.0.1:3001", "`address` of the Lambda Invoke API, for aws lambda invoke --endpoint-url")
+	fs.StringVar(&cfg.nodes, "nodes", "127.0.0.1:8082", "`address` that agents of nodes call")
+	fs.StringVar(&cfg.states, "states", "127.0.0.1:8083", "`address` of the Step Functions API, for aws stepfunctions --endpoint-url")
 	fs.StringVar(&cfg.data, "data", ".latchkey", "`directory` of everything that is kept; remove it to begin anew")
 	fs.BoolVar(&cfg.isolated, "isolated", false, "run the functions' own programs as Lambda does, each with the permissions that the template gives it")
 	fs.StringVar(&cfg.functions, "functions", "", "`directory` of the programs for -isolated, as go build -tags lambda.norpc -o directory/ ./functions/... makes them; empty builds them")
@@ -101,7 +104,9 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 		stdout = io.Discard
 	}
 	// Ports first: they are what fails most often, and nothing has been touched yet.
-	listeners, err := listenAll(ctx, map[string]string{"-listen": cfg.listen, "-clouds": cfg.clouds, "-lambda": cfg.lambda})
+	listeners, err := listenAll(ctx, map[string]string{
+		"-listen": cfg.listen, "-clouds": cfg.clouds, "-lambda": cfg.lambda, "-nodes": cfg.nodes, "-states": cfg.states,
+	})
 	if err != nil {
 		return err
 	}
@@ -120,26 +125,36 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	// What is begun is ended in the reverse order: first what asks, then what serves, then the
+	// executions, then the data.
 	defer func() { err = errors.Join(err, suite.close()) }()
-	defer inBackground(ctx, suite.schedules.Run)() // ends before the suite is closed
+	failed := make(chan error, 1)
+	defer inBackground(ctx, func(ctx context.Context) { failed <- suite.workflows.engine.Run(ctx) })()
 	servers := serve(listeners, map[string]http.Handler{
-		"-listen": suite.gateway, "-clouds": suite.clouds, "-lambda": suite.lambda,
+		"-listen": suite.gateway, "-clouds": suite.clouds, "-lambda": suite.lambda, "-nodes": suite.nodes, "-states": suite.workflows.api,
 	})
+	defer func() { err = errors.Join(err, servers.stop(ctx)) }()
+	for _, act := range suite.background {
+		defer inBackground(ctx, act)()
+	}
 	if err := suite.welcome(stdout, cfg.data); err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout, "ready") //nolint:errcheck // nobody reads it
 	select {
 	case <-ctx.Done():
-		return servers.stop(ctx)
+		return nil
+	case err := <-failed:
+		return err
 	case err := <-servers.failed:
-		return errors.Join(err, servers.stop(ctx))
+		return err
 	}
 }
 
-// inBackground runs f until the function that it returns is called, which waits for its end.
+// inBackground runs f until the function that it returns is called, which waits for its end, for a
+// while: what a function does for minutes is done again after the next start.
 func inBackground(ctx context.Context, f func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // its turn to end comes with stop
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -147,7 +162,7 @@ func inBackground(ctx context.Context, f func(context.Context)) (stop func()) {
 	}()
 	return func() {
 		cancel()
-		<-ended
+		within(shutdownGrace, func() { <-ended })
 	}
 }
 
@@ -186,11 +201,11 @@ func listenAll(ctx context.Context, addresses map[string]string) (map[string]net
 }
 
 // addresses are where the suite can be reached.
-type addresses struct{ api, clouds, lambda string }
+type addresses struct{ api, clouds, lambda, nodes, states string }
 
 func addressesOf(listeners map[string]net.Listener) addresses {
 	at := func(name string) string { return listeners[name].Addr().String() }
-	return addresses{api: at("-listen"), clouds: at("-clouds"), lambda: at("-lambda")}
+	return addresses{api: at("-listen"), clouds: at("-clouds"), lambda: at("-lambda"), nodes: at("-nodes"), states: at("-states")}
 }
 
 // servers are the HTTP servers that run.

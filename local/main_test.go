@@ -18,7 +18,7 @@ import (
 func testConfig(t testing.TB) config {
 	t.Helper()
 	cfg, err := parseFlags([]string{
-		"-listen", "127.0.0.1:0", "-clouds", "127.0.0.1:0", "-lambda", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"),
+		"-listen", "127.0.0.1:0", "-clouds", "127.0.0.1:0", "-lambda", "127.0.0.1:0", "-nodes", "127.0.0.1:0", "-states", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"),
 	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func launch(t testing.TB, cfg config) (at map[string]string, stop func() error) 
 	}()
 	lines := bufio.NewScanner(reader)
 	for lines.Scan() && lines.Text() != "ready" {
-		if address := regexp.MustCompile(`^(API|clouds|Lambda) +(http://\S+)$`).FindStringSubmatch(lines.Text()); address != nil {
+		if address := regexp.MustCompile(`^(API|clouds|Lambda|nodes|states) +(http://\S+)$`).FindStringSubmatch(lines.Text()); address != nil {
 			at[address[1]] = address[2]
 		}
 		if exports, ok := strings.CutPrefix(lines.Text(), "  export "); ok {

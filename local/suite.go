@@ -8,52 +8,37 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"latchkey"
+	"latchkey/local/functionurl"
 	"latchkey/local/gateway"
 	"latchkey/local/lambdasvc"
 	"latchkey/local/schedule"
 	"latchkey/local/template"
-	"latchkey/shared/httpapi/apigw"
-	"latchkey/shared/identity/authn"
-	"latchkey/shared/identity/directory"
 	signingkeys "latchkey/shared/identity/keyring"
-	"latchkey/shared/kms/keyring"
 	"latchkey/shared/seal"
 	"latchkey/shared/seal/fileseal"
-	"latchkey/shared/store"
 	"latchkey/shared/store/bolt"
-	"latchkey/shared/suite/adminapi"
-	"latchkey/shared/suite/authorizer"
-	"latchkey/shared/suite/encryption"
-	"latchkey/shared/suite/operator"
 )
 
 // suite is everything that runs.
 type suite struct {
 	gateway   http.Handler
 	lambda    *lambdasvc.Service
-	schedules *schedule.Scheduler
+	nodes     http.Handler
+	workflows *workflows
 	clouds    http.Handler
+	// background is what acts by itself while the suite runs, and uses what is served.
+	background []func(context.Context)
 
 	at      addresses
 	owner   owner
 	secrets secrets
 	specs   []template.Function // as they are deployed; of isolated functions only
 	closers []func() error      // in the order of opening
-}
-
-// surroundings are what the functions have in the place of AWS.
-type surroundings struct {
-	table  store.Table
-	sealer *seal.Sealer
-	now    func() time.Time
-	log    *slog.Logger
-	clouds *clouds
 }
 
 // open opens the data, makes the functions of the template and puts the gateway in front.
@@ -64,6 +49,9 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 			err = errors.Join(err, s.close())
 		}
 	}()
+	if s.workflows, err = s.openWorkflows(cfg, log); err != nil {
+		return nil, err
+	}
 	run := s.inProcess
 	if cfg.isolated {
 		run = s.isolate
@@ -72,6 +60,7 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 	if err != nil {
 		return nil, err
 	}
+	s.workflows.functions = d.functions
 	s.lambda = lambdasvc.New(d.functions, cfg.now, log)
 	byID := map[string]lambdasvc.Invoker{}
 	for _, f := range d.functions {
@@ -81,15 +70,33 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 	if err != nil {
 		return nil, err
 	}
-	if s.schedules, err = schedules(d.template, byID, cfg.now, log); err != nil {
+	if s.nodes, err = nodesURL(d, cfg.now, log); err != nil {
 		return nil, err
 	}
+	due, err := schedules(d.template, byID, cfg.now, log)
+	if err != nil {
+		return nil, err
+	}
+	s.background = append(s.background, due.Run)
 	i := slices.IndexFunc(d.functions, func(f lambdasvc.Function) bool { return f.Name == "operator" })
 	if i < 0 {
 		return nil, errors.New("the template has no function operator")
 	}
 	s.owner, err = ensureOwner(ctx, d.clouds.state, d.functions[i].Handler, cfg.owner)
 	return s, err
+}
+
+// nodesURL is the URL of the one function that has one.
+func nodesURL(d *deployment, now func() time.Time, log *slog.Logger) (http.Handler, error) {
+	specs, err := d.template.Functions()
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(specs, func(f template.Function) bool { return f.URL != nil })
+	if i < 0 || specs[i].Name != "nodes" {
+		return nil, errors.New("the template has no URL of the function nodes")
+	}
+	return functionurl.New(d.functions[i], now, log), nil
 }
 
 // deployment is the template as it runs: its functions, and the clouds that they reach.
@@ -112,6 +119,7 @@ func (s *suite) inProcess(ctx context.Context, cfg config, log *slog.Logger) (*d
 	if around.clouds, err = s.openClouds(ctx, cfg, specs); err != nil {
 		return nil, err
 	}
+	around.workflows = s.workflows
 	functions, err := makeFunctions(ctx, specs, around)
 	return &deployment{template: tmpl, functions: functions, clouds: around.clouds}, err
 }
@@ -148,7 +156,7 @@ func (s *suite) openClouds(ctx context.Context, cfg config, specs []template.Fun
 		return nil, errors.New("the template has no function encryption")
 	}
 	env := specs[i].Environment
-	c, err := openClouds(ctx, db, cfg.now, env["AZURE_APP_ID"], env["GOOGLE_PROJECT_ID"])
+	c, err := openClouds(ctx, db, cfg.now, s.workflows, env["AZURE_APP_ID"], env["GOOGLE_PROJECT_ID"])
 	if err != nil {
 		return nil, err
 	}
@@ -176,108 +184,11 @@ func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) 
 	return around, nil
 }
 
-func makeFunctions(ctx context.Context, specs []template.Function, around surroundings) ([]lambdasvc.Function, error) {
-	var functions []lambdasvc.Function
-	for _, spec := range specs {
-		handler, err := makeHandler(ctx, spec, around)
-		if err != nil {
-			return nil, fmt.Errorf("functions/%s: %w", spec.Name, err)
-		}
-		functions = append(functions, lambdaFunction(spec, handler))
-	}
-	return functions, nil
-}
-
-func lambdaFunction(spec template.Function, handler lambdasvc.Invoker) lambdasvc.Function {
-	return lambdasvc.Function{
-		ID: spec.ID, Name: spec.Name, FunctionName: spec.FunctionName, Timeout: spec.Timeout, Handler: handler, ARN: functionARN(spec),
-	}
-}
-
-func functionARN(spec template.Function) string {
-	return "arn:aws:lambda:" + deployedRegion + ":" + operatorAccount + ":function:" + spec.FunctionName
-}
-
-// makeHandler makes the function of one directory under functions/, as its main package does.
-func makeHandler(ctx context.Context, spec template.Function, around surroundings) (lambdasvc.Invoker, error) {
-	around.log = around.log.With(slog.String("function", spec.Name))
-	switch spec.Name {
-	case "authorizer":
-		return authorizerFunction(around), nil
-	case "adminapi":
-		return adminapiFunction(around, spec.Environment)
-	case "operator":
-		return operatorFunction(around, spec.Environment)
-	case "encryption":
-		return encryptionFunction(ctx, around, spec.Environment)
-	}
-	return nil, errors.New("the program does not have this function of the template")
-}
-
-func authorizerFunction(s surroundings) lambdasvc.Invoker {
-	return authorizer.New(authorizer.Config{
-		Authenticator: &authn.Authenticator{
-			Directory: &directory.Directory{Table: s.table, Sealer: s.sealer, Now: s.now},
-			Keyring:   &signingkeys.Keyring{Table: s.table, Sealer: s.sealer, Now: s.now},
-			Now:       s.now,
-		},
-		Log:     s.log,
-		Refused: func(context.Context, authn.Reason) {},
-	})
-}
-
-func adminapiFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
-	retention, err := eventRetention(env)
-	if err != nil {
-		return nil, err
-	}
-	addresses, err := adminapi.ParseControlPlane([]byte(env["CONTROL_PLANE_IPS"]), "us-east-1")
-	if err != nil {
-		return nil, fmt.Errorf("CONTROL_PLANE_IPS: %w", err)
-	}
-	return apigw.New(adminapi.New(adminapi.Deps{
-		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log,
-		EventRetention: retention, ControlPlane: addresses,
-	})), nil
-}
-
-func operatorFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
-	retention, err := eventRetention(env)
-	if err != nil {
-		return nil, err
-	}
-	return operator.New(operator.Deps{Table: s.table, Sealer: s.sealer, Now: s.now, EventRetention: retention}), nil
-}
-
-func encryptionFunction(ctx context.Context, s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
-	retention, err := eventRetention(env)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := keyring.New(ctx, s.clouds.ring)
-	if err != nil {
-		return nil, err
-	}
-	// The pocket clouds' grants take effect at once, so nobody waits for them here.
-	return apigw.New(encryption.New(encryption.Deps{
-		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys, EventRetention: retention,
-		AllowAWSUserKeys: env["ALLOW_AWS_USER_KEYS"] == "true", AWSPrincipalARN: env["AWS_PRINCIPAL_ARN"],
-		AzureAppID: env["AZURE_APP_ID"], Google: s.clouds.accounts,
-	})), nil
-}
-
-func eventRetention(env map[string]string) (time.Duration, error) {
-	days, err := strconv.ParseUint(env["EVENT_RETENTION_DAYS"], 10, 16)
-	if err != nil {
-		return 0, fmt.Errorf("EVENT_RETENTION_DAYS: %w", err)
-	}
-	return time.Duration(days) * 24 * time.Hour, nil
-}
-
 // close ends what was opened.
 func (s *suite) close() error {
 	if s.lambda != nil {
-		s.lambda.Wait()
+		within(shutdownGrace, s.lambda.Wait)
+		within(shutdownGrace, s.workflows.running.Wait)
 	}
 	var failed error
 	for _, closer := range slices.Backward(s.closers) {
