@@ -3,7 +3,11 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"latchkey/shared/atlas"
 )
@@ -20,11 +24,22 @@ var _ Provisioner = Operator{}
 
 // Waiting implements Provisioner.
 func (o Operator) Waiting(ctx context.Context) ([]Waiting, error) {
-	var answer struct {
-		Nodes []Waiting `json:"nodes"`
+	var all []Waiting
+	request := map[string]string{"operation": "listWaitingNodes"}
+	for {
+		var answer struct {
+			Nodes []Waiting `json:"nodes"`
+			Next  string    `json:"next"`
+		}
+		if err := o.invoke(ctx, request, &answer); err != nil {
+			return nil, err
+		}
+		all = append(all, answer.Nodes...)
+		if answer.Next == "" {
+			return all, nil
+		}
+		request["after"] = answer.Next
 	}
-	err := o.invoke(ctx, map[string]string{"operation": "listWaitingNodes"}, &answer)
-	return answer.Nodes, err
 }
 
 // IssueToken implements Provisioner.
@@ -34,10 +49,20 @@ func (o Operator) IssueToken(ctx context.Context, clusterID, nodeID string) (str
 	}
 	request := map[string]string{"operation": "issueNodeToken", "clusterId": clusterID, "nodeId": nodeID}
 	err := o.invoke(ctx, request, &answer)
-	if atlas.AsError(err).Code == atlas.NodeNotFound {
+	if err != nil && codeOf(err) == atlas.NodeNotFound {
 		return "", fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return answer.Token, err
+}
+
+// codeOf is the code of a function's failure: of a value in this process, and of a message from
+// another.
+func codeOf(err error) atlas.Code {
+	if failed, ok := errors.AsType[messages.InvokeResponse_Error](err); ok {
+		code, _, _ := strings.Cut(failed.Message, ":")
+		return atlas.Code(code)
+	}
+	return atlas.CodeOf(err)
 }
 
 func (o Operator) invoke(ctx context.Context, request map[string]string, answer any) error {
