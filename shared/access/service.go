@@ -45,6 +45,9 @@ type Usage interface {
 	// ProveRole checks that the group's key can still be used if the role, which is in use,
 	// changes to this.
 	ProveRole(ctx context.Context, role Role) error
+	// RoleProved tells that a role was changed after it was proved, of which the proof began at a
+	// time: what could not be used without it may be used again.
+	RoleProved(ctx context.Context, role Role, began time.Time)
 }
 
 // Service is the use case "cloud provider access". A provider whose verifier is nil is not
@@ -252,6 +255,7 @@ func (s *Service) Authorize(ctx context.Context, c identity.Caller, groupID, rol
 	if err != nil {
 		return Role{}, false, err
 	}
+	began := s.Now()
 	if inUse[roleID] {
 		if err := s.Usage.ProveRole(ctx, role); err != nil {
 			return Role{}, false, err
@@ -259,6 +263,9 @@ func (s *Service) Authorize(ctx context.Context, c identity.Caller, groupID, rol
 	}
 	if err := s.save(ctx, role, audit.By(c), c.OrgID, "UPDATED", append(claims, unchanged)...); err != nil {
 		return Role{}, false, err
+	}
+	if inUse[roleID] {
+		s.Usage.RoleProved(ctx, role, began)
 	}
 	return role, inUse[roleID], nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/shared/access"
 	"latchkey/shared/atlas"
 	"latchkey/shared/kms"
 	"latchkey/shared/validity"
@@ -116,6 +117,32 @@ func (s *Service) recordUnlessHeld(ctx context.Context, settings *Settings, p at
 	// That the key was seen to be as it was is stored too: whoever looked at it earlier may not
 	// have stored yet that it was otherwise.
 	return false, s.record(ctx, settings, p, *v, true)
+}
+
+// RoleProved implements access.Usage: the proof was a check of the key that is reached through the
+// role. If the key was not valid before, nodes start at once.
+func (s *Service) RoleProved(ctx context.Context, role access.Role, began time.Time) {
+	ctx = context.WithoutCancel(ctx) // the role is changed, whether or not its owner still waits
+	p := role.Provider
+	settings, err := s.Load(ctx, role.GroupID)
+	if err != nil || settings.RoleID(p) != role.ID || settings.Key(p).Valid {
+		s.logUnrecorded(ctx, role, err)
+		return
+	}
+	v := verdict.Verdict{Reason: verdict.OK, Settings: settings.Key(p).Revision, StartedAt: began.UTC()}
+	if err := s.Record(ctx, &settings, p, v); err != nil {
+		s.logUnrecorded(ctx, role, err)
+		return
+	}
+	s.enforce(ctx, role.GroupID, p)
+}
+
+// logUnrecorded tells that the schedule of checks has to find out what a proof has shown.
+func (s *Service) logUnrecorded(ctx context.Context, role access.Role, err error) {
+	if err != nil && atlas.CodeOf(err) != atlas.GroupNotFound { // closed meanwhile
+		s.Log.ErrorContext(ctx, "verdict of a proof not stored", slog.String("groupId", role.GroupID),
+			slog.String("provider", string(role.Provider)), slog.String("error", err.Error()))
+	}
 }
 
 // enforceTimeout bounds how long a client waits for nodes to be told.

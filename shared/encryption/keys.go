@@ -40,6 +40,9 @@ func (s *Service) KeyOf(ctx context.Context, groupID string, cmk ledger.CMK, fre
 		return nil, &verdict.Failure{Reason: verdict.Internal, Err: fmt.Errorf("the ledger's key %s: %w", cmk.Name, err)}
 	}
 	ref, _ = withAccessOf(ref, current)
+	if err := s.direct(ctx, settings, cmk.Provider, &ref); err != nil {
+		return nil, err
+	}
 	return s.openKey(ref, fresh)
 }
 

@@ -22,6 +22,15 @@ type credential struct {
 // reference resolves how a provider's key is reached: it reads the access role or unseals the
 // static secret. A role that is gone or not authorized is the client's error.
 func (s *Service) reference(ctx context.Context, settings Settings, p atlas.Provider, c credential) (kms.Reference, error) {
+	ref, err := s.publicReference(ctx, settings, p, c)
+	if err == nil {
+		err = s.direct(ctx, settings, p, &ref)
+	}
+	return ref, err
+}
+
+// publicReference is reference without regard to private endpoints.
+func (s *Service) publicReference(ctx context.Context, settings Settings, p atlas.Provider, c credential) (kms.Reference, error) {
 	ref := kms.Reference{GroupID: settings.GroupID}
 	role, secret, err := s.resolve(ctx, settings, p, c)
 	if err != nil {

@@ -46,6 +46,8 @@ type Service struct {
 	Keys     validity.Keyring
 	Vaults   Vaults
 	Clusters Clusters
+	// Endpoints are the private ways to keys; nil if the deployment has none.
+	Endpoints Endpoints
 	// Enforcer acts at once on what is found outside the schedule of checks; nil leaves it all
 	// to the schedule.
 	Enforcer Enforcer

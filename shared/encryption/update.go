@@ -41,6 +41,10 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 	if err != nil {
 		return Settings{}, err
 	}
+	endpoints, err := s.presentBefore(ctx, groupID, u)
+	if err != nil {
+		return Settings{}, err
+	}
 	current, err := s.Load(ctx, groupID)
 	if err != nil {
 		return Settings{}, err
@@ -49,10 +53,15 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 	if err != nil {
 		return Settings{}, err
 	}
+	none, err := endpoints.check(current, next, changes)
+	if err != nil {
+		return Settings{}, err
+	}
 	unused, err := uses.checkUnused(changes)
 	if err != nil {
 		return Settings{}, err
 	}
+	unused = append(unused, none...)
 	if len(changes) == 0 && next.SearchNodes == current.SearchNodes {
 		return current, nil
 	}
@@ -252,17 +261,17 @@ func (s *Service) checkProbe(ctx context.Context, ref kms.Reference, probe kms.P
 	return key.CheckProbe(ctx, ref.GroupID, probe)
 }
 
-// withAccessOf is the key of ref reached with the credentials of other. ok is false if other
+// withAccessOf is the key of ref reached with the credentials of other, on the way of ref. ok is false if other
 // is of another provider or none.
 func withAccessOf(ref, other kms.Reference) (kms.Reference, bool) {
 	switch {
 	case ref.AWS != nil && other.AWS != nil:
 		mixed := *other.AWS
-		mixed.KeyName, mixed.Region = ref.AWS.KeyName, ref.AWS.Region
+		mixed.KeyName, mixed.Region, mixed.Endpoint = ref.AWS.KeyName, ref.AWS.Region, ref.AWS.Endpoint
 		ref.AWS = &mixed
 	case ref.Azure != nil && other.Azure != nil:
 		mixed := *other.Azure
-		mixed.KeyIdentifier, mixed.Environment = ref.Azure.KeyIdentifier, ref.Azure.Environment
+		mixed.KeyIdentifier, mixed.Environment, mixed.PrivateAddress = ref.Azure.KeyIdentifier, ref.Azure.Environment, ref.Azure.PrivateAddress
 		ref.Azure = &mixed
 	case ref.Google != nil && other.Google != nil:
 		mixed := *other.Google

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
+	"latchkey/shared/cluster"
 	"latchkey/shared/project"
 	common "latchkey/shared/suite"
 )
@@ -120,12 +121,16 @@ func TestAClusterThatIsGoneBlocksNothing(t *testing.T) {
 // finish does what the workflow does once the nodes of a cluster are gone.
 func (w *world) finish(clusterID string) {
 	w.t.Helper()
+	if done, err := w.clusters().FinishDelete(w.t.Context(), clusterID); err != nil || !done {
+		w.t.Fatalf("%t, %v", done, err)
+	}
+}
+
+// clusters is the service that workflows use.
+func (w *world) clusters() *cluster.Service {
 	journal := audit.Journal{Table: w.table, Now: time.Now}
-	service := common.Clusters(common.ClusterDeps{
+	return common.Clusters(common.ClusterDeps{
 		Table: w.table, Journal: journal, Projects: &project.Service{Table: w.table, Journal: journal, Now: time.Now},
 		Start: w.started, Now: time.Now, Log: w.deps.Log,
 	})
-	if done, err := service.FinishDelete(w.t.Context(), clusterID); err != nil || !done {
-		w.t.Fatalf("%t, %v", done, err)
-	}
 }

@@ -2,12 +2,16 @@ package encryption_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/shared/atlas"
+	"latchkey/shared/encryption"
+	"latchkey/shared/enforcement"
 	"latchkey/shared/identity"
 )
 
@@ -60,4 +64,38 @@ func TestOnlyOwnersHaveKeysValidated(t *testing.T) {
 			w.t.Error(diff)
 		}
 	})
+}
+
+// A tenant withdrew its trust, and then admits Latchkey through another IAM role.
+func TestARoleThatGivesAccessBackCountsAtOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.mustSend(withKey(newCluster("AWS"))(w))
+		id := w.mustSend(request{http.MethodGet, ear, ""}).block("awsKms")["roleId"].(string)
+		externalID := w.mustSend(request{http.MethodGet, roles + "/" + id, ""}).body[external].(string)
+		w.trust(trusting("another external id"))
+		time.Sleep(time.Second)
+		w.mustSend(request{http.MethodPost, validate, ""})
+		w.act()
+		time.Sleep(time.Second)
+		before := len(w.started.all())
+		w.trust(trusting(externalID))
+		w.mustSend(authorizeAWS(id))
+		names := w.started.all()[before:]
+		if len(names) != 1 || !strings.HasPrefix(names[0], "enforce-validity-"+groupID+"-AWS-") {
+			t.Errorf("started %v", names)
+		}
+		before = len(w.started.all())
+		w.mustSend(authorizeAWS(id))
+		if names := w.started.all()[before:]; len(names) > 0 {
+			t.Errorf("authorized again, started %v", names)
+		}
+	})
+}
+
+// act does what the workflow does that enforces what is stored of the key at AWS.
+func (w *world) act() {
+	w.t.Helper()
+	officer := enforcement.Officer{Table: w.table, Settings: &encryption.Service{Table: w.table}, Clusters: w.clusters(), Now: time.Now}
+	_, err := officer.Act(w.t.Context(), groupID, atlas.AWS)
+	w.must(err)
 }

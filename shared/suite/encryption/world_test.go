@@ -135,6 +135,12 @@ func (s *starter) Start(_ context.Context, x workflow.Execution) error {
 	return err
 }
 
+func (s *starter) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.names)
+}
+
 // restart starts the functions anew, as Lambdas without anything in their memory.
 func (w *world) restart() {
 	w.t.Helper()
