@@ -145,6 +145,7 @@ func (s *starter) all() []string {
 func (w *world) restart() {
 	w.t.Helper()
 	w.started = &starter{}
+	w.deps.Start = w.started
 	w.admin = adminapi.New(adminapi.Deps{Table: w.table, Now: time.Now, Log: w.deps.Log, Start: w.started, Domain: "example.net"})
 	ring, err := keyring.New(w.t.Context(), w.Identities(w.wire))
 	w.must(err)
