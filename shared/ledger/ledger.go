@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/kms"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
@@ -84,19 +85,45 @@ func (e Entry) Put() (store.Op, error) {
 // nobody needs it any more.
 func (e Entry) Delete() store.Op { return store.Delete(e.Key(), e.version) }
 
+// Binding ties the wrapped key to its group, node and id. A snapshot's copy stays bound to the node
+// that made the key.
+func (e Entry) Binding() kms.Binding {
+	return kms.Binding{GroupID: e.GroupID, Use: "master-key/" + e.NodeID + "/" + e.KeyID}
+}
+
+// Kept returns the entry as the copy that a snapshot needs, to be entered.
+func (e Entry) Kept(snapshotID string, until time.Time) Entry {
+	e.SnapshotID, e.Expires, e.version = snapshotID, until.UTC(), 0
+	return e
+}
+
+// Until returns the entry with another time until when its snapshot needs it.
+func (e Entry) Until(until time.Time) Entry {
+	e.Expires = until.UTC()
+	return e
+}
+
 // ErrNoEntry is returned for a wrapped key that the ledger does not know.
 var ErrNoEntry = errors.New("ledger: no such wrapped key")
 
 // Find reads the copy of a node's master key under one version of a customer key. It returns
 // ErrNoEntry if there is none.
 func Find(ctx context.Context, t store.Table, clusterID, nodeID, keyID string, cmk CMK) (Entry, error) {
-	wanted := Entry{ClusterID: clusterID, NodeID: nodeID, KeyID: keyID, CMK: cmk}
+	return find(ctx, t, Entry{ClusterID: clusterID, NodeID: nodeID, KeyID: keyID, CMK: cmk})
+}
+
+// FindKept reads the copy that a snapshot needs. It returns ErrNoEntry if there is none.
+func FindKept(ctx context.Context, t store.Table, snapshotID, clusterID, nodeID, keyID string, cmk CMK) (Entry, error) {
+	return find(ctx, t, Entry{ClusterID: clusterID, NodeID: nodeID, KeyID: keyID, CMK: cmk, SnapshotID: snapshotID})
+}
+
+func find(ctx context.Context, t store.Table, wanted Entry) (Entry, error) {
 	e, version, err := store.Load[Entry](ctx, t, wanted.Key())
 	if errors.Is(err, store.ErrNotFound) {
 		return Entry{}, ErrNoEntry
 	}
 	if err != nil {
-		return Entry{}, fmt.Errorf("read ledger of node %s: %w", nodeID, err)
+		return Entry{}, fmt.Errorf("read ledger of node %s: %w", wanted.NodeID, err)
 	}
 	e.version = version
 	return e, nil
@@ -118,6 +145,17 @@ func OfCluster(ctx context.Context, t store.Table, clusterID string) ([]Entry, e
 func NeededBy(ctx context.Context, t store.Table, groupID string, provider atlas.Provider, name string) ([]Entry, error) {
 	place := keys.NeededBy(groupID, digest(provider, name), "", "")
 	return query(ctx, t, store.Query{PK: place.PK, Index: true})
+}
+
+// LastExpiry is when the last of the snapshots among entries expires, zero without any.
+func LastExpiry(entries []Entry) time.Time {
+	var last time.Time
+	for _, e := range entries {
+		if e.SnapshotID != "" && e.Expires.After(last) {
+			last = e.Expires
+		}
+	}
+	return last
 }
 
 func query(ctx context.Context, t store.Table, q store.Query) ([]Entry, error) {

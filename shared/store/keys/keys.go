@@ -218,6 +218,52 @@ func WrappedKeyPrefix(nodeID string) string { return WrappedKeysPrefix + escape(
 // WrappedKeysPrefix selects the copies of the master keys of all nodes of a cluster.
 const WrappedKeysPrefix = "KEY#"
 
+// Snapshot is one snapshot of a cluster.
+func Snapshot(clusterID, snapshotID string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: SnapshotPrefix + snapshotID}
+}
+
+// SnapshotPrefix selects a cluster's snapshots, oldest first.
+const SnapshotPrefix = "SNAPSHOT#"
+
+// BackupPolicy is the record of when a cluster's snapshots are taken.
+func BackupPolicy(clusterID string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: "BACKUPPOLICY"}
+}
+
+// BackupDue is the record of when a cluster's backups need attention next.
+func BackupDue(clusterID string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: "BACKUPDUE"}
+}
+
+// BackupsDue places a cluster in the index under one of the slots of backups, sorted by when they
+// need attention.
+func BackupsDue(slot string, at time.Time, clusterID string) store.Key {
+	return store.Key{PK: "BACKUPSDUE#" + slot, SK: EventTime(at) + "#" + clusterID}
+}
+
+// RestoreJob is one restore of a snapshot of a cluster, wherever to.
+func RestoreJob(clusterID, jobID string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: RestoreJobPrefix + jobID}
+}
+
+// RestoreJobPrefix selects the restores of a cluster's snapshots, oldest first.
+const RestoreJobPrefix = "RESTOREJOB#"
+
+// Restoring is the record of the restore whose target a cluster is.
+func Restoring(clusterID string) store.Key {
+	return store.Key{PK: "CLUSTER#" + clusterID, SK: "RESTORING"}
+}
+
+// RetainedBackups points from the name that a cluster had to the cluster, while snapshots of it
+// are kept.
+func RetainedBackups(groupID, name, clusterID string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: RetainedPrefix(name) + clusterID}
+}
+
+// RetainedPrefix selects the clusters that had a name and of which snapshots are kept.
+func RetainedPrefix(name string) string { return "RETAINED#" + escape(name) + "#" }
+
 // NeededBy places an entry of the ledger in the index under the customer key that wrapped it,
 // sorted by that key's version.
 func NeededBy(groupID, digest, version, entry string) store.Key {
