@@ -15,11 +15,18 @@ import (
 	"time"
 )
 
+// testFlags run the program on free ports, with what it keeps in a directory.
+func testFlags(data string) []string {
+	flags := []string{"-data", data}
+	for _, name := range []string{"-listen", "-clouds", "-lambda", "-nodes", "-states", "-databases"} {
+		flags = append(flags, name, "127.0.0.1:0")
+	}
+	return flags
+}
+
 func testConfig(t testing.TB) config {
 	t.Helper()
-	cfg, err := parseFlags([]string{
-		"-listen", "127.0.0.1:0", "-clouds", "127.0.0.1:0", "-lambda", "127.0.0.1:0", "-nodes", "127.0.0.1:0", "-states", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"),
-	}, io.Discard)
+	cfg, err := parseFlags(testFlags(filepath.Join(t.TempDir(), "data")), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +44,6 @@ func start(t *testing.T, cfg config) (api string, stop func() error) {
 // ("API") and the variables that it says to export.
 func launch(t testing.TB, cfg config) (at map[string]string, stop func() error) {
 	t.Helper()
-	at = map[string]string{}
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	reader, writer := io.Pipe()
@@ -47,6 +53,17 @@ func launch(t testing.TB, cfg config) (at map[string]string, stop func() error) 
 		writer.CloseWithError(err)
 		ended <- err
 	}()
+	at = untilReady(t, reader)
+	return at, func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// untilReady reads what the program prints until it is ready.
+func untilReady(t testing.TB, reader io.Reader) map[string]string {
+	t.Helper()
+	at := map[string]string{}
 	lines := bufio.NewScanner(reader)
 	for lines.Scan() && lines.Text() != "ready" {
 		if address := regexp.MustCompile(`^(API|clouds|Lambda|nodes|states) +(http://\S+)$`).FindStringSubmatch(lines.Text()); address != nil {
@@ -62,10 +79,7 @@ func launch(t testing.TB, cfg config) (at map[string]string, stop func() error) 
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return at, func() error {
-		cancel()
-		return <-ended
-	}
+	return at
 }
 
 func status(t *testing.T, url string) (int, string) {
