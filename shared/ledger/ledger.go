@@ -85,6 +85,9 @@ func (e Entry) Put() (store.Op, error) {
 // nobody needs it any more.
 func (e Entry) Delete() store.Op { return store.Delete(e.Key(), e.version) }
 
+// Check is the condition that the copy is still there, as it was read.
+func (e Entry) Check() store.Op { return store.Check(e.Key(), e.version) }
+
 // Binding ties the wrapped key to its group, node and id. A snapshot's copy stays bound to the node
 // that made the key.
 func (e Entry) Binding() kms.Binding {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"latchkey/shared/cluster"
 	"latchkey/shared/ledger"
 	"latchkey/shared/node/protocol"
+	"latchkey/shared/snapshot"
 	"latchkey/shared/store"
 )
 
@@ -39,6 +41,9 @@ func checkAck(req protocol.AckRequest) error {
 	if req.NextKeyID != "" && (req.KeyID == "" || req.KeyID == req.NextKeyID) {
 		return atlas.Fail(atlas.InvalidAttribute, "nextKeyId")
 	}
+	if req.SnapshotBytes < 0 {
+		return atlas.Fail(atlas.InvalidAttribute, "snapshotBytes")
+	}
 	if req.Command < 1 || req.Command > maxNumber {
 		return atlas.Fail(atlas.InvalidAttribute, "command")
 	}
@@ -52,6 +57,13 @@ func (s *Service) acknowledge(ctx context.Context, n cluster.Node, req protocol.
 	ops, err := s.strike(ctx, n, req)
 	if err != nil {
 		return err
+	}
+	if req.Command == n.Desired.Number {
+		about, err := snapshot.Acknowledge(ctx, s.Table, n, outcome(req))
+		if err != nil {
+			return err
+		}
+		ops = append(ops, about...)
 	}
 	reported := n.Reported
 	reported.Acked, reported.Failure = req.Command, cluster.Failure{}
@@ -76,6 +88,15 @@ func (s *Service) acknowledge(ctx context.Context, n cluster.Node, req protocol.
 	return nil
 }
 
+// outcome is what an acknowledgement says of a command about a snapshot.
+func outcome(req protocol.AckRequest) snapshot.Outcome {
+	o := snapshot.Outcome{Bytes: req.SnapshotBytes}
+	if req.Outcome == protocol.Failed {
+		o.Failure = cmp.Or(bounded(req.Reason), "UNKNOWN")
+	}
+	return o
+}
+
 // strike are the operations that strike out the copies of master keys that a node has no more.
 func (s *Service) strike(ctx context.Context, n cluster.Node, req protocol.AckRequest) ([]store.Op, error) {
 	if req.Outcome != protocol.Done || req.Command != n.Desired.Number {
@@ -96,7 +117,8 @@ func (s *Service) strike(ctx context.Context, n cluster.Node, req protocol.AckRe
 // It is pure, and errs on the side of keeping: a copy too many delays the end of a customer key,
 // a copy too few is data lost.
 func obsolete(copies []ledger.Entry, done cluster.Command, req protocol.AckRequest) []ledger.Entry {
-	if done == cluster.DeleteCommand || done == cluster.ResyncCommand && req.KeyID == "" {
+	replaced := done == cluster.ResyncCommand || done == cluster.RestoreCommand
+	if done == cluster.DeleteCommand || replaced && req.KeyID == "" {
 		return copies // the data is not there, or no longer encrypted
 	}
 	held := map[string]ledger.CMK{}
@@ -108,7 +130,7 @@ func obsolete(copies []ledger.Entry, done cluster.Command, req protocol.AckReque
 	}
 	// These commands leave the node with what it mentions and nothing else. After any other one,
 	// another key may be one that it forgot to mention.
-	all := done == cluster.RotateCommand || done == cluster.ResyncCommand
+	all := done == cluster.RotateCommand || replaced
 	var others []ledger.Entry
 	known := 0
 	for _, e := range copies {

@@ -31,7 +31,7 @@ func TestEveryRouteButEnrolmentNeedsAToken(t *testing.T) {
 	late := a.bearer()
 	w.clock.Advance(2 * protocol.TokenLife)
 	routes := nodeapi.API{Nodes: w.nodes}.Routes()
-	if len(routes) != 6 {
+	if len(routes) != 8 {
 		t.Errorf("%d routes", len(routes))
 	}
 	for _, r := range routes {

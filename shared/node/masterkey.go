@@ -42,11 +42,6 @@ func checkKeyID(id string) error {
 	return nil
 }
 
-// binding ties a wrapped key to its group, node and id.
-func binding(n cluster.Node, keyID string) kms.Binding {
-	return kms.Binding{GroupID: n.GroupID, Use: "master-key/" + n.ID + "/" + keyID}
-}
-
 // Wrap wraps a new master key of a node under the key of the provider that the node shall use,
 // and enters the copy into the ledger. Asked again it answers the same copy.
 func (s *Service) Wrap(ctx context.Context, n cluster.Node, req protocol.WrapRequest) (protocol.WrapResponse, error) {
@@ -166,11 +161,11 @@ func (s *Service) find(ctx context.Context, n cluster.Node, keyID string, w prot
 // nothing. The caller clears what it returns.
 func (s *Service) unwrap(ctx context.Context, n cluster.Node, e ledger.Entry) (secret []byte, err error) {
 	err = confirmed(ctx, func(ctx context.Context, fresh bool) error {
-		key, err := s.Keys.KeyOf(ctx, n.GroupID, e.CMK, fresh)
+		key, err := s.Keys.KeyOf(ctx, e.GroupID, e.CMK, fresh)
 		if err != nil {
 			return err
 		}
-		secret, err = key.Decrypt(ctx, kms.Sealed{Blob: e.Blob, Version: e.CMK.Version}, binding(n, e.KeyID))
+		secret, err = key.Decrypt(ctx, kms.Sealed{Blob: e.Blob, Version: e.CMK.Version}, e.Binding())
 		return err
 	})
 	if err == nil && len(secret) != protocol.MasterKeySize {
@@ -191,7 +186,7 @@ func (s *Service) wrap(ctx context.Context, n cluster.Node, keyID string, p atla
 		if err != nil {
 			return err
 		}
-		sealed, err := key.Encrypt(ctx, secret, binding(n, keyID))
+		sealed, err := key.Encrypt(ctx, secret, e.Binding())
 		e.CMK, e.Blob = cmk.At(sealed.Version), sealed.Blob
 		return err
 	})

@@ -32,6 +32,8 @@ func (a API) Routes() []httpapi.Route {
 		route("wrapMasterKey", protocol.WrapPath, authenticated(d, answer(a.Nodes.Wrap))),
 		route("releaseMasterKey", protocol.ReleasePath, authenticated(d, answer(a.Nodes.Release))),
 		route("rewrapMasterKey", protocol.RewrapPath, authenticated(d, answer(a.Nodes.Rewrap))),
+		route("keepSnapshotKey", protocol.KeepPath, authenticated(d, a.keep)),
+		route("adoptSnapshotKey", protocol.AdoptPath, authenticated(d, answer(a.Nodes.Adopt))),
 		route("acknowledgeCommand", protocol.AckPath, lastWords(authenticated(d, a.ack))),
 	}
 }
@@ -81,6 +83,10 @@ func (a API) enrol(ctx context.Context, _ *httpapi.Request, body protocol.EnrolR
 func (a API) heartbeat(ctx context.Context, n cluster.Node, body protocol.HeartbeatRequest) (httpapi.Response, error) {
 	next, err := a.Nodes.Heartbeat(ctx, n, body.Report)
 	return httpapi.OK(next), err
+}
+
+func (a API) keep(ctx context.Context, n cluster.Node, body protocol.KeepRequest) (httpapi.Response, error) {
+	return httpapi.NoContent(), a.Nodes.Keep(ctx, n, body)
 }
 
 func (a API) ack(ctx context.Context, n cluster.Node, body protocol.AckRequest) (httpapi.Response, error) {
