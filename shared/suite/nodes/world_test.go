@@ -81,6 +81,7 @@ type world struct {
 	log      *safeBuffer
 	user     *iam.CreateAccessKeyOutput
 	from     string // the address that requests come from
+	hostile  bool   // what is sent need not be as it is described
 }
 
 type safeBuffer struct {
@@ -182,6 +183,23 @@ func (w *world) newCMK() string {
 	return *out.KeyMetadata.Arn
 }
 
+// ask sends a request to the Administration API.
+func (w *world) ask(caller identity.Caller, method, path string, body []byte) *httptest.ResponseRecorder {
+	w.t.Helper()
+	r := httptest.NewRequestWithContext(httpapi.WithCaller(w.t.Context(), caller), method, path, bytes.NewReader(body))
+	r.Header.Set("Accept", "application/vnd.atlas.2023-01-01+json")
+	rec := httptest.NewRecorder()
+	w.settings.ServeHTTP(rec, r)
+	return rec
+}
+
+// owner is a Project Owner.
+func owner(p place) identity.Caller {
+	return identity.Caller{
+		Kind: identity.KindAPIKey, ID: "650000000000000000000060", OrgID: p.org, GroupRoles: map[string][]identity.Role{p.group: {identity.GroupOwner}},
+	}
+}
+
 // configure makes a group use a key.
 func (w *world) configure(p place, cmk string) {
 	w.t.Helper()
@@ -190,14 +208,7 @@ func (w *world) configure(p place, cmk string) {
 		"customerMasterKeyID": cmk, "region": "US_EAST_1",
 	}})
 	w.must(err)
-	owner := identity.Caller{
-		Kind: identity.KindAPIKey, ID: "650000000000000000000060", OrgID: p.org, GroupRoles: map[string][]identity.Role{p.group: {identity.GroupOwner}},
-	}
-	r := httptest.NewRequestWithContext(httpapi.WithCaller(w.t.Context(), owner), http.MethodPatch,
-		"/api/atlas/v2/groups/"+p.group+"/encryptionAtRest", bytes.NewReader(body))
-	r.Header.Set("Accept", "application/vnd.atlas.2023-01-01+json")
-	rec := httptest.NewRecorder()
-	if w.settings.ServeHTTP(rec, r); rec.Code != http.StatusOK {
+	if rec := w.ask(owner(p), http.MethodPatch, "/api/atlas/v2/groups/"+p.group+"/encryptionAtRest", body); rec.Code != http.StatusOK {
 		w.t.Fatalf("%d %s", rec.Code, rec.Body)
 	}
 }
@@ -318,6 +329,7 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(answer.StatusCode)
 	io.WriteString(w, answer.Body) //nolint:errcheck // to memory
+	g.w.conforms(r, body, answer.StatusCode, w.Header(), answer.Body)
 }
 
 // answer is what the function answered.
