@@ -23,6 +23,7 @@ import (
 	"latchkey/local/gateway"
 	"latchkey/local/template"
 	"latchkey/shared/atlas"
+	"latchkey/shared/enforcement"
 	"latchkey/shared/suite/authorizer"
 	"latchkey/shared/verdict"
 )
@@ -359,7 +360,10 @@ func TestTemplate_raisesAlarms(t *testing.T) {
 
 // What the suite counts and the alarms listen for have the same names.
 func TestTemplate_listensToWhatIsCounted(t *testing.T) {
-	want := []string{"Latchkey Checks " + string(verdict.Inconclusive), "Latchkey KeysLeft"}
+	want := []string{
+		"Latchkey Checks " + string(verdict.Inconclusive), "Latchkey KeyChecksInconclusive", "Latchkey KeysLeft",
+		"Latchkey NodesSilent " + string(enforcement.Start), "Latchkey NodesSilent " + string(enforcement.Stop), "Latchkey OldestPlanHours",
+	}
 	for _, p := range atlas.Providers() {
 		want = append(want, "Latchkey VerdictsHeld "+string(p))
 	}
@@ -377,7 +381,7 @@ func TestTemplate_listensToWhatIsCounted(t *testing.T) {
 	}
 	counted := regexp.MustCompile(`obs\.Count\{Name: "([A-Za-z]+)"`)
 	names := map[string]bool{}
-	for _, m := range counted.FindAllSubmatch(sources(t, "./shared/validity/sweep"), -1) {
+	for _, m := range counted.FindAllSubmatch(sources(t, "./functions/..."), -1) {
 		names[string(m[1])] = true
 	}
 	for _, name := range got {
