@@ -281,6 +281,27 @@ func TestACommandThatANodeCannotCarryOutIsKnown(t *testing.T) {
 	})
 }
 
+// After the table was restored it lacks acknowledgements that agents think are delivered.
+func TestAnAcknowledgementThatTheTableLostIsSentAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.machine(nodeA).start()
+		p.running()
+		w.tell(nodeA, cluster.StopCommand)
+		p.within(2*time.Minute, "stopped", p.settled)
+		restored := w.node(nodeA)
+		number := restored.Reported.Acked
+		restored.Reported.Acked--
+		put, err := restored.Put()
+		w.must(err)
+		w.must(w.table.Write(w.t.Context(), put))
+		p.within(2*time.Minute, "acknowledged again", p.settled)
+		if n := w.node(nodeA); n.Desired.Number != number || n.Reported.Acked != number {
+			t.Errorf("desired %+v, reported %+v", n.Desired, n.Reported)
+		}
+		p.end()
+	})
+}
+
 // From the verdict on, nobody may use the key: what is told is heard within a minute.
 func TestAStopIsHeardWithinAMinute(t *testing.T) {
 	inWorld(t, func(w *world) {
