@@ -99,7 +99,7 @@ func (s *Service) creation(g Group, by audit.Actor) ([]store.Op, error) {
 	}
 	ops := []store.Op{record, reservation}
 	for _, hook := range s.OnCreate {
-		more, err := hook(g.ID, g.OrgID, g.Created)
+		more, err := hook(g)
 		if err != nil {
 			return nil, err
 		}
