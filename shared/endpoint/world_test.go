@@ -79,17 +79,15 @@ func newWorld(t *testing.T) *world {
 	}
 	clock := func() time.Time { return w.now }
 	journal := audit.Journal{Table: w.table, Now: clock}
-	projects := &project.Service{Table: w.table, Journal: journal, Now: clock, OnCreate: []project.CreateHook{
-		func(groupID, orgID string, _ time.Time) ([]store.Op, error) {
-			op, err := encryption.Create(groupID, orgID)
-			return []store.Op{op}, err
-		},
-	}}
+	projects := &project.Service{Table: w.table, Journal: journal, Now: clock}
 	founded, err := projects.Found(t.Context(), project.Founding{Name: "Acme", OwnerEmail: "o@acme.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.groupID = founded.GroupID
+	op, err := encryption.Create(w.groupID, orgID)
+	w.must(err)
+	w.must(w.table.Write(t.Context(), op))
 	w.Service = &endpoint.Service{
 		Table: w.table, Projects: projects, Journal: journal, Now: clock, Log: slog.New(slog.DiscardHandler), Start: w,
 		Settings: w, Clusters: w, Prover: w,

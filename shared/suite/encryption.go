@@ -10,6 +10,7 @@ import (
 	"latchkey/shared/cluster"
 	"latchkey/shared/consistency"
 	"latchkey/shared/encryption"
+	"latchkey/shared/endpoint"
 	"latchkey/shared/enforcement"
 	"latchkey/shared/store"
 	"latchkey/shared/validity"
@@ -43,7 +44,7 @@ type EncryptionDeps struct {
 func Encryption(d EncryptionDeps) *encryption.Service {
 	s := &encryption.Service{
 		Table: d.Table, Journal: d.Journal, Sealer: d.Sealer, Keys: d.Keys, Vaults: d.Keys, Checker: validity.New(d.Keys, d.Now),
-		Clusters: clusterUsage{d.Table}, Patience: d.Patience, Policy: d.Policy, Now: d.Now, Log: d.Log,
+		Clusters: clusterUsage{d.Table}, Endpoints: endpoint.Network{Table: d.Table}, Patience: d.Patience, Policy: d.Policy, Now: d.Now, Log: d.Log,
 	}
 	if d.Start != nil {
 		s.Enforcer = &enforcement.Enforcer{

@@ -76,11 +76,6 @@ var documented = map[atlas.Code]int{
 // laterCodes are documented codes that nothing can produce yet, with the capability that they
 // belong to and come with.
 var laterCodes = map[atlas.Code]string{
-	"ENCRYPTION_AT_REST_PRIVATE_ENDPOINT_DELETE_BLOCKED_DURING_PROVISIONING":                     "private endpoints",
-	"CANNOT_DISABLE_ENCRYPTION_AT_REST_DUE_TO_PRIVATE_ENDPOINTS":                                 "private endpoints",
-	"CANNOT_DISABLE_ENCRYPTION_AT_REST_REQUIRE_PRIVATE_NETWORKING_WHILE_PRIVATE_ENDPOINTS_EXIST": "private endpoints",
-
-	"CANNOT_USE_ENCRYPTION_AT_REST_BACKUP_TYPE":                                                         "backups",
 	"CANNOT_DISABLE_ENCRYPTION_AT_REST_WITH_BACKUP_COMPLIANCE_POLICY":                                   "backups",
 	"CAN_NOT_DISABLE_ALL_ENCRYPTION_AT_REST_SETTINGS_WHILE_BACKUP_COMPLIANCE_POLICY_ENCRYPTION_ENABLED": "backups",
 	"CANNOT_DOWNLOAD_SNAPSHOT_WITH_ENCRYPTION":                                                          "backups",

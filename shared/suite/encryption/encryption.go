@@ -8,10 +8,12 @@ import (
 
 	"latchkey/shared/access"
 	"latchkey/shared/access/accessapi"
+	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/consistency"
 	"latchkey/shared/encryption"
 	"latchkey/shared/encryption/encryptionapi"
+	"latchkey/shared/endpoint/endpointapi"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/kms/keyring"
@@ -43,6 +45,9 @@ type Deps struct {
 	// Start starts the workflows that stop and start nodes at once when a tenant asks for a
 	// validation or gives access back; nil leaves that to the schedule of checks.
 	Start suite.Starter
+	// PrivateEndpointRegions are where the operator has networks for private endpoints, in the API's
+	// spelling. Without any, private endpoints are not offered.
+	PrivateEndpointRegions map[atlas.Provider][]string
 }
 
 // New assembles the function.
@@ -65,6 +70,12 @@ func New(d Deps) *httpapi.API {
 	}
 	// The gate only looks groups up; it needs nothing else of a project.
 	gate := identity.Gate{Groups: &project.Service{Table: d.Table}, Denials: journal}
+	var endpoints []httpapi.Route
+	if len(d.PrivateEndpointRegions) > 0 {
+		endpoints = endpointapi.Routes(suite.Endpoints(suite.EndpointDeps{
+			Table: d.Table, Journal: journal, Start: d.Start, Now: d.Now, Log: d.Log, Regions: d.PrivateEndpointRegions,
+		}))
+	}
 	return httpapi.New(httpapi.Config{Gate: gate, Now: d.Now, Log: d.Log},
-		encryptionapi.Routes(settings), accessapi.Routes(roles))
+		encryptionapi.Routes(settings), endpoints, accessapi.Routes(roles))
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func scenarios() []scenario {
-	return slices.Concat(awsScenarios(), azureScenarios(), googleScenarios(), generalScenarios(), roleScenarios(), clusterScenarios())
+	return slices.Concat(awsScenarios(), azureScenarios(), googleScenarios(), generalScenarios(), roleScenarios(), clusterScenarios(), endpointScenarios())
 }
 
 // awsBroken makes a key, does something to it and returns the request to use it through a role.

@@ -68,6 +68,12 @@ func clusterScenarios() []scenario {
 			prepare: withKey(sharedCluster("TENANT", "M0")),
 		},
 		{
+			code: atlas.CannotUseEARBackupType, when: "a cluster with legacy backups", params: `[]`,
+			detail: "Cannot use Encryption at Rest with clusters running legacy backup.",
+			prepare: withKey(request{http.MethodPost, "/api/atlas/v1.0/groups/" + groupID + "/clusters", `{"name":"c1","backupEnabled":true,` +
+				`"encryptionAtRestProvider":"AWS","providerSettings":{"providerName":"AWS","instanceSizeName":"M10","regionName":"US_EAST_1"}}`}),
+		},
+		{
 			code: atlas.InsufficientInstanceSize, when: "a cluster smaller than M10", params: `["M10"]`,
 			prepare: withKey(sharedCluster("AWS", "M5")),
 		},

@@ -87,7 +87,7 @@ func newWorld(t *testing.T, options ...option) *world {
 	t.Helper()
 	w := &world{t: t, log: &safeBuffer{}}
 	clouds := pockettest.Options{Now: time.Now}
-	w.deps.AllowAWSUserKeys = true
+	w.deps.AllowAWSUserKeys, w.deps.PrivateEndpointRegions = true, endpointRegions
 	for _, set := range options {
 		set(w, &clouds)
 	}
@@ -191,7 +191,7 @@ func (w *world) send(r request) answer {
 
 // serves is the function that API Gateway hands a path to.
 func (w *world) serves(path string) http.Handler {
-	if path == v2 || strings.HasPrefix(path, clusters) {
+	if path == v2 || strings.Contains(path, "/clusters") {
 		return w.admin
 	}
 	return w.api
