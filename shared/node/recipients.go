@@ -3,109 +3,100 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"sync"
 	"time"
 
 	"latchkey/shared/node/protocol"
 	"latchkey/shared/seal"
+	"latchkey/shared/seal/ring"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
 
-const (
-	// refreshEvery is how often an instance reads the record again.
-	refreshEvery = 5 * time.Minute
-	// settleFor is how long a new key only opens, so that every instance has read it before
-	// the first agent is told to seal to it.
-	settleFor = 2 * refreshEvery
-	// staleFor is how long keys that were read once may be used when they can't be read again.
-	staleFor = time.Hour
-	// retryEvery is how soon a failed refresh is tried again.
-	retryEvery = 30 * time.Second
-	// MinRotation is the least age at which the current key may be replaced. Agents learn of a
-	// new key by every heartbeat, and the key before goes on opening for as long again.
-	MinRotation = 7 * 24 * time.Hour
-)
-
-// recipientContext binds the sealed keys to their place.
-var recipientContext = seal.Context{Scope: "system", Field: "recipientKeys"}
+// MinRotation is the least age at which the current key may be replaced. Agents learn of a new
+// key by every heartbeat, and the key before goes on opening for as long again.
+const MinRotation = 7 * 24 * time.Hour
 
 // Sealer seals and opens secrets; *seal.Sealer is the one in use.
-type Sealer interface {
-	Seal(ctx context.Context, plaintext []byte, c seal.Context) (seal.Sealed, error)
-	Open(ctx context.Context, s seal.Sealed, c seal.Context) ([]byte, error)
-}
+type Sealer = ring.Sealer
 
-// Recipients holds the control plane's HPKE keys, which nodes seal new master keys to. They are
-// made on first use, kept sealed in the table and shared by all instances. A key opens on every
-// instance before any agent is told of it. It is safe for concurrent use; the zero values of its
-// unexported fields are ready.
+// Recipients holds the control plane's HPKE keys, which nodes seal new master keys to. A key opens
+// on every instance before any agent is told of it. It is safe for concurrent use; the zero value
+// of its unexported field is ready.
 type Recipients struct {
 	Table  store.Table
 	Sealer Sealer
 	Now    func() time.Time
 
-	mu   sync.Mutex
-	ring ring
-	read time.Time // when ring was read; zero if never
-	next time.Time // when to read it again
+	kept ring.Ring[recipientKey]
 }
 
-// recipientRecord is what the table holds. Whoever can read the table alone learns nothing.
-type recipientRecord struct {
-	Sealed seal.Sealed `json:"sealed"`
+func (r *Recipients) kind() ring.Kind[recipientKey] {
+	return ring.Kind[recipientKey]{
+		Name: "recipient keys", Table: r.Table, Sealer: r.Sealer, Now: r.Now,
+		Place: keys.RecipientKeys(), Context: seal.Context{Scope: "system", Field: "recipientKeys"},
+		New: newRecipientKey, ActiveFrom: activeFrom, MinRotation: MinRotation,
+	}
 }
 
 // recipientKey is one key pair.
 type recipientKey struct {
-	ActiveFrom time.Time `json:"activeFrom"` // when agents may be told of it
-	Private    []byte    `json:"private"`
-
-	pair *protocol.Recipient
+	activeFrom time.Time // when agents may be told of it
+	pair       *protocol.Recipient
 }
 
-// ring is the key pairs, newest first: at most one that is yet to become active, the current one
-// and the one before.
-type ring []recipientKey
+// keptKey is a key pair as it is kept, sealed.
+type keptKey struct {
+	ActiveFrom time.Time `json:"activeFrom"`
+	Private    []byte    `json:"private"`
+}
 
 func newRecipientKey(activeFrom time.Time) (recipientKey, error) {
 	pair, err := protocol.NewRecipient()
-	if err != nil {
-		return recipientKey{}, err
-	}
-	private, err := pair.Bytes()
-	return recipientKey{ActiveFrom: activeFrom, Private: private, pair: pair}, err
+	return recipientKey{activeFrom: activeFrom, pair: pair}, err
 }
 
-// current is the key that agents are told of.
-func (r ring) current(now time.Time) recipientKey {
-	for _, k := range r {
-		if !k.ActiveFrom.After(now) {
-			return k
-		}
+func activeFrom(k recipientKey) time.Time { return k.activeFrom }
+
+// MarshalJSON renders the key pair, private key and all, to be sealed.
+func (k recipientKey) MarshalJSON() ([]byte, error) {
+	private, err := k.pair.Bytes()
+	if err != nil {
+		return nil, err
 	}
-	return r[len(r)-1] // only with a clock far behind; the oldest is known best
+	defer clear(private)
+	return json.Marshal(keptKey{ActiveFrom: k.activeFrom, Private: private})
+}
+
+// UnmarshalJSON reads what MarshalJSON rendered.
+func (k *recipientKey) UnmarshalJSON(data []byte) error {
+	var kept keptKey
+	if err := json.Unmarshal(data, &kept); err != nil {
+		return err
+	}
+	defer clear(kept.Private)
+	var err error
+	k.activeFrom = kept.ActiveFrom
+	k.pair, err = protocol.ParseRecipient(kept.Private)
+	return err
 }
 
 // Public is the key that agents shall seal to.
 func (r *Recipients) Public(ctx context.Context) ([]byte, error) {
-	keys, err := r.keys(ctx)
+	all, err := r.kept.Get(ctx, r.kind())
 	if err != nil {
 		return nil, err
 	}
-	return keys.current(r.Now()).pair.Public(), nil
+	return ring.Current(all, activeFrom, r.Now()).pair.Public(), nil
 }
 
 // Open opens a master key that a node sealed to any of the keys. It returns
 // protocol.ErrNotOpened; the caller clears what it returns.
 func (r *Recipients) Open(ctx context.Context, nodeID, keyID string, sealed []byte) ([]byte, error) {
-	keys, err := r.keys(ctx)
+	all, err := r.kept.Get(ctx, r.kind())
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range keys {
+	for _, k := range all {
 		if secret, err := k.pair.Open(protocol.ToControlPlane, nodeID, keyID, sealed); err == nil {
 			return secret, nil
 		}
@@ -114,109 +105,5 @@ func (r *Recipients) Open(ctx context.Context, nodeID, keyID string, sealed []by
 }
 
 // Rotate adds a new key, which takes over once every instance knows it, and drops those that no
-// agent seals to any more. It does nothing while the current key is younger than MinRotation, nor
-// before the first key was made, so that repeating it is harmless. It reports whether it rotated.
-func (r *Recipients) Rotate(ctx context.Context) (bool, error) {
-	keys, version, err := r.load(ctx)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("recipient keys: %w", err)
-	}
-	now := r.Now()
-	if now.Sub(keys[0].ActiveFrom) < MinRotation {
-		return false, nil
-	}
-	fresh, err := newRecipientKey(now.Add(settleFor))
-	if err != nil {
-		return false, err
-	}
-	err = r.save(ctx, append(ring{fresh}, keys[:min(len(keys), 2)]...), version)
-	if errors.Is(err, store.ErrConflict) {
-		return false, nil // another instance rotated them this moment
-	}
-	if err != nil {
-		return false, fmt.Errorf("rotate recipient keys: %w", err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.next = time.Time{} // read it back at the next use
-	return true, nil
-}
-
-// keys gives out the ring, reading it when that is due. On the first call of all it makes the
-// first key; when instances race for that, one wins and the others read what it wrote.
-func (r *Recipients) keys(ctx context.Context) (ring, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.Now()
-	if !r.read.IsZero() && now.Before(r.next) {
-		return r.ring, nil
-	}
-	keys, _, err := r.load(ctx)
-	if errors.Is(err, store.ErrNotFound) {
-		keys, err = r.create(ctx)
-	}
-	if err != nil {
-		if r.read.IsZero() || now.Sub(r.read) > staleFor {
-			return nil, fmt.Errorf("recipient keys: %w", err)
-		}
-		r.next = now.Add(retryEvery)
-		return r.ring, nil
-	}
-	r.ring, r.read, r.next = keys, now, now.Add(refreshEvery)
-	return keys, nil
-}
-
-func (r *Recipients) load(ctx context.Context) (ring, int64, error) {
-	rec, version, err := store.Load[recipientRecord](ctx, r.Table, keys.RecipientKeys())
-	if err != nil {
-		return nil, 0, err
-	}
-	plain, err := r.Sealer.Open(ctx, rec.Sealed, recipientContext)
-	if err != nil {
-		return nil, 0, fmt.Errorf("open: %w", err)
-	}
-	defer clear(plain)
-	var keys ring
-	if err := json.Unmarshal(plain, &keys); err != nil || len(keys) == 0 {
-		return nil, 0, errors.New("the record holds no keys") // never the text: it is secret
-	}
-	for i := range keys {
-		if keys[i].pair, err = protocol.ParseRecipient(keys[i].Private); err != nil {
-			return nil, 0, err
-		}
-	}
-	return keys, version, nil
-}
-
-func (r *Recipients) create(ctx context.Context) (ring, error) {
-	first, err := newRecipientKey(r.Now())
-	if err != nil {
-		return nil, err
-	}
-	keys := ring{first}
-	err = r.save(ctx, keys, 0)
-	if errors.Is(err, store.ErrConflict) {
-		keys, _, err = r.load(ctx)
-	}
-	return keys, err
-}
-
-func (r *Recipients) save(ctx context.Context, k ring, version int64) error {
-	plain, err := json.Marshal(k)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	defer clear(plain)
-	sealed, err := r.Sealer.Seal(ctx, plain, recipientContext)
-	if err != nil {
-		return fmt.Errorf("seal: %w", err)
-	}
-	item, err := store.Encode(keys.RecipientKeys(), version, recipientRecord{Sealed: sealed})
-	if err != nil {
-		return err
-	}
-	return r.Table.Write(ctx, store.Put(item))
-}
+// agent seals to any more. Repeating it is harmless. It reports whether it rotated.
+func (r *Recipients) Rotate(ctx context.Context) (bool, error) { return r.kept.Rotate(ctx, r.kind()) }

@@ -11,18 +11,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"time"
+
+	"latchkey/shared/seal/ring"
 )
 
-const (
-	// refreshEvery is how often an instance reads the record again.
-	refreshEvery = 5 * time.Minute
-	// settle is how long a new key only verifies, so that every instance has read it before
-	// the first signature appears: twice refreshEvery, for clocks and failed refreshes.
-	settle = 2 * refreshEvery
-	// MinRotation is the least age at which the current keys may be replaced: one before is
-	// kept, and the longest-lived thing it signed, an access token, lives for an hour.
-	MinRotation = 2 * time.Hour
-)
+// MinRotation is the least age at which the current keys may be replaced: one before is kept, and
+// the longest-lived thing it signed, an access token, lives for an hour.
+const MinRotation = 2 * time.Hour
 
 // Key is one signing key: an HMAC key for nonces and an Ed25519 key for tokens, under one id.
 type Key struct {
@@ -33,15 +28,17 @@ type Key struct {
 	Seed       []byte    `json:"seed"` // of the Ed25519 key
 }
 
-func newKey(activeFrom time.Time) Key {
+func newKey(activeFrom time.Time) (Key, error) {
 	k := Key{ActiveFrom: activeFrom, Nonce: make([]byte, 32), Seed: make([]byte, ed25519.SeedSize)}
 	var id [8]byte
 	rand.Read(id[:])
 	rand.Read(k.Nonce)
 	rand.Read(k.Seed)
 	k.ID = hex.EncodeToString(id[:])
-	return k
+	return k, nil
 }
+
+func activeFrom(k Key) time.Time { return k.ActiveFrom }
 
 // Private is the key that signs access tokens.
 func (k Key) Private() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(k.Seed) }
@@ -56,14 +53,7 @@ func (k Key) Public() ed25519.PublicKey {
 type Ring struct{ Keys []Key }
 
 // Current is the key that signs at this time.
-func (r Ring) Current(now time.Time) Key {
-	for _, k := range r.Keys {
-		if !k.ActiveFrom.After(now) {
-			return k
-		}
-	}
-	return r.Keys[len(r.Keys)-1] // only with a clock far behind; the oldest is known best
-}
+func (r Ring) Current(now time.Time) Key { return ring.Current(r.Keys, activeFrom, now) }
 
 // NonceKeys are the keys that verify nonces.
 func (r Ring) NonceKeys() [][]byte {
@@ -82,13 +72,4 @@ func (r Ring) ByID(id string) (Key, bool) {
 		}
 	}
 	return Key{}, false
-}
-
-// rotated returns the ring with a new key, without those that no valid signature needs any
-// more, and whether there was anything to do.
-func (r Ring) rotated(now time.Time) (Ring, bool) {
-	if now.Sub(r.Keys[0].ActiveFrom) < MinRotation {
-		return r, false
-	}
-	return Ring{Keys: append([]Key{newKey(now.Add(settle))}, r.Keys[:min(len(r.Keys), 2)]...)}, true
 }
