@@ -18,6 +18,10 @@ help: ## list the targets
 run: ## run the whole suite on this machine; ARGS="-listen 127.0.0.1:9090" passes flags
 	go run ./local $(ARGS)
 
+.PHONY: demo
+demo: ## watch a tenant take its key away and give it back; needs Python, curl and the AWS CLI
+	@integration/demo.sh
+
 .PHONY: build
 build: ## compile everything, and the functions as they are deployed
 	go build ./...

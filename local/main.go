@@ -50,6 +50,8 @@ func main() {
 type config struct {
 	listen, clouds, lambda string // addresses to listen on
 	nodes, states          string
+	databases              string
+	noFleet                bool
 	data                   string // directory
 	isolated               bool
 	functions              string // directory of built programs, "" to build them
@@ -70,6 +72,8 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&cfg.lambda, "lambda", "127.0.0.1:3001", "`address` of the Lambda Invoke API, for aws lambda invoke --endpoint-url")
 	fs.StringVar(&cfg.nodes, "nodes", "127.0.0.1:8082", "`address` that agents of nodes call")
 	fs.StringVar(&cfg.states, "states", "127.0.0.1:8083", "`address` of the Step Functions API, for aws stepfunctions --endpoint-url")
+	fs.StringVar(&cfg.databases, "databases", "127.0.0.1:8084", "loopback `address` of the clusters' data, for everybody on this machine")
+	fs.BoolVar(&cfg.noFleet, "no-fleet", false, "run no nodes: clusters wait for agents that you start")
 	fs.StringVar(&cfg.data, "data", ".latchkey", "`directory` of everything that is kept; remove it to begin anew")
 	fs.BoolVar(&cfg.isolated, "isolated", false, "run the functions' own programs as Lambda does, each with the permissions that the template gives it")
 	fs.StringVar(&cfg.functions, "functions", "", "`directory` of the programs for -isolated, as go build -tags lambda.norpc -o directory/ ./functions/... makes them; empty builds them")
@@ -84,6 +88,10 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return nil
 	})
 	if err := fs.Parse(args); err != nil {
+		return cfg, err
+	}
+	if err := checkLoopback(cfg.databases); err != nil {
+		fmt.Fprintln(stderr, err) //nolint:errcheck // nowhere else to say it
 		return cfg, err
 	}
 	if fs.NArg() > 0 {
@@ -104,9 +112,13 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 		stdout = io.Discard
 	}
 	// Ports first: they are what fails most often, and nothing has been touched yet.
-	listeners, err := listenAll(ctx, map[string]string{
+	ports := map[string]string{
 		"-listen": cfg.listen, "-clouds": cfg.clouds, "-lambda": cfg.lambda, "-nodes": cfg.nodes, "-states": cfg.states,
-	})
+	}
+	if !cfg.noFleet {
+		ports["-databases"] = cfg.databases
+	}
+	listeners, err := listenAll(ctx, ports)
 	if err != nil {
 		return err
 	}
@@ -132,6 +144,7 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 	defer inBackground(ctx, func(ctx context.Context) { failed <- suite.workflows.engine.Run(ctx) })()
 	servers := serve(listeners, map[string]http.Handler{
 		"-listen": suite.gateway, "-clouds": suite.clouds, "-lambda": suite.lambda, "-nodes": suite.nodes, "-states": suite.workflows.api,
+		"-databases": suite.databases,
 	})
 	defer func() { err = errors.Join(err, servers.stop(ctx)) }()
 	for _, act := range suite.background {
@@ -201,11 +214,19 @@ func listenAll(ctx context.Context, addresses map[string]string) (map[string]net
 }
 
 // addresses are where the suite can be reached.
-type addresses struct{ api, clouds, lambda, nodes, states string }
+type addresses struct{ api, clouds, lambda, nodes, states, databases string }
 
 func addressesOf(listeners map[string]net.Listener) addresses {
-	at := func(name string) string { return listeners[name].Addr().String() }
-	return addresses{api: at("-listen"), clouds: at("-clouds"), lambda: at("-lambda"), nodes: at("-nodes"), states: at("-states")}
+	at := func(name string) string {
+		if l, ok := listeners[name]; ok {
+			return l.Addr().String()
+		}
+		return ""
+	}
+	return addresses{
+		api: at("-listen"), clouds: at("-clouds"), lambda: at("-lambda"), nodes: at("-nodes"), states: at("-states"),
+		databases: at("-databases"),
+	}
 }
 
 // servers are the HTTP servers that run.

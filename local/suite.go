@@ -21,6 +21,7 @@ import (
 	signingkeys "latchkey/shared/identity/keyring"
 	"latchkey/shared/seal"
 	"latchkey/shared/seal/fileseal"
+	"latchkey/shared/store"
 	"latchkey/shared/store/bolt"
 )
 
@@ -31,6 +32,8 @@ type suite struct {
 	nodes     http.Handler
 	workflows *workflows
 	clouds    http.Handler
+	databases http.Handler // nil without a fleet
+	table     store.Table  // nil of isolated functions
 	// background is what acts by itself while the suite runs, and uses what is served.
 	background []func(context.Context)
 
@@ -78,6 +81,11 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 		return nil, err
 	}
 	s.background = append(s.background, due.Run)
+	if !cfg.noFleet {
+		if err := s.openFleet(cfg, d.functions, log); err != nil {
+			return nil, err
+		}
+	}
 	i := slices.IndexFunc(d.functions, func(f lambdasvc.Function) bool { return f.Name == "operator" })
 	if i < 0 {
 		return nil, errors.New("the template has no function operator")
@@ -170,6 +178,7 @@ func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) 
 		return surroundings{}, fmt.Errorf("-data: %w", err)
 	}
 	s.closers = append(s.closers, table.Close)
+	s.table = table
 	wrapper, err := fileseal.Open(filepath.Join(cfg.data, "seal.key"))
 	if err != nil {
 		return surroundings{}, fmt.Errorf("-data: %w", err)

@@ -15,12 +15,18 @@ clouds   http://{{.Clouds}}
 Lambda   http://{{.Lambda}}
 nodes    http://{{.Nodes}}
 states   http://{{.States}}
+{{- if .Databases}}
+data     http://{{.Databases}}/{groupId}/{clusterName}/{database}/{key}
+{{- end}}
 
 Paste into another shell to be the owner of a project, and its tenant in AWS:
 
   export BASE=http://{{.API}} PUBLIC_KEY={{.Owner.PublicKey}} PRIVATE_KEY={{.Owner.PrivateKey}}
   export ORG_ID={{.Owner.OrgID}} GROUP_ID={{.Owner.GroupID}}
   export LAMBDA=http://{{.Lambda}} STATES=http://{{.States}} CLOUDS=http://{{.Clouds}} AWS_ENDPOINT_URL=http://{{.Clouds}} AWS_DEFAULT_REGION=us-east-1
+{{- if .Databases}}
+  export DATABASES=http://{{.Databases}}
+{{- end}}
   export AWS_ACCESS_KEY_ID={{.Secrets.TenantAWS.AccessKeyID}} AWS_SECRET_ACCESS_KEY={{.Secrets.TenantAWS.SecretAccessKey}}
   export CLOUD_TOKEN={{.Secrets.Admin}}  # administrator of the tenant's Azure and Google
 
@@ -55,7 +61,8 @@ The same with Azure Key Vault and Google Cloud KMS: docs/quickstart.md.
 func (s *suite) welcome(w io.Writer, data string) error {
 	err := welcomeText.Execute(w, map[string]any{
 		"Data": data, "API": s.at.api, "Clouds": s.at.clouds, "Lambda": s.at.lambda, "Nodes": s.at.nodes, "States": s.at.states,
-		"Owner": s.owner, "Secrets": s.secrets,
+		"Databases": s.at.databases,
+		"Owner":     s.owner, "Secrets": s.secrets,
 	})
 	if err != nil {
 		return fmt.Errorf("print the welcome: %w", err)

@@ -101,7 +101,7 @@ func waits(t *testing.T, client *sfn.Client, execution *string, longer int) []ty
 
 func TestAnExecutionGoesOnAfterTheProgramWasKilled(t *testing.T) {
 	t.Parallel()
-	flags := testFlags(filepath.Join(t.TempDir(), "data"))
+	flags := append(testFlags(filepath.Join(t.TempDir(), "data")), "-no-fleet")
 	at, kill := startProgram(t, flags...)
 	createCluster(t, &running{t: t, base: at["API"], owner: owner{GroupID: at["GROUP_ID"], PublicKey: at["PUBLIC_KEY"], PrivateKey: at["PRIVATE_KEY"]}})
 

@@ -1,0 +1,410 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mongodb-forks/digest"
+	"go.mongodb.org/atlas-sdk/v20250312018/admin"
+
+	"latchkey/agent/agenttest"
+	"latchkey/agent/statedir"
+	"latchkey/local/fleet"
+	"latchkey/local/pocket"
+	"latchkey/local/pocket/awscloud"
+	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/cluster"
+)
+
+// estate is everything there is, in a bubble of virtual time: the suite with its functions,
+// workflows and schedules, real agents with encrypted databases, and the tenant's clouds. Nothing
+// in it is replaced; what connects its parts is in this process and fails when told to.
+type estate struct {
+	running
+
+	cfg    config
+	log    *logBook
+	suite  *suite
+	fleet  *fleet.Fleet
+	net    *agenttest.Network                          // between agents and the control plane
+	skew   atomic.Int64                                // of the agents' clock
+	full   atomic.Pointer[func(dir, file string) bool] // whether a file can't be written for want of room
+	stop   func()
+	client *admin.APIClient
+	key    journey // how the tenant takes the key and gives it back
+	// written is what was acknowledged, by cluster and key.
+	written map[string]map[string]string
+	writes  int
+}
+
+// logBook is what everybody logs.
+type logBook struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBook) bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
+}
+
+func (l *logBook) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(l.b.String()), "\n")
+	return strings.Join(lines[max(0, len(lines)-25):], "\n")
+}
+
+// inEstate runs a test in an estate whose project is encrypted with a key in AWS KMS, and in the
+// end looks whether everything is as it must always be.
+func inEstate(t *testing.T, test func(e *estate)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := &estate{cfg: testConfig(t), log: &logBook{}, written: map[string]map[string]string{}}
+		e.t = t
+		e.cfg.noFleet = true // it runs one of its own, which can be made to fail
+		if err := os.MkdirAll(e.cfg.data, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		e.cfg.now = time.Now
+		e.boot()
+		defer func() { e.stop() }()
+		e.key = e.bringAWS(e.client)
+		if _, _, err := e.client.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(
+			t.Context(), e.owner.GroupID, &e.key.update).Execute(); err != nil {
+			t.Fatal(err)
+		}
+		test(e)
+		e.invariants()
+	})
+}
+
+// boot starts everything over what is on disk.
+func (e *estate) boot() {
+	e.t.Helper()
+	log := slog.New(slog.NewJSONHandler(e.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	s, err := open(e.t.Context(), e.cfg, addresses{nodes: "127.0.0.1:1"}, log)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.suite, e.owner, e.base = s, s.owner, "http://127.0.0.1"
+	e.clouds = pocket.Transport(s.clouds)
+	e.token = s.secrets.Admin
+	e.tenant = awssdk.Config(e.clouds, "us-east-1", awscloud.Keys{
+		AccessKeyID: s.secrets.TenantAWS.AccessKeyID, SecretAccessKey: s.secrets.TenantAWS.SecretAccessKey,
+	})
+	e.client = e.running.client(admin.UseHTTPClient(&http.Client{
+		Transport: digest.NewTransportWithHTTPRoundTripper(e.owner.PublicKey, e.owner.PrivateKey, pocket.Transport(s.gateway)),
+	}))
+	if e.net == nil {
+		e.net = agenttest.NewNetwork(s.nodes)
+	}
+	e.net.Reach(s.nodes)
+	stops := []func(){inBackground(e.t.Context(), func(ctx context.Context) {
+		if err := s.workflows.engine.Run(ctx); err != nil {
+			e.t.Error(err)
+		}
+	})}
+	for _, act := range s.background {
+		stops = append(stops, inBackground(e.t.Context(), act))
+	}
+	stops = append(stops, e.bootFleet(log))
+	e.stop = func() {
+		for _, stop := range slices.Backward(stops) {
+			stop()
+		}
+		if err := s.close(); err != nil {
+			e.t.Error(err)
+		}
+		e.stop = func() {}
+	}
+}
+
+func (e *estate) bootFleet(log *slog.Logger) (stop func()) {
+	e.t.Helper()
+	cfg := e.cfg
+	cfg.now = func() time.Time { return time.Now().Add(time.Duration(e.skew.Load())) }
+	settings, err := fleetSettings(cfg, e.suite.workflows.functions, e.suite.at.nodes, log)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	settings.Transport = e.net
+	settings.Files = func(dir string) (fleet.StateFiles, error) {
+		files, err := statedir.Open(dir)
+		return &disk{StateFiles: files, estate: e, dir: dir}, err
+	}
+	e.fleet = fleet.New(settings)
+	run := e.fleet
+	return inBackground(e.t.Context(), func(ctx context.Context) {
+		if err := run.Run(ctx); err != nil {
+			e.t.Error(err)
+		}
+	})
+}
+
+// reboot ends everything gently and starts it again.
+func (e *estate) reboot() {
+	e.t.Helper()
+	e.stop()
+	e.boot()
+}
+
+// until lets time pass until something is so, an hour at most unless said otherwise.
+func (e *estate) until(what string, is func() bool) time.Duration {
+	e.t.Helper()
+	return e.untilIn(time.Hour, what, is)
+}
+
+func (e *estate) untilIn(most time.Duration, what string, is func() bool) time.Duration {
+	e.t.Helper()
+	for began := time.Now(); ; time.Sleep(time.Second) {
+		if is() {
+			return time.Since(began)
+		}
+		if time.Since(began) > most {
+			e.t.Fatalf("not in %v: %s\n%s\n%v\n%s", most, what, e.describe(), e.fleet.Statuses(), e.log.tail())
+		}
+	}
+}
+
+// size is the replication of a replica set of three nodes.
+func size(instance string) *[]admin.ReplicationSpec20240805 {
+	provider, region, priority, count := "AWS", "US_EAST_1", 7, 3
+	return &[]admin.ReplicationSpec20240805{{RegionConfigs: &[]admin.CloudRegionConfig20240805{{
+		ProviderName: &provider, RegionName: &region, Priority: &priority,
+		ElectableSpecs: &admin.HardwareSpec20240805{InstanceSize: &instance, NodeCount: &count},
+	}}}}
+}
+
+// ask asks for a cluster.
+func (e *estate) ask(name, provider string) {
+	e.t.Helper()
+	kind := "REPLICASET"
+	_, _, err := e.client.ClustersApi.CreateCluster(e.t.Context(), e.owner.GroupID, &admin.ClusterDescription20240805{
+		Name: &name, ClusterType: &kind, EncryptionAtRestProvider: &provider, ReplicationSpecs: size("M10"),
+	}).Execute()
+	e.must(err)
+}
+
+// create makes a cluster and waits until it is there.
+func (e *estate) create(name, provider string) {
+	e.t.Helper()
+	e.ask(name, provider)
+	e.idle(name)
+	e.until(name+" answers", func() bool { return e.answers(name) })
+}
+
+func (e *estate) update(name string, change *admin.ClusterDescription20240805) {
+	e.t.Helper()
+	_, _, err := e.client.ClustersApi.UpdateCluster(e.t.Context(), e.owner.GroupID, name, change).Execute()
+	e.must(err)
+}
+
+func (e *estate) state(name string) string {
+	c, _, err := e.client.ClustersApi.GetCluster(e.t.Context(), e.owner.GroupID, name).Execute()
+	if admin.IsErrorCode(err, "CLUSTER_NOT_FOUND") {
+		return "GONE"
+	}
+	e.must(err)
+	return c.GetStateName()
+}
+
+func (e *estate) idle(name string) {
+	e.t.Helper()
+	e.until(name+" is IDLE", func() bool { return e.state(name) == "IDLE" })
+}
+
+// processes are the types of the project's processes, sorted.
+func (e *estate) processes() string {
+	list, _, err := e.client.MonitoringAndLogsApi.ListGroupProcesses(e.t.Context(), e.owner.GroupID).Execute()
+	e.must(err)
+	var types []string
+	for _, p := range list.GetResults() {
+		types = append(types, p.GetTypeName())
+	}
+	slices.Sort(types)
+	return strings.Join(types, " ")
+}
+
+const (
+	allRun     = "REPLICA_PRIMARY REPLICA_SECONDARY REPLICA_SECONDARY"
+	allStopped = "NO_DATA NO_DATA NO_DATA"
+)
+
+func (e *estate) describe() string {
+	var out strings.Builder
+	for _, d := range e.deployments() {
+		fmt.Fprintf(&out, "%s %s disabled=%v plan=%+v\n", d.Name, d.State(), d.Disabled, d.Plan)
+		for _, n := range d.Nodes {
+			fmt.Fprintf(&out, "  %s desired %+v reported %+v\n", n.ID, n.Desired, n.Reported)
+		}
+	}
+	return out.String()
+}
+
+// service reads the clusters' records, and no more.
+func (e *estate) service() *cluster.Service {
+	return &cluster.Service{Table: e.suite.table, Journal: audit.Journal{Table: e.suite.table, Now: time.Now}, Now: time.Now}
+}
+
+func (e *estate) deployments() []cluster.Deployment {
+	e.t.Helper()
+	names, err := e.service().Names(e.t.Context(), e.owner.GroupID)
+	e.must(err)
+	var all []cluster.Deployment
+	for _, name := range names {
+		d, err := e.service().Get(e.t.Context(), e.owner.GroupID, name)
+		if atlas.CodeOf(err) == atlas.ClusterNotFound {
+			continue
+		}
+		e.must(err)
+		all = append(all, d)
+	}
+	return all
+}
+
+func (e *estate) deployment(name string) cluster.Deployment {
+	e.t.Helper()
+	d, err := e.service().Get(e.t.Context(), e.owner.GroupID, name)
+	e.must(err)
+	return d
+}
+
+// data asks the database of a cluster.
+func (e *estate) data(method, name, key, body string) (int, string) {
+	r := httptest.NewRequestWithContext(e.t.Context(), method, "http://127.0.0.1/"+e.owner.GroupID+"/"+name+"/db/"+key, strings.NewReader(body))
+	rec := httptest.NewRecorder()
+	e.fleet.Databases().ServeHTTP(rec, r)
+	return rec.Code, rec.Body.String()
+}
+
+func (e *estate) answers(name string) bool {
+	code, _ := e.data(http.MethodGet, name, "no-such-key", "")
+	return code == http.StatusNotFound
+}
+
+// canary is in every value, so that no file and no log may hold it.
+const canary = "plaintext-3b1c9f "
+
+// write writes some values, and remembers those that were acknowledged.
+func (e *estate) write(name string, values int) (acknowledged int) {
+	for range values {
+		e.writes++
+		key, value := fmt.Sprint("k", e.writes%50), strings.Repeat(fmt.Sprint(canary, e.writes), 1+e.writes%100)
+		code, answer := e.data(http.MethodPut, name, key, value)
+		switch {
+		case code == http.StatusNoContent:
+			if e.written[name] == nil {
+				e.written[name] = map[string]string{}
+			}
+			e.written[name][key] = value
+			acknowledged++
+		case strings.Contains(answer, "may be there or not"):
+			delete(e.written[name], key) // either is right
+		case code != http.StatusServiceUnavailable:
+			e.t.Errorf("a write answers %d %s", code, answer)
+		}
+	}
+	return acknowledged
+}
+
+// wrote writes values, all of which must be acknowledged.
+func (e *estate) wrote(name string, values int) {
+	e.t.Helper()
+	if got := e.write(name, values); got != values {
+		e.t.Errorf("%d of %d writes were acknowledged", got, values)
+	}
+}
+
+// readable demands that everything is there that was acknowledged.
+func (e *estate) readable(name string) {
+	e.t.Helper()
+	for key, want := range e.written[name] {
+		if code, got := e.data(http.MethodGet, name, key, ""); code != http.StatusOK || got != want {
+			e.t.Errorf("%s of %s: %d %.60q, want %.60q", key, name, code, got, want)
+		}
+	}
+}
+
+// events are the types of the project's events, the latest first.
+func (e *estate) events() []string {
+	e.t.Helper()
+	feed, _, err := e.client.EventsApi.ListGroupEvents(e.t.Context(), e.owner.GroupID).ItemsPerPage(200).Execute()
+	e.must(err)
+	var types []string
+	for _, event := range feed.GetResults() {
+		types = append(types, event.GetEventTypeName())
+	}
+	return types
+}
+
+func (e *estate) event(want string) bool { return slices.Contains(e.events(), want) }
+
+// validate asks for a check of the keys at once.
+func (e *estate) validate() {
+	e.t.Helper()
+	path := "/api/latchkey/v1/groups/" + e.owner.GroupID + "/encryptionAtRest/validate"
+	req, err := http.NewRequestWithContext(e.t.Context(), http.MethodPost, e.base+path, http.NoBody)
+	e.must(err)
+	req.Header.Set("Accept", "application/vnd.atlas.2024-08-05+json")
+	resp, err := e.client.GetConfig().HTTPClient.Do(req)
+	e.must(err)
+	defer resp.Body.Close() //nolint:errcheck // not read
+	if resp.StatusCode != http.StatusOK {
+		e.t.Errorf("validation answers %s", resp.Status)
+	}
+}
+
+// kms makes the tenant's KMS fail, or no more with "".
+func (e *estate) kms(fault string) {
+	e.t.Helper()
+	method, body := http.MethodPost, `{"host":"kms.us-east-1.amazonaws.com","fault":"`+fault+`"}`
+	if fault == "" {
+		method, body = http.MethodDelete, ""
+	}
+	r := httptest.NewRequestWithContext(e.t.Context(), method, "http://127.0.0.1/_pocket/faults", strings.NewReader(body))
+	rec := httptest.NewRecorder()
+	e.suite.clouds.ServeHTTP(rec, r)
+	if rec.Code >= http.StatusBadRequest {
+		e.t.Fatalf("faults answer %d %s", rec.Code, rec.Body)
+	}
+}
+
+// disk is where an agent keeps its state.
+type disk struct {
+	fleet.StateFiles
+
+	estate *estate
+	dir    string
+}
+
+// WriteSynced implements statedir.Files.
+func (d *disk) WriteSynced(name string, content []byte) error {
+	if full := d.estate.full.Load(); full != nil && (*full)(d.dir, name) {
+		return syscall.ENOSPC
+	}
+	return d.StateFiles.WriteSynced(name, content)
+}
