@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"latchkey/shared/audit"
+	"latchkey/shared/snapshot/due"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
@@ -22,6 +23,13 @@ func (s *Service) commit(ctx context.Context, before, after Cluster, events []au
 		return Cluster{}, err
 	}
 	ops := append(append([]store.Op{record}, name...), more...)
+	if after.Settings.Backup != before.Settings.Backup || !after.Deleted.IsZero() {
+		wake, err := due.Wake(ctx, s.Table, after.ID, s.Now())
+		if err != nil {
+			return Cluster{}, err
+		}
+		ops = append(ops, wake)
+	}
 	for _, e := range events {
 		op, err := s.Journal.Put(e)
 		if err != nil {

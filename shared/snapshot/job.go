@@ -10,6 +10,9 @@ import (
 	"latchkey/shared/store/keys"
 )
 
+// remembered is for how long jobs that are over can be looked up.
+const remembered = 365 * 24 * time.Hour
+
 // JobState is how far a restore is.
 type JobState string
 
@@ -76,6 +79,9 @@ func (j Job) Over() bool { return j.State != JobQueued && j.State != JobInProgre
 
 func (j Job) put() (store.Op, error) {
 	item, err := store.Encode(keys.RestoreJob(j.ClusterID, j.ID), j.version, j)
+	if j.Over() {
+		item.Expires = j.Finished.Add(remembered)
+	}
 	return store.Put(item), err
 }
 

@@ -141,11 +141,11 @@ func taken(ctx context.Context, t store.Table, n cluster.Node, o Outcome) ([]sto
 // purged drops a part whose files are gone, and with the last one the record.
 func purged(ctx context.Context, t store.Table, n cluster.Node, o Outcome) ([]store.Op, error) {
 	s, i, ok, err := find(ctx, t, n)
-	if err != nil || !ok || s.Removed.IsZero() {
+	if err != nil || !ok || s.Removed.IsZero() || s.Parts[i].Purger.NodeID != n.ID {
 		return nil, err
 	}
 	if o.Failure != "" {
-		put, err := s.with(i, func(p *Part) { p.Tries++ }).put()
+		put, err := s.with(i, func(p *Part) { p.Tries, p.Purger = p.Tries+1, Purger{} }).put()
 		return []store.Op{put}, err
 	}
 	return s.without(i)

@@ -87,8 +87,17 @@ type Part struct {
 	Done      bool       `json:"done,omitempty"`
 	Bytes     int64      `json:"bytes,omitempty"`
 	Failure   string     `json:"failure,omitempty"`
-	// Tries counts the nodes that were told to remove the part's files in vain.
-	Tries int `json:"tries,omitempty"`
+	// Purger is the node that was told to remove the part's files, and since when; Tries counts
+	// those that were told in vain.
+	Purger Purger `json:"purger,omitzero"`
+	Tries  int    `json:"tries,omitempty"`
+}
+
+// Purger is a node that was told to remove files.
+type Purger struct {
+	ClusterID string    `json:"clusterId"`
+	NodeID    string    `json:"nodeId"`
+	Since     time.Time `json:"since"`
 }
 
 // Encrypted reports whether the files are under a customer's key.

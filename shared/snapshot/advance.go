@@ -1,0 +1,516 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/cluster"
+	"latchkey/shared/snapshot/due"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+)
+
+const (
+	// poll is how soon work in progress is looked at again.
+	poll = time.Minute
+	// patience is how long a snapshot may take. A node that has not finished it by then is told
+	// to leave it, so that it holds up nothing else.
+	patience = 6 * time.Hour
+	// failedFor is how long a failed snapshot is shown.
+	failedFor = 7 * 24 * time.Hour
+	// margin is what a run leaves of its time.
+	margin = 5 * time.Second
+)
+
+// Run advances the backups of every cluster that is due, until there is none or time runs out. It
+// goes on past a cluster that fails, and returns how many there were and the last error.
+func (s *Service) Run(ctx context.Context) (clusters int, err error) {
+	listErr := due.Each(ctx, s.Table, s.Now(), func(clusterID string) bool {
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < margin || ctx.Err() != nil {
+			return false // the next run goes on; what is due stays due
+		}
+		clusters++
+		if advanceErr := s.Advance(ctx, clusterID); advanceErr != nil {
+			err = fmt.Errorf("backups of cluster %s: %w", clusterID, advanceErr)
+			s.Log.LogAttrs(ctx, slog.LevelError, "backups not advanced", slog.String("clusterId", clusterID), slog.String("error", advanceErr.Error()))
+		}
+		return true
+	})
+	return clusters, errors.Join(err, listErr)
+}
+
+// Advance does everything that is to be done now about a cluster's backups: as the source of
+// snapshots and as the target of a restore. It is idempotent, and may be cut short and repeated at
+// any point: each step is decided from what is stored and what the nodes have said.
+func (s *Service) Advance(ctx context.Context, clusterID string) error {
+	return again(func() error {
+		look, err := due.Begin(ctx, s.Table, clusterID)
+		if err != nil {
+			return err
+		}
+		v := &visit{Service: s, now: s.Now().UTC()}
+		if err := v.read(ctx, clusterID); err != nil {
+			return err
+		}
+		for _, step := range []func(context.Context) error{
+			v.end, v.schedule, v.expire, v.reapply, v.finish, v.restore, v.begin, v.purge, v.settle,
+		} {
+			if err := step(ctx); err != nil {
+				return err
+			}
+		}
+		// Steps may have woken the cluster themselves; what they knew is in next already.
+		if look, err = v.latest(ctx, look); err != nil {
+			return err
+		}
+		op, ok, err := look.Done(v.next)
+		if err != nil || !ok {
+			return err
+		}
+		return s.Table.Write(ctx, op)
+	})
+}
+
+// visit is one look at a cluster.
+type visit struct {
+	*Service
+
+	now       time.Time
+	d         cluster.Deployment
+	policy    policy
+	snapshots []Snapshot
+	job       *Job // whose target the cluster is
+	wrote     bool
+	next      time.Time // when to look again, zero for never
+}
+
+func (v *visit) read(ctx context.Context, clusterID string) (err error) {
+	if v.d, err = v.Clusters.Load(ctx, clusterID); err != nil {
+		return err
+	}
+	if v.policy, err = loadPolicy(ctx, v.Table, v.d.Cluster); err != nil {
+		return err
+	}
+	if v.snapshots, err = all(ctx, v.Table, clusterID); err != nil {
+		return err
+	}
+	return v.readJob(ctx)
+}
+
+func (v *visit) readJob(ctx context.Context) error {
+	claim, _, err := store.Load[restoring](ctx, v.Table, keys.Restoring(v.d.ID))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	j, err := loadJob(ctx, v.Table, claim.ClusterID, claim.JobID)
+	if err == nil {
+		v.job = &j
+	}
+	return err
+}
+
+// by asks to be looked at again at a time, or earlier.
+func (v *visit) by(at time.Time) {
+	if !at.IsZero() && (v.next.IsZero() || at.Before(v.next)) {
+		v.next = at
+	}
+}
+
+// latest is the look to end: the one of the beginning, unless the visit itself has woken the
+// cluster since. Then everything is looked at again in a moment, which misses nothing.
+func (v *visit) latest(ctx context.Context, look due.Look) (due.Look, error) {
+	if !v.wrote {
+		return look, nil
+	}
+	v.by(v.now.Add(poll))
+	return due.Begin(ctx, v.Table, v.d.ID)
+}
+
+// put stores a snapshot that this visit changed, with an event if t is not "".
+func (v *visit) put(ctx context.Context, i int, x Snapshot, t audit.Type) error {
+	op, err := x.put()
+	if err != nil {
+		return err
+	}
+	ops := []store.Op{op}
+	if t != "" {
+		e := v.event(t, audit.System(), x.OrgID, x.GroupID, x.ClusterName).With("snapshotId", x.ID)
+		if x.Failure != "" {
+			e = e.With("reason", x.Failure)
+		}
+		put, err := v.Journal.Put(e)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, put)
+	}
+	if x.Status == Failed { // nobody can restore it, so nothing needs its keys
+		entries, err := x.entries(ctx, v.Table)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			ops = append(ops, e.Delete())
+		}
+	}
+	if err := v.Table.Write(ctx, ops...); err != nil {
+		return err
+	}
+	x.version++
+	v.snapshots[i], v.wrote = x, true
+	return nil
+}
+
+// calm reports whether the cluster is at rest and serves.
+func (v *visit) calm() bool {
+	return v.d.Deleted.IsZero() && v.d.Applied != nil && v.d.Plan == nil && v.d.Disabled == nil && !v.d.Spec.Paused
+}
+
+// end deals with a cluster that is no more: its snapshots go with it unless its tenant keeps them.
+func (v *visit) end(ctx context.Context) error {
+	if v.d.Deleted.IsZero() {
+		return nil
+	}
+	kept := 0
+	for i, x := range v.snapshots {
+		switch {
+		case !x.Removed.IsZero():
+		case x.unfinished():
+			if err := v.fail(ctx, i, "CLUSTER_DELETED"); err != nil {
+				return err
+			}
+			kept++
+		case !v.d.Settings.RetainBackups:
+			if err := v.drop(ctx, i); err != nil {
+				return err
+			}
+		default:
+			kept++
+		}
+	}
+	return v.keepName(ctx, kept > 0 && v.d.Settings.RetainBackups)
+}
+
+// keepName makes the cluster be found by its name while snapshots of it are kept.
+func (v *visit) keepName(ctx context.Context, keep bool) error {
+	key := keys.RetainedBackups(v.d.GroupID, v.d.Name, v.d.ID)
+	item, err := v.Table.Get(ctx, key)
+	found := err == nil
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return err
+	case keep == found:
+		return nil
+	case found:
+		return v.Table.Write(ctx, store.Delete(key, item.Version))
+	}
+	item, err = store.Encode(key, 0, map[string]string{"clusterId": v.d.ID})
+	if err != nil {
+		return err
+	}
+	return v.Table.Write(ctx, store.Put(item))
+}
+
+// drop removes a snapshot.
+func (v *visit) drop(ctx context.Context, i int) error {
+	x := v.snapshots[i]
+	if err := v.remove(ctx, x); err != nil {
+		return err
+	}
+	x.Removed, x.version = v.now, x.version+1
+	v.snapshots[i], v.wrote = x, true
+	return nil
+}
+
+// schedule requests the snapshots that are due. While one is unfinished no other is: the items
+// that become due meanwhile are looked at when it is over.
+func (v *visit) schedule(ctx context.Context) error {
+	if !v.d.Deleted.IsZero() || v.d.Deleting() || !v.d.Settings.Backup || v.d.Applied == nil {
+		return nil
+	}
+	items := v.policy.Schedule.Due(v.policy.Ran, v.now)
+	v.by(v.policy.Schedule.Next(v.now))
+	busy := slices.ContainsFunc(v.snapshots, func(x Snapshot) bool { return x.Frequency != OnDemand && x.unfinished() })
+	if len(items) == 0 || busy || v.d.Spec.Paused {
+		return nil
+	}
+	longest := longest(items)
+	x := v.draft(v.d.Cluster, longest.Frequency, longest.Retention)
+	for _, item := range items {
+		x.PolicyItems = append(x.PolicyItems, item.ID)
+	}
+	v.policy.Ran = v.now
+	if err := v.request(ctx, v.policy, x); err != nil {
+		return err
+	}
+	x.version, v.policy.version, v.wrote = 1, v.policy.version+1, true
+	v.snapshots = append(v.snapshots, x)
+	return nil
+}
+
+// expire removes what need not be kept any longer.
+func (v *visit) expire(ctx context.Context) error {
+	for i, x := range v.snapshots {
+		if !x.Removed.IsZero() || x.unfinished() {
+			continue
+		}
+		if x.Expires.After(v.now) {
+			v.by(x.Expires)
+			continue
+		}
+		busy, err := v.restoring(ctx, x)
+		if err != nil {
+			return err
+		}
+		if busy {
+			v.by(v.now.Add(poll))
+			continue
+		}
+		if err := v.drop(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reapply gives scheduled snapshots the retention that their items have now.
+func (v *visit) reapply(ctx context.Context) error {
+	if !v.policy.Reapply {
+		return nil
+	}
+	for i, x := range v.snapshots {
+		var items []Item
+		for _, item := range v.policy.Schedule.Items {
+			if slices.Contains(x.PolicyItems, item.ID) {
+				items = append(items, item)
+			}
+		}
+		if len(items) == 0 || x.Status != Completed || !x.Removed.IsZero() {
+			continue
+		}
+		x.Retention = longest(items).Retention
+		x.Expires = x.Retention.From(x.Created)
+		if x.Expires.Equal(v.snapshots[i].Expires) {
+			continue
+		}
+		if err := v.reschedule(ctx, x); err != nil {
+			return err
+		}
+		x.version++
+		v.snapshots[i], v.wrote = x, true
+	}
+	v.policy.Reapply = false
+	put, err := v.policy.put()
+	if err != nil {
+		return err
+	}
+	v.policy.version++
+	return v.Table.Write(ctx, put)
+}
+
+// begin begins the snapshot that waits longest, one at a time, while the cluster is at rest. A
+// node of each shard takes its part: one that is not the primary, if there is one.
+func (v *visit) begin(ctx context.Context) error {
+	i := slices.IndexFunc(v.snapshots, func(x Snapshot) bool { return x.Status == Queued && x.Removed.IsZero() })
+	if i < 0 {
+		return nil
+	}
+	v.by(v.now.Add(poll))
+	busy := slices.ContainsFunc(v.snapshots, func(x Snapshot) bool { return x.Status == InProgress })
+	if busy || v.job != nil || !v.calm() {
+		return nil
+	}
+	x := v.snapshots[i]
+	shards := slices.Clone(v.d.Applied.Shards)
+	slices.SortFunc(shards, func(a, b cluster.Shard) int { return a.Number - b.Number })
+	x.Parts = nil
+	for _, shard := range shards {
+		n, ok := v.taker(shard.ID)
+		if !ok {
+			return nil
+		}
+		id := x.ID
+		if x.Sharded {
+			id = v.mint()
+		}
+		x.Parts = append(x.Parts, Part{
+			ID: id, ShardID: shard.ID, Shard: shard.Number, ReplicaSetName: v.d.ReplicaSetName(shard.Number), CloudProvider: n.Provider, NodeID: n.ID,
+		})
+	}
+	x.Status, x.Created, x.Version, x.Provider = InProgress, v.now.Truncate(time.Second), v.d.Applied.Release.Full, v.d.Applied.Provider
+	x.Expires = x.Retention.From(x.Created)
+	if err := v.put(ctx, i, x, EventStarted); err != nil {
+		return err
+	}
+	return v.tellTakers(ctx, x)
+}
+
+// taker is the node of a shard that disturbs the least.
+func (v *visit) taker(shardID string) (cluster.Node, bool) {
+	primary, _ := v.d.Primary(shardID)
+	var found cluster.Node
+	for _, n := range v.d.Nodes {
+		if n.ShardID != shardID || n.Leaving() || !n.Settled() || !n.Running() || n.PublicKey == nil {
+			continue
+		}
+		if found.ID == "" || found.ID == primary.ID {
+			found = n
+		}
+	}
+	return found, found.ID != ""
+}
+
+// tellTakers tells the nodes of an unfinished snapshot what to do, unless they know. A node that
+// has been given something else to do is told again only when it has done that.
+func (v *visit) tellTakers(ctx context.Context, x Snapshot) error {
+	for _, p := range x.Parts {
+		if p.Done {
+			continue
+		}
+		n, ok := v.node(p.NodeID)
+		o := cluster.Order{
+			ID: "snapshot-" + p.ID, Command: cluster.SnapshotCommand, Backup: cluster.Backup{ClusterID: x.ClusterID, SnapshotID: x.ID, PartID: p.ID},
+		}
+		if !ok || n.Desired.Order == o.ID || !n.Settled() {
+			continue
+		}
+		if err := v.tell(ctx, n, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell gives a node an order. A node that is gone needs none.
+func (v *visit) tell(ctx context.Context, n cluster.Node, o cluster.Order) error {
+	told, err := v.Clusters.SetDesired(ctx, n.ClusterID, n.ID, o)
+	if errors.Is(err, cluster.ErrNoNode) {
+		return nil
+	}
+	if i := slices.IndexFunc(v.d.Nodes, func(m cluster.Node) bool { return m.ID == n.ID }); err == nil && i >= 0 {
+		v.d.Nodes[i] = told
+	}
+	v.by(v.now.Add(poll))
+	return err
+}
+
+func (v *visit) node(id string) (cluster.Node, bool) {
+	i := slices.IndexFunc(v.d.Nodes, func(n cluster.Node) bool { return n.ID == id })
+	if i < 0 || v.d.Nodes[i].Leaving() {
+		return cluster.Node{}, false
+	}
+	return v.d.Nodes[i], true
+}
+
+// finish ends the snapshot in progress when its parts are done, or when they can't be.
+func (v *visit) finish(ctx context.Context) error {
+	for i, x := range v.snapshots {
+		if x.Status != InProgress {
+			continue
+		}
+		v.by(v.now.Add(poll))
+		reason, over := v.verdictOn(x)
+		switch {
+		case !over:
+			if err := v.tellTakers(ctx, x); err != nil {
+				return err
+			}
+		case reason != "":
+			if err := v.fail(ctx, i, reason); err != nil {
+				return err
+			}
+		default:
+			x.Status, x.Finished = Completed, v.now
+			if err := v.put(ctx, i, x, EventSuccessful); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// verdictOn tells whether a snapshot in progress is over, and why it failed if it did.
+func (v *visit) verdictOn(x Snapshot) (reason string, over bool) {
+	done := 0
+	for _, p := range x.Parts {
+		if p.Failure != "" {
+			return p.Failure, true
+		}
+		if p.Done {
+			done++
+			continue
+		}
+		if _, there := v.node(p.NodeID); !there {
+			return "NODE_GONE", true
+		}
+	}
+	switch {
+	case done == len(x.Parts):
+		return "", true
+	case v.d.Disabled != nil:
+		return string(atlas.NodeDisabled), true
+	case v.d.Deleting():
+		return "CLUSTER_DELETED", true
+	case v.now.Sub(x.Created) > patience:
+		return "TIMED_OUT", true
+	}
+	return "", false
+}
+
+// fail ends a snapshot without success.
+func (v *visit) fail(ctx context.Context, i int, reason string) error {
+	x := v.snapshots[i]
+	x.Status, x.Failure, x.Finished = Failed, reason, v.now
+	if shown := v.now.Add(failedFor); shown.Before(x.Expires) {
+		x.Expires = shown
+	}
+	v.by(x.Expires)
+	return v.put(ctx, i, x, EventFailed)
+}
+
+// settle ends what nodes were told about snapshots and can't, or need not, do any more. Until then
+// they would hold up the plans of their cluster.
+func (v *visit) settle(ctx context.Context) error {
+	for _, n := range v.d.Nodes {
+		b := n.Desired.Backup
+		if b == (cluster.Backup{}) || n.Leaving() || n.Acked() && !n.Failed() {
+			continue
+		}
+		v.by(v.now.Add(poll))
+		wanted, err := v.wanted(ctx, n)
+		if err != nil {
+			return err
+		}
+		if wanted && !n.Failed() {
+			continue
+		}
+		if err := v.tell(ctx, n, cluster.Order{ID: "after-" + n.Desired.Order, Command: cluster.StartCommand}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wanted reports whether it still matters that a node does what it was told.
+func (v *visit) wanted(ctx context.Context, n cluster.Node) (bool, error) {
+	if n.Desired.Command == cluster.RestoreCommand {
+		return true, nil // nothing but its end ends a restore
+	}
+	x, i, ok, err := find(ctx, v.Table, n)
+	if err != nil || !ok {
+		return false, err
+	}
+	if n.Desired.Command == cluster.PurgeCommand {
+		return x.Parts[i].Purger.NodeID == n.ID, nil
+	}
+	return x.Status == InProgress && x.Parts[i].NodeID == n.ID && !x.Parts[i].Done, nil
+}
