@@ -18,6 +18,7 @@ import (
 	"latchkey/local/states/asl"
 	"latchkey/local/states/engine"
 	"latchkey/local/states/statestest"
+	"latchkey/shared/atlas"
 	"latchkey/shared/task"
 )
 
@@ -160,6 +161,12 @@ func isFaulty(calls []call) bool {
 	return slices.ContainsFunc(calls, func(c call) bool { return len(c.failures) > 0 })
 }
 
+// transient are the failures that go away by themselves, or that may.
+var transient = []string{
+	"Lambda.TooManyRequestsException", "Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException",
+	"Lambda.ClientExecutionTimeoutException", "Lambda.Unknown", asl.ErrTimeout, task.TimedOut, string(atlas.ConcurrentModification), string(atlas.UnexpectedError),
+}
+
 // checkFaults makes every Task state fail in every way that its Retry names, and in ways that it
 // does not name, on the way that some specification takes through it.
 func checkFaults(t *testing.T, m *asl.Machine, input string, specs map[string]specification) {
@@ -175,6 +182,11 @@ func checkFaults(t *testing.T, m *asl.Machine, input string, specs map[string]sp
 				t.Fatal("a task has a time-out, one Retry and one Catch")
 			}
 			retrier := state.Retry[0]
+			for _, failure := range transient {
+				if !slices.Contains(retrier.Errors, failure) {
+					t.Errorf("%s is not retried", failure)
+				}
+			}
 			for _, failure := range retrier.Errors {
 				checkRetried(t, m, input, spec, at, failure)
 			}
