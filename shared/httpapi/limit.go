@@ -40,15 +40,18 @@ const (
 
 // The endpoint sets that exist here, with capacities from CONTRACT 1.6.
 var (
-	LimitEncryption = EndpointSet{"encryptionAtRest", "Encryption at Rest using Customer Key Management", PerGroup, 2000, 1000}
-	LimitAccess     = EndpointSet{"cloudProviderAccess", "Cloud Provider Access", PerGroup, 2000, 1000}
-	LimitClusters   = EndpointSet{"clusters", "Clusters", PerGroup, 10000, 5000}
-	LimitGroup      = EndpointSet{"projects", "Projects", PerGroup, 1200, 500}
-	LimitEvents     = EndpointSet{"events", "Events", PerGroup, 300, 100}
-	LimitOrg        = EndpointSet{"organizations", "Organizations", PerOrg, 500, 250}
-	LimitOrgs       = EndpointSet{"listOrganizations", "List Organizations", PerUser, 300, 100}
-	LimitGroups     = EndpointSet{"listProjects", "List Projects", PerUser, 1200, 500}
-	LimitOpen       = EndpointSet{"unauthenticated", "Unauthenticated", PerIP, 300, 100}
+	LimitEncryption   = EndpointSet{"encryptionAtRest", "Encryption at Rest using Customer Key Management", PerGroup, 2000, 1000}
+	LimitAccess       = EndpointSet{"cloudProviderAccess", "Cloud Provider Access", PerGroup, 2000, 1000}
+	LimitClusters     = EndpointSet{"clusters", "Clusters", PerGroup, 10000, 5000}
+	LimitGroup        = EndpointSet{"projects", "Projects", PerGroup, 1200, 500}
+	LimitAlerts       = EndpointSet{"alerts", "Alerts", PerGroup, 1200, 500}
+	LimitAlertConfigs = EndpointSet{"alertConfigs", "Alert Configurations", PerGroup, 1200, 500}
+	LimitMaintenance  = EndpointSet{"maintenanceWindows", "Maintenance Windows", PerGroup, 1200, 500}
+	LimitEvents       = EndpointSet{"events", "Events", PerGroup, 300, 100}
+	LimitOrg          = EndpointSet{"organizations", "Organizations", PerOrg, 500, 250}
+	LimitOrgs         = EndpointSet{"listOrganizations", "List Organizations", PerUser, 300, 100}
+	LimitGroups       = EndpointSet{"listProjects", "List Projects", PerUser, 1200, 500}
+	LimitOpen         = EndpointSet{"unauthenticated", "Unauthenticated", PerIP, 300, 100}
 )
 
 // limitRefused bounds the attempts of one caller that the gate refuses. It is no endpoint set of
@@ -58,7 +61,8 @@ var limitRefused = EndpointSet{"refused", "Refused attempts", PerUser, 300, 100}
 // EndpointSets lists the endpoint sets, for clients that ask what limits they have.
 func EndpointSets() []EndpointSet {
 	return []EndpointSet{
-		LimitEncryption, LimitAccess, LimitClusters, LimitGroup, LimitEvents, LimitOrg, LimitOrgs, LimitGroups, LimitOpen,
+		LimitEncryption, LimitAccess, LimitClusters, LimitGroup, LimitAlerts, LimitAlertConfigs, LimitMaintenance,
+		LimitEvents, LimitOrg, LimitOrgs, LimitGroups, LimitOpen,
 	}
 }
 

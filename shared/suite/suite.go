@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"latchkey/shared/alert"
 	"latchkey/shared/audit"
 	"latchkey/shared/encryption"
 	"latchkey/shared/project"
@@ -19,13 +20,13 @@ import (
 func Projects(table store.Table, journal audit.Journal, identities project.Identities, now func() time.Time) *project.Service {
 	return &project.Service{
 		Table: table, Journal: journal, Identities: identities, Now: now,
-		OnCreate: []project.CreateHook{createEncryption},
+		OnCreate: []project.CreateHook{createEncryption, alert.CreateDefaults},
 		OnClose:  []project.CloseHook{removeEncryption(table)},
 	}
 }
 
-func createEncryption(groupID, orgID string, _ time.Time) ([]store.Op, error) {
-	op, err := encryption.Create(groupID, orgID)
+func createEncryption(g project.Group) ([]store.Op, error) {
+	op, err := encryption.Create(g.ID, g.OrgID)
 	return []store.Op{op}, err
 }
 
