@@ -61,6 +61,8 @@ func (s *Service) keep(ctx context.Context, n cluster.Node, req protocol.KeepReq
 // since the copy is the node's own from here on, what becomes of the snapshot, of its customer key
 // and of its cluster in the middle of a restore no longer matters to the restore.
 func (s *Service) Adopt(ctx context.Context, n cluster.Node, req protocol.AdoptRequest) (protocol.AdoptResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	if !atlas.ValidID(req.SnapshotID) {
 		return protocol.AdoptResponse{}, atlas.Fail(atlas.InvalidAttribute, "snapshotId")
 	}

@@ -90,12 +90,13 @@ func TestEveryRefusalOfAnAgentIsDescribed(t *testing.T) {
 		w.hostile = true
 		unknown := wrapped
 		unknown.Version = "7"
-		for _, path := range []string{protocol.HeartbeatPath, protocol.WrapPath, protocol.ReleasePath, protocol.RewrapPath, protocol.AckPath, protocol.EnrolPath} {
+		for _, path := range []string{protocol.HeartbeatPath, protocol.WrapPath, protocol.ReleasePath, protocol.RewrapPath, protocol.KeepPath, protocol.AdoptPath, protocol.AckPath, protocol.EnrolPath} {
 			for _, body := range []any{
 				nil, 7, "x", []int{}, map[string]any{}, map[string]any{"keyId": 7, "report": 7, "command": "x"},
 				map[string]any{"keyId": "a#b", "report": map[string]any{"state": "TOMORROW"}, "outcome": "PERHAPS"},
 				protocol.ReleaseRequest{KeyID: "k1", Wrapped: unknown}, protocol.ReleaseRequest{KeyID: "k1", Wrapped: wrapped, Recipient: []byte("short")},
-				protocol.WrapRequest{KeyID: "k9", SealedKey: []byte("not sealed")},
+				protocol.WrapRequest{KeyID: "k9", SealedKey: []byte("not sealed")}, protocol.KeepRequest{SnapshotID: nodeA.node, KeyID: "k1", Wrapped: wrapped},
+				protocol.KeepRequest{SnapshotID: nodeA.node},
 				map[string]any{"keyId": strings.Repeat("k", 1<<20)},
 			} {
 				a.post(path, body)
@@ -108,6 +109,17 @@ func TestEveryRefusalOfAnAgentIsDescribed(t *testing.T) {
 			a.post(path, map[string]any{"keyId": "k1", "wrapped": wrapped, "sealedKey": a.newKey("k2").SealedKey})
 		}
 		a.post(protocol.WrapPath, a.newKey("k2"))
+		w.enableCMK(nodeA, true)
+		off := []byte(`{"awsKms":{"enabled":false}}`)
+		if rec := w.ask(owner(nodeA), http.MethodPatch, "/api/atlas/v2/groups/"+nodeA.group+"/encryptionAtRest", off); rec.Code != http.StatusOK {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+		for _, path := range []string{protocol.WrapPath, protocol.RewrapPath, protocol.ReleasePath} {
+			a.post(path, map[string]any{"keyId": "k1", "wrapped": wrapped, "recipient": a.sealTo})
+		}
+		if got := a.post(protocol.WrapPath, a.newKey("k2")); got.refusal.ErrorCode != atlas.EARNotEnabled {
+			t.Errorf("a group without a key: %d %s", got.status, got.body)
+		}
 	})
 }
 
