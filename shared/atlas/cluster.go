@@ -122,15 +122,21 @@ type HardwareRequest struct {
 
 // AutoScalingRequest is how hardware may grow by itself.
 type AutoScalingRequest struct {
-	Compute *struct {
-		Enabled          *bool   `json:"enabled"`
-		ScaleDownEnabled *bool   `json:"scaleDownEnabled"`
-		MinInstanceSize  *string `json:"minInstanceSize"`
-		MaxInstanceSize  *string `json:"maxInstanceSize"`
-	} `json:"compute"`
-	DiskGB *struct {
-		Enabled *bool `json:"enabled"`
-	} `json:"diskGB"`
+	Compute *ComputeAutoScalingRequest `json:"compute"`
+	DiskGB  *DiskAutoScalingRequest    `json:"diskGB"`
+}
+
+// ComputeAutoScalingRequest bounds the instance size.
+type ComputeAutoScalingRequest struct {
+	Enabled          *bool   `json:"enabled"`
+	ScaleDownEnabled *bool   `json:"scaleDownEnabled"`
+	MinInstanceSize  *string `json:"minInstanceSize"`
+	MaxInstanceSize  *string `json:"maxInstanceSize"`
+}
+
+// DiskAutoScalingRequest says whether disks grow.
+type DiskAutoScalingRequest struct {
+	Enabled *bool `json:"enabled"`
 }
 
 // TLSConfigurationRequest is the TLS part of a cluster's process arguments.

@@ -13,6 +13,7 @@ const (
 	InvalidJSON            Code = "INVALID_JSON"
 	InvalidJSONAttribute   Code = "INVALID_JSON_ATTRIBUTE"
 	MissingAttribute       Code = "MISSING_ATTRIBUTE"
+	MissingOneOfAttributes Code = "MISSING_ONE_OF_ATTRIBUTES"
 	MissingAttributes      Code = "MISSING_ATTRIBUTES"
 	InvalidAttribute       Code = "INVALID_ATTRIBUTE"
 	InvalidPathParameter   Code = "INVALID_PATH_PARAMETER"
@@ -140,6 +141,8 @@ const (
 	CannotUseEARTenant              Code = "CANNOT_USE_ENCRYPTION_AT_REST_TENANT"
 	CannotDisableEAR                Code = "CANNOT_DISABLE_ENCRYPTION_AT_REST"
 	CannotChangeEARProvider         Code = "CANNOT_CHANGE_ENCRYPTION_AT_REST_PROVIDER"
+	CannotUseEARBackupType          Code = "CANNOT_USE_ENCRYPTION_AT_REST_BACKUP_TYPE"
+	MultiCloudClusterInvalid        Code = "MULTI_CLOUD_CLUSTER_INVALID"
 	MaxClustersExceeded             Code = "MAX_CLUSTERS_PER_GROUP_EXCEEDED" // no code is documented
 )
 
@@ -236,6 +239,7 @@ var codes = map[Code]sentence{
 	InvalidJSON:            {http.StatusBadRequest, "Received JSON does not match expected format."},
 	InvalidJSONAttribute:   {http.StatusBadRequest, "Received JSON for the %v attribute does not match expected format."},
 	MissingAttribute:       {http.StatusBadRequest, "The required attribute %v was not specified."},
+	MissingOneOfAttributes: {http.StatusBadRequest, "Either the %v attribute or the %v attribute must be specified."},
 	MissingAttributes:      {http.StatusBadRequest, "The required attributes %v were not specified."},
 	InvalidAttribute:       {http.StatusBadRequest, "Invalid attribute %v specified."},
 	InvalidPathParameter:   {http.StatusBadRequest, "An invalid path parameter %v was specified."},
@@ -354,8 +358,10 @@ var codes = map[Code]sentence{
 	CannotUseEARTenant:              {http.StatusBadRequest, "Cannot use Encryption at Rest with tenant clusters."},
 	CannotChangeEARProvider: {http.StatusConflict, "To choose a different Encryption at Rest provider, please disable and re-enable this feature. " +
 		"This will decrypt your data and allow you to encrypt it with a different Encryption at Rest provider."},
-	MaxClustersExceeded: {http.StatusBadRequest, "Maximum number of clusters per group (%v) in %v exceeded while trying to add cluster."},
-	CannotDisableEAR:    {http.StatusConflict, "Cannot disable Encryption at Rest because it is still enabled on one or more clusters in the group."},
+	CannotUseEARBackupType:   {http.StatusBadRequest, "Cannot use Encryption at Rest with clusters running legacy backup."},
+	MultiCloudClusterInvalid: {http.StatusBadRequest, "Multi-Cloud clusters are not currently supported by the API."},
+	MaxClustersExceeded:      {http.StatusBadRequest, "Maximum number of clusters per group (%v) in %v exceeded while trying to add cluster."},
+	CannotDisableEAR:         {http.StatusConflict, "Cannot disable Encryption at Rest because it is still enabled on one or more clusters in the group."},
 
 	SnapshotNotFound:                 {http.StatusNotFound, "No snapshot with ID %v exists for cluster %v."},
 	RestoreJobNotFound:               {http.StatusNotFound, "No restore job with ID %v exists for cluster %v."},

@@ -293,6 +293,7 @@ func TestOldVersionsSayThatTheyAreDeprecated(t *testing.T) {
 	w := newWorld(t)
 	w.create("c1", "")
 	for _, c := range []struct{ method, path, version, served, sunset string }{
+		{http.MethodGet, "/clusters/c1", "2023-01-01", "2023-01-01", "Thu, 1 Jul 2027 00:00:00 GMT"},
 		{http.MethodGet, "/clusters/c1", "2023-02-01", "2023-02-01", "Thu, 1 Jul 2027 00:00:00 GMT"},
 		{http.MethodGet, "/clusters/c1", "2024-10-23", "2024-08-05", ""},
 		{http.MethodPatch, "/clusters/c1", "2024-08-05", "2024-08-05", "Mon, 1 Mar 2027 00:00:00 GMT"},
@@ -307,6 +308,6 @@ func TestOldVersionsSayThatTheyAreDeprecated(t *testing.T) {
 			t.Errorf("%s %s at %s is served as %s, sunset %q", c.method, c.path, c.version, served, w.header.Get("Sunset"))
 		}
 	}
-	w.version = "2023-01-01"
+	w.version = "2022-12-31"
 	w.fail(http.MethodGet, "/clusters/c1", "", 406, "INVALID_VERSION_DATE")
 }

@@ -4,6 +4,8 @@ package clusterapi
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
@@ -29,11 +31,11 @@ const (
 var manage = identity.Rule{Scope: identity.InGroup, Roles: []identity.Role{identity.GroupOwner, identity.GroupClusterManager}}
 
 // The versions of the operations and what is said of the old ones (CONTRACT 1.1, Appendix A).
-// 2023-01-01, whose clusters had yet another shape, is not offered.
+// 2023-01-01 shows clusters as v1.0 does, which Terraform's oldest resource still uses.
 var (
 	first         = []atlas.Version{atlas.V20230101}
-	readVersions  = []atlas.Version{atlas.V20230201, atlas.V20240805}
-	writeVersions = []atlas.Version{atlas.V20230201, atlas.V20240805, atlas.V20241023}
+	readVersions  = []atlas.Version{atlas.V20230101, atlas.V20230201, atlas.V20240805}
+	writeVersions = []atlas.Version{atlas.V20230101, atlas.V20230201, atlas.V20240805, atlas.V20241023}
 	argsVersions  = []atlas.Version{atlas.V20230101, atlas.V20240805}
 	endVersions   = []atlas.Version{atlas.V20230101, atlas.V20230201}
 	flexVersions  = []atlas.Version{atlas.V20241113}
@@ -43,7 +45,7 @@ var (
 		atlas.V20230101: replaced2024, atlas.V20230201: replaced2024,
 	}
 	writeDeprecated = map[atlas.Version]httpapi.Deprecation{
-		atlas.V20230201: replaced2024,
+		atlas.V20230101: replaced2024, atlas.V20230201: replaced2024,
 		atlas.V20240805: {Deprecation: "Wed, 23 Oct 2024 00:00:00 GMT", Sunset: "Mon, 1 Mar 2027 00:00:00 GMT"},
 	}
 	endDeprecated = map[atlas.Version]httpapi.Deprecation{
@@ -52,7 +54,28 @@ var (
 )
 
 // Routes lists the operations.
-func (a API) Routes() []httpapi.Route { return append(a.clusterRoutes(), a.estateRoutes()...) }
+func (a API) Routes() []httpapi.Route {
+	routes := append(a.clusterRoutes(), a.estateRoutes()...)
+	for _, r := range slices.Clone(routes) {
+		if slices.Contains(legacyOperations, r.Operation) {
+			routes = append(routes, legacyRoute(r))
+		}
+	}
+	return routes
+}
+
+// legacyOperations are those that Terraform's oldest resource for clusters asks v1.0 for.
+var legacyOperations = []string{
+	"listGroupClusters", "createGroupCluster", "getGroupCluster", "updateGroupCluster", "deleteGroupCluster",
+	"listGroupContainers", "listGroupContainerAll", "getGroupContainer",
+}
+
+// legacyRoute is the same operation in v1.0: plain application/json.
+func legacyRoute(r httpapi.Route) httpapi.Route {
+	r.Path = strings.Replace(r.Path, "/api/atlas/v2/", "/api/atlas/v1.0/", 1)
+	r.Versions, r.Deprecated = nil, nil
+	return r
+}
 
 // versioned is a route with versions of which some are deprecated.
 func versioned(operation, method, path string, v []atlas.Version, d map[atlas.Version]httpapi.Deprecation, rule identity.Rule, h httpapi.Handler) httpapi.Route {
@@ -71,9 +94,9 @@ func (a API) clusterRoutes() []httpapi.Route {
 	read, own := identity.ReadGroup, identity.OwnGroup
 	return []httpapi.Route{
 		versioned("listGroupClusters", http.MethodGet, clusters, readVersions, deprecated, read, a.list),
-		versioned("createGroupCluster", http.MethodPost, clusters, writeVersions, writeDeprecated, own, httpapi.JSON(a.create)),
+		versioned("createGroupCluster", http.MethodPost, clusters, writeVersions, writeDeprecated, own, a.create),
 		versioned("getGroupCluster", http.MethodGet, one, readVersions, deprecated, read, a.get),
-		versioned("updateGroupCluster", http.MethodPatch, one, writeVersions, writeDeprecated, manage, httpapi.JSON(a.update)),
+		versioned("updateGroupCluster", http.MethodPatch, one, writeVersions, writeDeprecated, manage, a.update),
 		versioned("deleteGroupCluster", http.MethodDelete, one, endVersions, endDeprecated, own, a.delete),
 		versioned("getGroupClusterProcessArgs", http.MethodGet, one+"/processArgs", argsVersions, deprecated, read, a.getArgs),
 		versioned("updateGroupClusterProcessArgs", http.MethodPatch, one+"/processArgs", argsVersions, deprecated, manage, a.updateArgs),

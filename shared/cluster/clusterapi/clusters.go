@@ -53,16 +53,30 @@ func (a API) find(ctx context.Context, r *httpapi.Request) (cluster.Deployment, 
 	return a.Clusters.Get(ctx, r.GroupID(), r.Param("clusterName"))
 }
 
-// meant is a body as the request's version means it.
-func meant(r *httpapi.Request, body atlas.ClusterRequest) atlas.ClusterRequest {
-	if r.Version == atlas.V20230201 {
-		return body.Of20230201()
+// request decodes a body as the request's version means it. present is the cluster that it
+// changes, nil for a new one.
+func request(r *httpapi.Request, present *cluster.Deployment) (atlas.ClusterRequest, error) {
+	if isLegacy(r) {
+		var body atlas.LegacyClusterRequest
+		if err := httpapi.Decode(r.Body, &body); err != nil {
+			return atlas.ClusterRequest{}, err
+		}
+		return modernized(body, present)
 	}
-	return body.Of20240805()
+	var body atlas.ClusterRequest
+	err := httpapi.Decode(r.Body, &body)
+	if r.Version == atlas.V20230201 {
+		return body.Of20230201(), err
+	}
+	return body.Of20240805(), err
 }
 
-func (a API) create(ctx context.Context, r *httpapi.Request, body atlas.ClusterRequest) (httpapi.Response, error) {
-	d, err := a.Clusters.Create(ctx, r.Caller, r.GroupID(), meant(r, body))
+func (a API) create(ctx context.Context, r *httpapi.Request) (httpapi.Response, error) {
+	body, err := request(r, nil)
+	if err != nil {
+		return httpapi.Response{}, err
+	}
+	d, err := a.Clusters.Create(ctx, r.Caller, r.GroupID(), body)
 	if err != nil {
 		return httpapi.Response{}, err
 	}
@@ -70,8 +84,20 @@ func (a API) create(ctx context.Context, r *httpapi.Request, body atlas.ClusterR
 	return httpapi.Created(view, r.Link(path(d))), err
 }
 
-func (a API) update(ctx context.Context, r *httpapi.Request, body atlas.ClusterRequest) (httpapi.Response, error) {
-	d, err := a.Clusters.Update(ctx, r.Caller, r.GroupID(), r.Param("clusterName"), meant(r, body))
+func (a API) update(ctx context.Context, r *httpapi.Request) (httpapi.Response, error) {
+	var present *cluster.Deployment
+	if isLegacy(r) {
+		d, err := a.find(ctx, r)
+		if err != nil {
+			return httpapi.Response{}, err
+		}
+		present = &d
+	}
+	body, err := request(r, present)
+	if err != nil {
+		return httpapi.Response{}, err
+	}
+	d, err := a.Clusters.Update(ctx, r.Caller, r.GroupID(), r.Param("clusterName"), body)
 	if err != nil {
 		return httpapi.Response{}, err
 	}

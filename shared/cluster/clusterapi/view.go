@@ -13,7 +13,10 @@ func path(d cluster.Deployment) string { return "/groups/" + d.GroupID + "/clust
 
 // view shows a cluster as the request's version does.
 func (a API) view(r *httpapi.Request, d cluster.Deployment) (any, error) {
-	if r.Version == atlas.V20230201 {
+	switch {
+	case isLegacy(r):
+		return a.viewLegacy(r, d)
+	case r.Version == atlas.V20230201:
 		return a.view20230201(r, d)
 	}
 	return a.view20240805(r, d), nil
