@@ -51,6 +51,7 @@ var (
 	LimitOrg          = EndpointSet{"organizations", "Organizations", PerOrg, 500, 250}
 	LimitOrgs         = EndpointSet{"listOrganizations", "List Organizations", PerUser, 300, 100}
 	LimitGroups       = EndpointSet{"listProjects", "List Projects", PerUser, 1200, 500}
+	LimitBackups      = EndpointSet{"cloudBackups", "Cloud Backups", PerGroup, 1200, 500}
 	LimitOpen         = EndpointSet{"unauthenticated", "Unauthenticated", PerIP, 300, 100}
 )
 
@@ -62,7 +63,7 @@ var limitRefused = EndpointSet{"refused", "Refused attempts", PerUser, 300, 100}
 func EndpointSets() []EndpointSet {
 	return []EndpointSet{
 		LimitEncryption, LimitAccess, LimitClusters, LimitGroup, LimitAlerts, LimitAlertConfigs, LimitMaintenance,
-		LimitEvents, LimitOrg, LimitOrgs, LimitGroups, LimitOpen,
+		LimitEvents, LimitOrg, LimitOrgs, LimitGroups, LimitBackups, LimitOpen,
 	}
 }
 

@@ -39,7 +39,7 @@ type RestoreRequest struct {
 
 // RestoreRule is who may restore, from a group and to another one.
 var RestoreRule = identity.Rule{Scope: identity.InGroup, Roles: []identity.Role{
-	identity.GroupOwner, identity.GroupBackupManager, "GROUP_BACKUP_ADMIN",
+	identity.GroupOwner, identity.GroupBackupManager,
 }}
 
 // restoring is the record of the restore whose target a cluster is.

@@ -1,0 +1,505 @@
+package snapshot_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"latchkey/agent"
+	"latchkey/agent/agenttest"
+	"latchkey/agent/memengine"
+	"latchkey/agent/snapshotdir"
+	"latchkey/agent/statedir"
+	"latchkey/agent/statedir/statedirtest"
+	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
+	"latchkey/shared/cluster"
+	"latchkey/shared/httpapi"
+	"latchkey/shared/identity"
+	"latchkey/shared/identity/identitytest"
+	"latchkey/shared/kms"
+	"latchkey/shared/kms/kmstest"
+	"latchkey/shared/ledger"
+	"latchkey/shared/node"
+	"latchkey/shared/node/nodeapi"
+	"latchkey/shared/project"
+	"latchkey/shared/snapshot"
+	"latchkey/shared/snapshot/snapshotapi"
+	"latchkey/shared/store"
+)
+
+// tenant is the keys of groups at AWS. The last one wraps.
+type tenant struct {
+	mu    sync.Mutex
+	names []string
+	keys  map[string]*kmstest.Memory
+}
+
+// rotate makes the tenant use a new key.
+func (k *tenant) rotate() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	name := fmt.Sprintf("arn:aws:kms:us-east-1:123456789012:key/0d3b1a52-0000-4000-8000-%012d", len(k.names))
+	k.names = append(k.names, name)
+	k.keys[name] = kmstest.NewMemory()
+}
+
+// key is the n-th key that the tenant used.
+func (k *tenant) key(n int) *kmstest.Memory {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.keys[k.names[n]]
+}
+
+func (k *tenant) KeyFor(_ context.Context, _ string, p atlas.Provider, _ bool) (*kms.Key, ledger.CMK, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	name := k.names[len(k.names)-1]
+	return k.keys[name].Key(name), ledger.CMK{Provider: p, Name: name}, nil
+}
+
+func (k *tenant) KeyOf(_ context.Context, groupID string, cmk ledger.CMK, _ bool) (*kms.Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keys[cmk.Name] == nil {
+		return nil, atlas.Fail(atlas.EARNotEnabled, groupID)
+	}
+	return k.keys[cmk.Name].Key(cmk.Name), nil
+}
+
+func (*tenant) KeyState(context.Context, string, atlas.Provider) (enabled, valid bool, err error) {
+	return true, true, nil
+}
+
+// identities are one person's, who owns every group.
+type identities struct{ roles map[string][]identity.Role }
+
+func (identities) Grant(context.Context, identity.Caller, string, []identity.Role) ([]store.Op, error) {
+	return nil, nil
+}
+
+func (i identities) GroupRoles(context.Context, identity.Caller) (map[string][]identity.Role, error) {
+	return i.roles, nil
+}
+
+func (identities) Withdraw(context.Context, string, string) error { return nil }
+
+// idleStarter leaves plans to the world's clock.
+type idleStarter struct{}
+
+func (idleStarter) StartPlan(context.Context, cluster.Plan) error { return nil }
+
+// world is the control plane over a real table with real agents, in a bubble.
+type world struct {
+	t        *testing.T
+	table    *identitytest.FlakyTable
+	tenant   *tenant
+	clusters *cluster.Service
+	nodes    *node.Service
+	service  *snapshot.Service
+	agents   *httpapi.API // what agents ask
+	api      *httpapi.API // what clients ask
+	caller   identity.Caller
+	org      string
+	group    string // the caller's, with the clusters
+	other    string // another one of the same organisation
+	dir      string // of the snapshots
+	log      bytes.Buffer
+	fleet    map[string]*process // by node
+	revoked  bool
+}
+
+// inBubble runs a test with a world of its own, whose time passes at once.
+func inBubble(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		test(t, w)
+		for _, p := range w.fleet {
+			p.end()
+		}
+	})
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t: t, table: &identitytest.FlakyTable{Table: identitytest.Table(t)}, tenant: &tenant{keys: map[string]*kmstest.Memory{}},
+		dir: t.TempDir(), fleet: map[string]*process{},
+	}
+	w.tenant.rotate()
+	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	journal := audit.Journal{Table: w.table, Now: time.Now}
+	held := identities{roles: map[string][]identity.Role{}}
+	projects := &project.Service{Table: w.table, Journal: journal, Identities: held, Now: time.Now}
+	founded, err := projects.Found(t.Context(), project.Founding{Name: "Acme", OwnerEmail: "owner@acme.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.org = founded.Org.ID
+	w.caller = identity.Caller{Kind: identity.KindAPIKey, ID: "650000000000000000000060", Name: "abcdefgh", OrgID: w.org, OrgRoles: []identity.Role{identity.OrgOwner}, GroupRoles: held.roles}
+	for _, group := range []*string{&w.group, &w.other} {
+		g, err := projects.Create(t.Context(), w.caller, project.Draft{OrgID: w.org, Name: fmt.Sprintf("Databases %d", len(held.roles))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		*group = g.ID
+		held.roles[g.ID] = []identity.Role{identity.GroupOwner}
+	}
+	gate := identity.Gate{Groups: projects, Denials: journal}
+	w.clusters = &cluster.Service{
+		Table: w.table, Journal: journal, Projects: projects, Keys: w.tenant, Gate: gate, Starter: idleStarter{}, Now: time.Now, Log: log, Domain: "example.net",
+	}
+	w.nodes = &node.Service{
+		Table: w.table, Nodes: w.clusters, Keys: w.tenant, Now: time.Now, Log: log,
+		Recipients: &node.Recipients{Table: w.table, Sealer: identitytest.NewSealer(t), Now: time.Now},
+	}
+	w.service = &snapshot.Service{Table: w.table, Journal: journal, Clusters: w.clusters, Gate: gate, Keys: w.tenant, Now: time.Now, Log: log}
+	w.agents = httpapi.New(httpapi.Config{Gate: identity.Gate{}, Now: time.Now, Log: log}, nodeapi.API{Nodes: w.nodes}.Routes())
+	w.api = httpapi.New(httpapi.Config{Gate: gate, Now: time.Now, Log: log}, snapshotapi.API{Snapshots: w.service}.Routes(), snapshotapi.API{Snapshots: w.service}.KeyRoutes())
+	return w
+}
+
+// process is a real agent with an engine in memory.
+type process struct {
+	w      *world
+	nodeID string
+	token  string
+	disk   *statedirtest.Disk
+	data   *memengine.Disk
+	net    *agenttest.Network
+	engine *memengine.Engine
+	stop   context.CancelFunc
+	done   chan error
+}
+
+func (p *process) start() {
+	p.w.t.Helper()
+	client, err := agent.NewClient("https://latchkey.test", p.net, time.Now)
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	p.engine = memengine.New(memengine.Config{Disk: p.data, Source: p.w.source(p.nodeID), Now: time.Now})
+	a := agent.New(agent.Config{
+		Client: client, State: statedir.New(p.disk), Engine: p.engine, EnrolToken: p.token, Snapshots: snapshotdir.New(p.w.dir),
+		Log: slog.New(slog.DiscardHandler), Now: time.Now, Jitter: func(d time.Duration) time.Duration { return d / 2 },
+	})
+	ctx, cancel := context.WithCancel(p.w.t.Context())
+	p.stop, p.done = cancel, make(chan error, 1)
+	done := p.done
+	go func() { done <- a.Run(ctx) }()
+}
+
+func (p *process) end() {
+	if p.stop == nil {
+		return
+	}
+	p.stop()
+	p.stop = nil
+	if err := <-p.done; err != nil {
+		p.w.t.Error(err)
+	}
+}
+
+// crash ends an agent without mercy and starts it again.
+func (p *process) crash() {
+	p.disk.Crash()
+	p.stop()
+	<-p.done
+	p.disk.Reboot(0)
+	p.start()
+}
+
+// source copies from a node of the same shard that runs.
+func (w *world) source(nodeID string) memengine.Source {
+	return func(ctx context.Context) (io.ReadCloser, error) {
+		me := w.node(nodeID)
+		d, err := w.clusters.Load(ctx, me.ClusterID)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range d.Nodes {
+			peer := w.fleet[n.ID]
+			if n.ID == nodeID || n.ShardID != me.ShardID || peer == nil || peer.engine.Status().Phase != agent.Running {
+				continue
+			}
+			var stream bytes.Buffer
+			err := peer.engine.Export(ctx, &stream)
+			return io.NopCloser(&stream), err
+		}
+		if me.Desired.Command == cluster.ResyncCommand {
+			return nil, errors.New("nobody to copy from")
+		}
+		return nil, nil
+	}
+}
+
+func (w *world) node(id string) cluster.Node {
+	for _, name := range w.names(w.group) {
+		for _, n := range w.load(w.group, name).Nodes {
+			if n.ID == id {
+				return n
+			}
+		}
+	}
+	for _, name := range w.names(w.other) {
+		for _, n := range w.load(w.other, name).Nodes {
+			if n.ID == id {
+				return n
+			}
+		}
+	}
+	return cluster.Node{}
+}
+
+func (w *world) names(group string) []string {
+	names, err := w.clusters.Names(w.t.Context(), group)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return names
+}
+
+func (w *world) load(group, name string) cluster.Deployment {
+	d, err := w.clusters.Get(w.t.Context(), group, name)
+	if atlas.CodeOf(err) == atlas.ClusterNotFound {
+		return cluster.Deployment{}
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
+// create makes a cluster of some shards and waits until it runs.
+func (w *world) create(group, name, provider string, shards int) cluster.Deployment {
+	w.t.Helper()
+	kind := map[bool]string{true: "REPLICASET", false: "SHARDED"}[shards == 1]
+	spec := `{"regionConfigs":[{"providerName":"AWS","regionName":"US_EAST_1","priority":7,"electableSpecs":{"instanceSize":"M30","nodeCount":3}}]}`
+	body := fmt.Sprintf(`{"name":%q,"clusterType":%q,"backupEnabled":true,"encryptionAtRestProvider":%q,"replicationSpecs":[%s]}`, name, kind, provider,
+		spec+string(bytes.Repeat([]byte(","+spec), shards-1)))
+	var r atlas.ClusterRequest
+	if err := json.Unmarshal([]byte(body), &r); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.clusters.Create(w.t.Context(), w.caller, group, r.Of20240805()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until("cluster "+name, func() bool { return w.load(group, name).State() == cluster.Idle })
+	return w.load(group, name)
+}
+
+// tick is what schedules and workflows do in a while: agents are started for new nodes, plans go
+// on, backups advance.
+func (w *world) tick() {
+	w.t.Helper()
+	for _, group := range []string{w.group, w.other} {
+		for _, name := range w.names(group) {
+			w.work(w.load(group, name))
+		}
+	}
+	if _, err := w.service.Run(w.t.Context()); err != nil {
+		w.t.Logf("Run = %v", err)
+	}
+}
+
+func (w *world) work(d cluster.Deployment) {
+	w.t.Helper()
+	for _, n := range d.Nodes {
+		if w.fleet[n.ID] != nil || n.Leaving() {
+			continue
+		}
+		token, _, err := w.nodes.IssueToken(w.t.Context(), d.ID, n.ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		p := &process{w: w, nodeID: n.ID, token: token, disk: &statedirtest.Disk{}, data: &memengine.Disk{}, net: agenttest.NewNetwork(w.agents)}
+		w.fleet[n.ID] = p
+		p.start()
+	}
+	if d.Plan == nil {
+		return
+	}
+	var err error
+	if d.Deleting() {
+		_, err = w.clusters.FinishDelete(w.t.Context(), d.ID)
+	} else {
+		_, err = w.clusters.MarkReady(w.t.Context(), d.ID, d.Plan.Spec.Revision)
+	}
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		w.t.Fatal(err)
+	}
+}
+
+// until lets time pass until something is so.
+func (w *world) until(what string, is func() bool) {
+	w.t.Helper()
+	for range 600 {
+		if synctest.Wait(); is() {
+			return
+		}
+		w.tick()
+		time.Sleep(10 * time.Second)
+	}
+	w.t.Fatalf("never: %s\n%s", what, w.log.String())
+}
+
+// pass lets time pass, with the schedules running every minute.
+func (w *world) pass(d time.Duration) {
+	w.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		time.Sleep(min(time.Minute, time.Until(end)))
+		synctest.Wait()
+		w.tick()
+	}
+	synctest.Wait()
+}
+
+// primary is the process that clients write to, of the n-th shard.
+func (w *world) primary(group, name string, shard int) *process {
+	w.t.Helper()
+	d := w.load(group, name)
+	n, ok := d.Primary(d.Spec.Shards[shard].ID)
+	if !ok {
+		w.t.Fatalf("%s has no primary", name)
+	}
+	return w.fleet[n.ID]
+}
+
+// put writes to every node of a shard, as replication would.
+func (w *world) put(group, name string, shard int, key string) {
+	w.t.Helper()
+	d := w.load(group, name)
+	for _, n := range d.Nodes {
+		if n.ShardID == d.Spec.Shards[shard].ID {
+			if err := w.fleet[n.ID].engine.Put(w.t.Context(), "db", key, []byte("value of "+key)); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// has reports on how many nodes of a shard a key is.
+func (w *world) has(group, name string, shard int, key string) (nodes int) {
+	w.t.Helper()
+	d := w.load(group, name)
+	for _, n := range d.Nodes {
+		value, found, err := w.fleet[n.ID].engine.Get(w.t.Context(), "db", key)
+		if n.ShardID == d.Spec.Shards[shard].ID && err == nil && found && string(value) == "value of "+key {
+			nodes++
+		}
+	}
+	return nodes
+}
+
+// take requests a snapshot and waits until it is over.
+func (w *world) take(group, name string) snapshot.Snapshot {
+	w.t.Helper()
+	x := w.request(group, name)
+	w.until("snapshot", func() bool {
+		x = w.snapshot(group, name, x.ID)
+		return x.Status == snapshot.Completed || x.Status == snapshot.Failed
+	})
+	return x
+}
+
+func (w *world) request(group, name string) snapshot.Snapshot {
+	w.t.Helper()
+	x, err := w.service.Take(w.t.Context(), w.caller, group, name, snapshot.Request{Description: "a test", RetentionDays: 3})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return x
+}
+
+func (w *world) snapshot(group, name, id string) snapshot.Snapshot {
+	w.t.Helper()
+	x, err := w.service.Get(w.t.Context(), group, name, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return x
+}
+
+// restore begins a restore.
+func (w *world) restore(group, name, snapshotID, toGroup, to string) (snapshot.Job, error) {
+	w.t.Helper()
+	return w.service.Restore(w.t.Context(), w.caller, group, name, snapshot.RestoreRequest{
+		Delivery: snapshot.Automated, SnapshotID: snapshotID, TargetGroupID: toGroup, TargetClusterName: to,
+	})
+}
+
+// restored waits until a restore is over.
+func (w *world) restored(group, name string, j snapshot.Job) snapshot.Job {
+	w.t.Helper()
+	w.until("restore", func() bool {
+		var err error
+		if j, err = w.service.Job(w.t.Context(), group, name, j.ID); err != nil {
+			w.t.Fatal(err)
+		}
+		return j.Over()
+	})
+	return j
+}
+
+// settled waits until all nodes of a cluster are what is desired.
+func (w *world) settled(group, name string) {
+	w.t.Helper()
+	w.until("settled nodes", func() bool {
+		return !slices.ContainsFunc(w.load(group, name).Nodes, func(n cluster.Node) bool { return !n.Settled() })
+	})
+}
+
+// needs lists the snapshots, by part, and how many node copies, that need the n-th customer key.
+func (w *world) needs(group string, n int) (parts []string, copies int) {
+	w.t.Helper()
+	entries, err := ledger.NeededBy(w.t.Context(), w.table, group, atlas.AWS, w.tenant.names[n])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, e := range entries {
+		if e.SnapshotID == "" {
+			copies++
+		} else {
+			seen[e.SnapshotID] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen)), copies
+}
+
+// audit complains about a node whose agent holds a key that the ledger does not know.
+func (w *world) auditKeys() {
+	w.t.Helper()
+	for id, p := range w.fleet {
+		n := w.node(id)
+		if n.ID == "" {
+			continue
+		}
+		entries, err := ledger.OfNode(w.t.Context(), w.table, n.ClusterID, id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var ring struct{ Current, Next *struct{ KeyID string } }
+		content, _, err := statedir.New(p.disk).Read("keys.json")
+		if err != nil || json.Unmarshal(content, &ring) != nil {
+			continue
+		}
+		for _, k := range []*struct{ KeyID string }{ring.Current, ring.Next} {
+			if k != nil && !slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.KeyID == k.KeyID }) {
+				w.t.Errorf("node %s holds key %s, which the ledger does not know", id, k.KeyID)
+			}
+		}
+	}
+}
