@@ -118,7 +118,8 @@ type Naming struct {
 
 // Reconcile tells what has to change in the records of a cluster's nodes. New nodes come as
 // the cluster's spec wants them; nodes that change how they are encrypted are left to the plan,
-// which takes them one by one. It is pure but for the ids.
+// which takes them one by one; nodes with data go one by one too, once those that stay have the
+// data. It is pure but for the ids.
 func (c Cluster) Reconcile(nodes []Node, names Naming, now time.Time) NodeChanges {
 	var spec Spec
 	if !c.Deleting() && c.Deleted.IsZero() {
@@ -129,6 +130,9 @@ func (c Cluster) Reconcile(nodes []Node, names Naming, now time.Time) NodeChange
 	for _, n := range d.Remove {
 		if n.PublicKey == nil {
 			ch.Delete = append(ch.Delete, n)
+			continue
+		}
+		if !c.maySpare(n, nodes, d, ch.Put) {
 			continue
 		}
 		ch.Put = append(ch.Put, n.Told(Order{Command: DeleteCommand, State: Stop, Provider: n.Desired.Provider, KeyID: n.Desired.KeyID}))
@@ -149,6 +153,22 @@ func (c Cluster) Reconcile(nodes []Node, names Naming, now time.Time) NodeChange
 		ch.Put = append(ch.Put, n.Told(Order{Command: StartCommand, State: c.power(), Provider: spec.Provider}))
 	}
 	return ch
+}
+
+// maySpare reports whether a node with data can go: at once if its shard goes with it, else only
+// while all nodes that the shard shall have are there and run, and none is just going. A shard
+// that moves to another region would lose its data otherwise.
+func (c Cluster) maySpare(n Node, nodes []Node, d Difference, told []Node) bool {
+	inShard := func(other Node) bool { return other.ShardID == n.ShardID }
+	if !slices.ContainsFunc(d.Keep, inShard) && !slices.ContainsFunc(d.Add, inShard) {
+		return true
+	}
+	isGoing := func(other Node) bool { return inShard(other) && other.Leaving() }
+	isMissing := func(other Node) bool {
+		return inShard(other) && (!other.Settled() || !other.Running() && (c.Disabled != nil || !c.target().Paused))
+	}
+	return !slices.ContainsFunc(d.Add, inShard) && !slices.ContainsFunc(d.Keep, isMissing) &&
+		!slices.ContainsFunc(nodes, isGoing) && !slices.ContainsFunc(told, isGoing)
 }
 
 func stored(nodes []Node, id string) Node {

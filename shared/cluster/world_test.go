@@ -307,6 +307,9 @@ func (w *world) step(d cluster.Deployment) {
 		}
 		return
 	}
+	if err := w.service.Settle(w.t.Context(), d.ID); err != nil {
+		w.t.Fatal(err)
+	}
 	d, err := w.service.Load(w.t.Context(), d.ID)
 	if err != nil {
 		w.t.Fatal(err)
