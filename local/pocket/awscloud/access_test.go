@@ -95,18 +95,20 @@ func TestAccess_across_accounts_needs_both_policies(t *testing.T) {
 }
 
 func TestAccess_by_network(t *testing.T) {
-	w := newWorld(t, func(cfg *awscloud.Config) { cfg.SourceIP = netip.MustParseAddr("203.0.113.9") })
+	w := newWorld(t, func(cfg *awscloud.Config) {
+		cfg.SourceIP = netip.MustParseAddr("203.0.113.9")
+		cfg.EndpointDelay = func() time.Duration { return 0 }
+	})
 	key := w.newKey()
 	byIP := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":["203.0.113.0/24"]}}}]}`
 	keys := w.newUser(tenantRoot, "office", byIP)
 	_, err := encrypt(w, w.kms(keys), key)
 	wantCode(t, "encrypt from the network", err, "")
-	endpoint := func(o *kms.Options) {
-		o.BaseEndpoint = aws.String("https://vpce-0123456789abcdef0-abcdefgh.kms.us-east-1.vpce.amazonaws.com")
-	}
+	made := w.newEndpoint()
+	endpoint := func(o *kms.Options) { o.BaseEndpoint = aws.String("https://" + *made.DnsEntries[0].DnsName) }
 	_, err = encrypt(w, w.kms(keys, endpoint), key)
 	wantCode(t, "encrypt through a VPC endpoint, which shows no address", err, "AccessDeniedException")
-	w.putPolicy(key, onlyPolicy(`{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:SourceVpce":"vpce-0123456789abcdef0"}}}`))
+	w.putPolicy(key, onlyPolicy(`{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:SourceVpce":"` + *made.VpcEndpointId + `"}}}`))
 	_, err = encrypt(w, w.kms(keys, endpoint), key)
 	wantCode(t, "encrypt through the endpoint that the key names", err, "")
 	w.putPolicy(key, onlyPolicy(`{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:SourceVpce":"vpce-9"}}}`))

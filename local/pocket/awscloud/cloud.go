@@ -1,5 +1,6 @@
-// Package awscloud is the pocket AWS: KMS, STS, IAM and Secrets Manager as Latchkey, its
-// tenants and the AWS CLI see them, for local/pocket. Further services are added with Serve.
+// Package awscloud is the pocket AWS: KMS, STS, IAM, the VPC endpoints of EC2 and Secrets
+// Manager as Latchkey, its tenants and the AWS CLI see them, for local/pocket. Further services
+// are added with Serve.
 //
 // It behaves as AWS does where that matters to someone who brings a key: requests are really
 // signed, policies are really evaluated (key, identity, trust and session policies, across
@@ -45,6 +46,12 @@ type Config struct {
 	// SourceIP is where requests seem to come from that arrive in process or over loopback,
 	// for conditions on aws:SourceIp. The zero value leaves the address as it is.
 	SourceIP netip.Addr
+	// EndpointDelay is asked how long a VPC endpoint takes to become available, and to go. nil is
+	// 20 seconds.
+	EndpointDelay func() time.Duration
+	// EndpointQuota is how many VPC endpoints an account may have in a region; 0 is AWS's own
+	// quota, 50.
+	EndpointQuota int
 }
 
 // Account is one AWS account.
@@ -124,7 +131,7 @@ func New(state pocket.State, cfg Config) (*Cloud, error) {
 
 // Services are the services of the cloud, for pocket.New.
 func (c *Cloud) Services() []pocket.Service {
-	return []pocket.Service{kmsService{c}, stsService{c}, iamService{c}, c.secretsService()}
+	return []pocket.Service{kmsService{c}, stsService{c}, iamService{c}, ec2Service{c}, c.secretsService()}
 }
 
 // loadTokenKey makes or finds the key that session tokens are sealed with.
@@ -148,6 +155,7 @@ const (
 	kindFamily    = "aws/kms-family" // by account/key id
 	kindAlias     = "aws/kms-alias"  // by account/region/alias name
 	kindSecret    = "aws/secret"     // by account/region/name
+	kindEndpoint  = "aws/endpoint"   // of a VPC, by account/region/id
 )
 
 func random(n int) []byte {

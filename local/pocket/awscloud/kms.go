@@ -28,6 +28,7 @@ func (kmsService) Operation(c *pocket.Call) string {
 func (s kmsService) Serve(w http.ResponseWriter, c *pocket.Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.refuseUnresolved(c.Host)
 	result, err := s.perform(c)
 	if err != nil {
 		writeJSONFailure(w, asFailure(err, "KMSInternalException"))
