@@ -135,7 +135,11 @@ func (a Alert) learn(f Facts, now time.Time) Alert {
 // before it, so that what comes and goes all the time fills nobody's mailbox.
 func (a Alert) restrain(before Alert) Alert {
 	for thread, p := range before.Progress {
-		if earliest := p.Last.Add(MinInterval); p.Sent > 0 && earliest.After(a.Created) {
+		earliest := p.Earliest // of one that ended before anything was sent
+		if p.Sent > 0 {
+			earliest = p.Last.Add(MinInterval)
+		}
+		if earliest.After(a.Created) {
 			a = a.withProgress(thread, Progress{Earliest: earliest})
 		}
 	}

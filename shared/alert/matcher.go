@@ -50,9 +50,9 @@ func (f Facts) field(name string) (value string, ok bool) {
 	case fieldHostAndPort:
 		value = f.HostnameAndPort
 	case fieldHost:
-		value, _, _ = net.SplitHostPort(f.HostnameAndPort) //nolint:errcheck // then it does not apply
+		value, _, _ = net.SplitHostPort(f.HostnameAndPort)
 	case fieldPort:
-		_, value, _ = net.SplitHostPort(f.HostnameAndPort) //nolint:errcheck // then it does not apply
+		_, value, _ = net.SplitHostPort(f.HostnameAndPort)
 	}
 	return value, value != ""
 }
@@ -109,7 +109,7 @@ func (m Matcher) validate() error {
 		return atlas.Fail(atlas.InvalidAttribute, "matchers.value").Hinting("It may have at most %d bytes.", maxMatcherValue)
 	}
 	if m.Operator == "REGEX" {
-		if _, err := regexp.Compile(`\A(?:` + m.Value + `)\z`); err != nil {
+		if _, err := regexp.Compile(m.Value); err != nil { // by itself: it must not reach out of its brackets
 			return atlas.Fail(atlas.InvalidAttribute, "matchers.value").Hinting("It must be a regular expression in RE2 syntax.").Because(err)
 		}
 	}

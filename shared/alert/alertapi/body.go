@@ -126,7 +126,7 @@ type whole int64
 func (w *whole) UnmarshalJSON(b []byte) error {
 	var n json.Number
 	if err := json.Unmarshal(b, &n); err != nil {
-		return err
+		return &json.UnmarshalTypeError{Value: "no number", Type: reflect.TypeFor[int64]()}
 	}
 	if v, err := n.Int64(); err == nil {
 		*w = whole(v)
