@@ -129,11 +129,12 @@ func (s *Service) OrderResync(ctx context.Context, clusterID string, revision, a
 // Resumption is what Resume did.
 type Resumption struct {
 	// Plans is how many there are; Suspended of them wait for a key.
-	Plans, Suspended int
+	Plans     int `json:"plans"`
+	Suspended int `json:"suspended"`
 	// Restarted are those whose workflow had ended before they did.
-	Restarted int
+	Restarted int `json:"restarted"`
 	// Oldest is how long ago the oldest that is not suspended was begun.
-	Oldest time.Duration
+	Oldest time.Duration `json:"-"`
 }
 
 // Resume sees to it that every plan in progress is carried out: it starts what was never

@@ -163,7 +163,7 @@ func TestAPlanThatTakesLongChangesHandsBeforeItsHistoryIsFull(t *testing.T) {
 				t.Errorf("an attempt ends in %q", end)
 			}
 		}
-		if out, err := w.task(`{"task":"resumePlans"}`); err != nil || !strings.Contains(out, `"Restarted":0`) {
+		if out, err := w.task(`{"task":"resumePlans"}`); err != nil || !strings.Contains(out, `"restarted":0`) {
 			t.Errorf("resuming answers %s, %v", out, err)
 		}
 		w.nodes.deaf = nil
