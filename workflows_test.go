@@ -180,3 +180,57 @@ func TestStateMachines_areStartedByTheFunctionsThatAreToldOfThem(t *testing.T) {
 		}
 	}
 }
+
+// tasks visits the Task states of a definition, however deep they are.
+func tasks(v any, visit func(map[string]any)) {
+	switch v := v.(type) {
+	case map[string]any:
+		if v["Type"] == "Task" {
+			visit(v)
+		}
+		for _, inner := range v {
+			tasks(inner, visit)
+		}
+	case []any:
+		for _, inner := range v {
+			tasks(inner, visit)
+		}
+	}
+}
+
+// A state machine that gives a function up while it is at work would do things twice at once.
+func TestStateMachines_waitLongerThanTheirFunctionsTake(t *testing.T) {
+	_, functions, _ := load(t)
+	_, machines := stateMachines(t)
+	for _, m := range machines {
+		definition, err := os.ReadFile(m.DefinitionURI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		filled, err := asl.Substitute(definition, m.Substitutions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var states any
+		if err := json.Unmarshal(filled, &states); err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		tasks(states, func(state map[string]any) {
+			parameters, _ := state["Parameters"].(map[string]any)
+			name, _ := parameters["FunctionName"].(string)
+			i := slices.IndexFunc(functions, func(f template.Function) bool { return strings.HasSuffix(name, ":function:"+f.ID) })
+			if i < 0 {
+				t.Errorf("%s: %v calls no function of the template", m.DefinitionURI, state["Comment"])
+				return
+			}
+			found++
+			if patience, _ := state["TimeoutSeconds"].(float64); patience <= functions[i].Timeout.Seconds() {
+				t.Errorf("%s waits %v s for %s, which may take %s", m.DefinitionURI, patience, functions[i].ID, functions[i].Timeout)
+			}
+		})
+		if found == 0 {
+			t.Errorf("%s calls no function", m.DefinitionURI)
+		}
+	}
+}

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +20,7 @@ import (
 
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/states/engine"
 	"latchkey/local/template"
 )
 
@@ -33,7 +33,7 @@ const functionsVariable = "LATCHKEY_FUNCTIONS"
 type isolated struct {
 	running
 	suite *suite
-	log   *bytes.Buffer
+	log   *logBook
 }
 
 func startIsolated(t *testing.T) *isolated {
@@ -44,25 +44,41 @@ func startIsolated(t *testing.T) *isolated {
 	}
 	cfg := testConfig(t)
 	cfg.isolated, cfg.functions, cfg.invocations, cfg.data = true, programs, 1, t.TempDir()
+	nodes := httptest.NewUnstartedServer(nil) // its address must be known to the agents
 	cfg.owner = owner{
 		OrgID: "650000000000000000000002", GroupID: "650000000000000000000001",
 		PublicKey: "abcdefgh", PrivateKey: "00000000-0000-4000-8000-000000000060",
 	}
-	i := &isolated{log: &bytes.Buffer{}}
+	i := &isolated{log: &logBook{}}
 	begin := time.Now()
 	var err error
-	if i.suite, err = open(t.Context(), cfg, addresses{}, slog.New(slog.NewJSONHandler(i.log, nil))); err != nil {
+	at := addresses{nodes: nodes.Listener.Addr().String()}
+	if i.suite, err = open(t.Context(), cfg, at, slog.New(slog.NewJSONHandler(i.log, nil))); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("ready after %s", time.Since(begin))
+	nodes.Config.Handler = i.suite.nodes
+	nodes.Start()
 	api := httptest.NewServer(i.suite.gateway)
+	stops := []func(){inBackground(t.Context(), func(ctx context.Context) {
+		if err := i.suite.workflows.engine.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})}
+	for _, act := range i.suite.background[1:] { // not the schedules: the tests say when
+		stops = append(stops, inBackground(t.Context(), act))
+	}
 	t.Cleanup(func() {
+		for _, stop := range slices.Backward(stops) {
+			stop()
+		}
+		nodes.Close()
 		api.Close()
 		if err := i.suite.close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 		if t.Failed() {
-			t.Log(i.log)
+			t.Log(i.log.tail())
 		}
 	})
 	clouds := pocket.Transport(i.suite.clouds)
@@ -74,19 +90,23 @@ func startIsolated(t *testing.T) *isolated {
 }
 
 // operate invokes the operator's function.
-func (i *isolated) operate(request string) {
+func (i *isolated) operate(request string) { i.invoke("operator", request) }
+
+// invoke invokes a function, which must succeed.
+func (i *isolated) invoke(function, request string) (answer string) {
 	i.t.Helper()
-	r := httptest.NewRequestWithContext(i.t.Context(), http.MethodPost, "/2015-03-31/functions/operator/invocations", strings.NewReader(request))
+	r := httptest.NewRequestWithContext(i.t.Context(), http.MethodPost, "/2015-03-31/functions/"+function+"/invocations", strings.NewReader(request))
 	w := httptest.NewRecorder()
 	i.suite.lambda.ServeHTTP(w, r)
-	answer, _ := io.ReadAll(w.Body)
 	if w.Code != http.StatusOK || w.Header().Get("X-Amz-Function-Error") != "" {
-		i.t.Fatalf("%s answers %d %s", request, w.Code, answer)
+		i.t.Fatalf("%s answers %d %s", request, w.Code, w.Body)
 	}
+	return w.Body.String()
 }
 
-// bringUser brings a key that is reached with the access keys of a user, which are sealed.
-func (i *isolated) bringUser() {
+// bringUser brings a key that is reached with the access keys of a user, which are sealed, does
+// something with it and takes it away.
+func (i *isolated) bringUser(use func(keyID string)) {
 	ctx, users := i.t.Context(), iam.NewFromConfig(i.tenant)
 	key, err := kms.NewFromConfig(i.tenant).CreateKey(ctx, &kms.CreateKeyInput{})
 	i.must(err)
@@ -110,6 +130,7 @@ func (i *isolated) bringUser() {
 	if !got.AwsKms.GetValid() {
 		i.t.Fatal("the user's key is not valid")
 	}
+	use(aws.ToString(key.KeyMetadata.KeyId))
 	_, _, err = ear.UpdateEncryptionAtRest(ctx, i.owner.GroupID, &admin.EncryptionAtRest{
 		AwsKms: &admin.AWSKMSConfiguration{Enabled: aws.Bool(false)},
 	}).Execute()
@@ -120,7 +141,7 @@ func (i *isolated) bringUser() {
 func (i *isolated) journey() {
 	i.operate(`{"operation":"createOrganization","name":"Second","ownerEmail":"second@example.com"}`)
 	i.operate(`{"operation":"createOwnerKey","orgId":"` + i.owner.OrgID + `"}`)
-	i.bringUser()
+	i.bringUser(func(string) {})
 	client := i.byAccount()
 	for _, bring := range []func(*running, *admin.APIClient) journey{
 		(*running).bringAWS, (*running).bringAzure, (*running).bringGoogle,
@@ -132,6 +153,58 @@ func (i *isolated) journey() {
 	i.administer(i.byKey())
 	i.operate(`{"operation":"purgeClosedProjects"}`)
 	i.operate(`{"operation":"rotateSigningKeys"}`)
+	i.operate(`{"operation":"rotateNodeKeys"}`)
+}
+
+// until lets some time pass until something is so: what is not as it should be is checked once a
+// minute.
+func (i *isolated) until(what string, is func() bool) {
+	i.t.Helper()
+	ctx, cancel := context.WithTimeout(i.t.Context(), 80*time.Second)
+	defer cancel()
+	for !is() {
+		timer := time.NewTimer(300 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			i.t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// state is the state of a cluster, and what its processes do.
+func (i *isolated) state(name string) string {
+	client := i.byKey()
+	c, _, err := client.ClustersApi.GetCluster(i.t.Context(), i.owner.GroupID, name).Execute()
+	if admin.IsErrorCode(err, "CLUSTER_NOT_FOUND") {
+		return "GONE"
+	}
+	i.must(err)
+	list, _, err := client.MonitoringAndLogsApi.ListGroupProcesses(i.t.Context(), i.owner.GroupID).Execute()
+	i.must(err)
+	types := []string{c.GetStateName()}
+	for _, p := range list.GetResults() {
+		types = append(types, p.GetTypeName())
+	}
+	slices.Sort(types[1:])
+	return strings.Join(types, " ")
+}
+
+// cluster has a cluster made that is encrypted with the key that is configured, does something
+// while that is under way and when it runs, and has it deleted.
+func (i *isolated) cluster(name string, meanwhile, use func()) {
+	i.t.Helper()
+	ctx := i.t.Context()
+	_, _, err := i.byKey().ClustersApi.CreateCluster(ctx, i.owner.GroupID, &admin.ClusterDescription20240805{
+		Name: &name, ClusterType: aws.String("REPLICASET"), EncryptionAtRestProvider: aws.String("AWS"), ReplicationSpecs: size("M10"),
+	}).Execute()
+	i.must(err)
+	meanwhile()
+	i.until("the cluster runs", func() bool { return i.state(name) == "IDLE "+allRun })
+	use()
+	_, err = i.byKey().ClustersApi.DeleteCluster(ctx, i.owner.GroupID, name).Execute()
+	i.must(err)
+	i.until("the cluster is gone", func() bool { return i.state(name) == "GONE" })
 }
 
 // administer opens a project with people and keys, and closes it.
@@ -166,6 +239,83 @@ func TestIsolated_the_functions_need_no_more_than_the_template_gives_them(t *tes
 	startIsolated(t).journey()
 }
 
+// estate has clusters whose nodes' keys are wrapped by tenants' keys, which are taken and given
+// back.
+func (i *isolated) estate() {
+	i.t.Helper()
+	i.bringUser(func(keyID string) {
+		i.proveKey()
+		i.cluster("user", i.interrupt, func() { i.recheck(keyID) })
+	})
+	client := i.byKey()
+	j := i.bringAWS(client)
+	_, _, err := client.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(i.t.Context(), i.owner.GroupID, &j.update).Execute()
+	i.must(err)
+	i.proveKey()
+	i.cluster("role", func() {}, func() {
+		j.take()
+		i.until("nodes stop", func() bool {
+			i.readKey() // makes the key urgent
+			i.invoke("validate", `{}`)
+			return i.state("role") == "IDLE "+allStopped
+		})
+		j.give()
+		i.until("nodes run again", func() bool {
+			i.readKey() // which starts them
+			return i.state("role") == "IDLE "+allRun
+		})
+	})
+	_, _, err = client.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(i.t.Context(), i.owner.GroupID, &j.disable).Execute()
+	i.must(err)
+}
+
+// readKey reads the configuration of the key, which checks it.
+func (i *isolated) readKey() {
+	i.t.Helper()
+	_, _, err := i.byKey().EncryptionAtRestUsingCustomerKeyManagementApi.GetEncryptionAtRest(i.t.Context(), i.owner.GroupID).Execute()
+	i.must(err)
+}
+
+// proveKey has the key proved as workflows have it.
+func (i *isolated) proveKey() {
+	i.t.Helper()
+	if answer := i.invoke("keytasks", `{"task":"checkKey","groupId":"`+i.owner.GroupID+`","provider":"AWS"}`); !strings.Contains(answer, `"OK"`) {
+		i.t.Fatalf("the key is not proved: %s", answer)
+	}
+}
+
+// recheck takes a key for a moment, so that it is checked again.
+func (i *isolated) recheck(keyID string) {
+	i.t.Helper()
+	keys := kms.NewFromConfig(i.tenant)
+	_, err := keys.DisableKey(i.t.Context(), &kms.DisableKeyInput{KeyId: &keyID})
+	i.must(err)
+	i.readKey()
+	_, err = keys.EnableKey(i.t.Context(), &kms.EnableKeyInput{KeyId: &keyID})
+	i.must(err)
+	i.until("the key is checked again", func() bool { return strings.Contains(i.invoke("validate", `{}`), `"VALID":1`) })
+}
+
+// interrupt ends the execution that carries out a plan, which is then carried on by another.
+func (i *isolated) interrupt() {
+	i.t.Helper()
+	e := i.suite.workflows.engine
+	running, _, err := e.List(e.MachineARN("latchkey-encrypt-cluster"), engine.Running, engine.Page{})
+	i.must(err)
+	for _, x := range running {
+		_, err := e.Stop(i.t.Context(), x.ARN, "Test", "")
+		i.must(err)
+	}
+	if answer := i.invoke("fleettasks", `{"task":"resumePlans"}`); len(running) != 1 || !strings.Contains(answer, `"Restarted":1`) {
+		i.t.Fatalf("%d executions were ended, and then %s", len(running), answer)
+	}
+}
+
+func TestIsolated_clusters_need_no_more_than_the_template_gives(t *testing.T) {
+	t.Parallel()
+	startIsolated(t).estate()
+}
+
 // attempt is a test that may fail.
 type attempt struct {
 	testing.TB
@@ -182,8 +332,8 @@ func (a *attempt) fail(why string) {
 	panic(a)
 }
 
-// fails runs the journey and tells why it failed, "" if it did not.
-func (i *isolated) fails() (why string) {
+// fails does what needs a permission of a function and tells why it failed, "" if it did not.
+func (i *isolated) fails(function, action string) (why string) {
 	a := &attempt{TB: i.t}
 	i.t = a
 	defer func() {
@@ -193,7 +343,11 @@ func (i *isolated) fails() (why string) {
 		}
 		why = a.failure
 	}()
-	i.journey()
+	if strings.HasPrefix(action, "states:") || slices.Contains([]string{"fleettasks", "keytasks", "nodes", "validate"}, function) {
+		i.estate()
+	} else {
+		i.journey()
+	}
 	return ""
 }
 
@@ -255,7 +409,7 @@ func TestIsolated_the_functions_need_each_permission(t *testing.T) {
 					i := startIsolated(t)
 					own := i.suite.specs[n]
 					i.permit(own, without(own.Statements, s.Sid, action))
-					if why := i.fails(); why == "" {
+					if why := i.fails(spec.Name, action); why == "" {
 						t.Error("it all works without")
 					} else {
 						t.Log(why)
