@@ -236,8 +236,8 @@ func CreateDefaults(g project.Group) ([]store.Op, error) {
 const DefaultRotationDays = 90
 
 // remindEvery is how often the standard configurations repeat a warning of something that is
-// weeks ahead. Its next stage is an alert of its own.
-const remindEvery = 7 * 24 * time.Hour
+// weeks ahead: longer than its later stages, each of which is an alert of its own.
+const remindEvery = 10 * 24 * time.Hour
 
 // standard is the configuration that Latchkey itself makes for a type: e-mail to Project Owners.
 func standard(groupID, orgID string, t audit.Type, now time.Time) Config {

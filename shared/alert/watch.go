@@ -34,10 +34,11 @@ func (w watch) put(now time.Time) (store.Op, error) {
 	return store.Put(item), err
 }
 
-// next is when any of the dates means something else than it does now. They are looked at every
-// day in any case, for configurations that changed.
+// next is when any of the dates means something else than it does now. They are looked at about
+// every day in any case, for configurations that changed: a little later than the days of a key's
+// age end, or that look would come just too early and the right one a day too late.
 func (w watch) next(now time.Time) time.Time {
-	soonest := now.Add(look)
+	soonest := now.Add(look + time.Minute)
 	if !w.Dates.Rotation.Since.IsZero() {
 		soonest = earlier(soonest, w.Dates.Rotation.next(now))
 	}

@@ -83,7 +83,9 @@ func newWorldOver(tb testing.TB, t store.Table) *world {
 	tb.Helper()
 	w := &world{tb: tb, table: &table{Table: t}, clock: identitytest.NewClock()}
 	journal := audit.Journal{Table: w.table, Now: w.clock.Now}
-	w.projects = &project.Service{Table: w.table, Journal: journal, Identities: people{}, Now: w.clock.Now}
+	w.projects = &project.Service{
+		Table: w.table, Journal: journal, Identities: people{}, Now: w.clock.Now, OnCreate: []project.CreateHook{alert.CreateDefaults},
+	}
 	_, err := w.projects.Found(context.Background(), project.Founding{
 		Name: "Acme", OwnerEmail: "owner@acme.example", OrgID: orgID, GroupID: groupID,
 	})
