@@ -234,7 +234,11 @@ func (v *visit) drop(ctx context.Context, i int) error {
 // schedule requests the snapshots that are due. While one is unfinished no other is: the items
 // that become due meanwhile are looked at when it is over.
 func (v *visit) schedule(ctx context.Context) error {
-	if !v.d.Deleted.IsZero() || v.d.Deleting() || !v.d.Settings.Backup || v.d.Applied == nil {
+	if !v.d.Deleted.IsZero() || v.d.Deleting() || !v.d.Settings.Backup {
+		return nil
+	}
+	if v.d.Applied == nil {
+		v.by(v.now.Add(poll)) // its nodes are being built
 		return nil
 	}
 	items := v.policy.Schedule.Due(v.policy.Ran, v.now)
@@ -490,20 +494,40 @@ func (v *visit) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if wanted && !n.Failed() {
+		if wanted {
 			continue
 		}
-		if err := v.tell(ctx, n, cluster.Order{ID: "after-" + n.Desired.Order, Command: cluster.StartCommand}); err != nil {
+		o := cluster.Order{ID: "after-" + n.Desired.Order, Command: cluster.StartCommand}
+		if n.Desired.Command == cluster.RestoreCommand {
+			if o, err = v.afterRestore(ctx, n, o); err != nil {
+				return err
+			}
+		}
+		if err := v.tell(ctx, n, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// afterRestore is what a node is told that could not restore. If the others did, before it answered
+// at all, then it copies from them: its own data is of another time.
+func (v *visit) afterRestore(ctx context.Context, n cluster.Node, o cluster.Order) (cluster.Order, error) {
+	j, err := loadJob(ctx, v.Table, n.Desired.Backup.ClusterID, n.Desired.Backup.RestoreID)
+	if errors.Is(err, errNoJob) || err == nil && j.State == JobFinished {
+		o.Command, err = cluster.ResyncCommand, nil
+	}
+	return o, err
+}
+
 // wanted reports whether it still matters that a node does what it was told.
 func (v *visit) wanted(ctx context.Context, n cluster.Node) (bool, error) {
 	if n.Desired.Command == cluster.RestoreCommand {
-		return true, nil // nothing but its end ends a restore
+		// Nothing but its end ends a restore; one that the node refused ends with the job.
+		return !n.Failed() || v.job != nil && v.job.ID == n.Desired.Backup.RestoreID, nil
+	}
+	if n.Failed() {
+		return false, nil
 	}
 	x, i, ok, err := find(ctx, v.Table, n)
 	if err != nil || !ok {

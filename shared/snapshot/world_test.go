@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -17,6 +18,8 @@ import (
 
 	"latchkey/agent"
 	"latchkey/agent/agenttest"
+	"latchkey/agent/badgerengine"
+	"latchkey/agent/enginetest"
 	"latchkey/agent/memengine"
 	"latchkey/agent/snapshotdir"
 	"latchkey/agent/statedir"
@@ -114,9 +117,9 @@ type world struct {
 	group    string // the caller's, with the clusters
 	other    string // another one of the same organisation
 	dir      string // of the snapshots
+	badger   string // the directory of engines with files, "" for engines in memory
 	log      bytes.Buffer
 	fleet    map[string]*process // by node
-	revoked  bool
 }
 
 // inBubble runs a test with a world of its own, whose time passes at once.
@@ -179,7 +182,7 @@ type process struct {
 	disk   *statedirtest.Disk
 	data   *memengine.Disk
 	net    *agenttest.Network
-	engine *memengine.Engine
+	engine enginetest.Store
 	stop   context.CancelFunc
 	done   chan error
 }
@@ -191,6 +194,11 @@ func (p *process) start() {
 		p.w.t.Fatal(err)
 	}
 	p.engine = memengine.New(memengine.Config{Disk: p.data, Source: p.w.source(p.nodeID), Now: time.Now})
+	if p.w.badger != "" {
+		p.engine = badgerengine.New(badgerengine.Config{
+			Dir: filepath.Join(p.w.badger, p.nodeID), Source: badgerengine.Source(p.w.source(p.nodeID)), Now: time.Now,
+		})
+	}
 	a := agent.New(agent.Config{
 		Client: client, State: statedir.New(p.disk), Engine: p.engine, EnrolToken: p.token, Snapshots: snapshotdir.New(p.w.dir),
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Jitter: func(d time.Duration) time.Duration { return d / 2 },
@@ -355,26 +363,32 @@ func (w *world) until(what string, is func() bool) {
 	w.t.Fatalf("never: %s\n%s", what, w.log.String())
 }
 
-// pass lets time pass, with the schedules running every minute.
+// pass lets time pass, with the schedules running.
 func (w *world) pass(d time.Duration) {
 	w.t.Helper()
+	step := time.Minute
+	if d > 2*time.Hour {
+		step = 15 * time.Minute
+	}
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		time.Sleep(min(time.Minute, time.Until(end)))
+		time.Sleep(min(step, time.Until(end)))
 		synctest.Wait()
 		w.tick()
 	}
 	synctest.Wait()
 }
 
-// primary is the process that clients write to, of the n-th shard.
-func (w *world) primary(group, name string, shard int) *process {
+// skip lets time pass while nothing runs, and then everything for half an hour.
+func (w *world) skip(d time.Duration) {
 	w.t.Helper()
-	d := w.load(group, name)
-	n, ok := d.Primary(d.Spec.Shards[shard].ID)
-	if !ok {
-		w.t.Fatalf("%s has no primary", name)
+	for _, p := range w.fleet {
+		p.end()
 	}
-	return w.fleet[n.ID]
+	time.Sleep(d)
+	for _, p := range w.fleet {
+		p.start()
+	}
+	w.pass(30 * time.Minute)
 }
 
 // put writes to every node of a shard, as replication would.
@@ -416,7 +430,7 @@ func (w *world) take(group, name string) snapshot.Snapshot {
 
 func (w *world) request(group, name string) snapshot.Snapshot {
 	w.t.Helper()
-	x, err := w.service.Take(w.t.Context(), w.caller, group, name, snapshot.Request{Description: "a test", RetentionDays: 3})
+	x, err := w.service.Take(w.t.Context(), w.caller, group, name, snapshot.Request{Description: "a test", RetentionDays: 1})
 	if err != nil {
 		w.t.Fatal(err)
 	}
