@@ -17,6 +17,7 @@ import (
 	"latchkey/shared/encryption"
 	"latchkey/shared/enforcement"
 	"latchkey/shared/project"
+	"latchkey/shared/snapshot"
 	"latchkey/shared/store"
 	"latchkey/shared/suite"
 	"latchkey/shared/task"
@@ -42,6 +43,7 @@ func New(d Deps) lambda.Handler {
 		Start: d.Start, Now: d.Now, Log: d.Log, Domain: d.Domain,
 	})
 	f := function{
+		snapshots: suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Now: d.Now, Log: d.Log}),
 		clusters: clusters, executions: suite.PlanExecutions{Executions: d.Start}, now: d.Now, log: d.Log,
 		officer: &enforcement.Officer{Table: d.Table, Settings: &encryption.Service{Table: d.Table}, Clusters: clusters, Now: d.Now},
 	}
@@ -52,12 +54,14 @@ func New(d Deps) lambda.Handler {
 		"resumePlans":  handler(d.Log, f.resumePlans),
 		"enforce":      handler(d.Log, f.enforce),
 		"awaitNodes":   handler(d.Log, f.awaitNodes),
+		"backups":      handler(d.Log, f.backups),
 	})
 }
 
 // function is what the tasks work with.
 type function struct {
 	clusters   *cluster.Service
+	snapshots  *snapshot.Service
 	executions cluster.Executions
 	officer    *enforcement.Officer
 	now        func() time.Time

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -89,7 +88,7 @@ func inWorld(t *testing.T, fn func(w *world)) {
 			t.Fatal(err)
 		}
 		defer db.Close() //nolint:errcheck // the folder goes away
-		w := &world{t: t, db: db, table: &table{Table: db}, key: kmstest.NewMemory(), log: slog.New(slog.NewJSONHandler(io.Discard, nil))}
+		w := &world{t: t, db: db, table: &table{Table: db}, key: kmstest.NewMemory(), log: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		w.assemble(t)
 		ended := make(chan error, 1)
