@@ -202,6 +202,10 @@ func Redirect(addr string) http.RoundTripper {
 	return redirect{addr: addr, base: base}
 }
 
+// AddressHeader carries, over Redirect, the IP address that a client meant to send a request to
+// instead of resolving the host's name: that of a private endpoint.
+const AddressHeader = "X-Pocket-Address"
+
 type redirect struct {
 	addr string
 	base http.RoundTripper
@@ -210,6 +214,9 @@ type redirect struct {
 func (t redirect) RoundTrip(r *http.Request) (*http.Response, error) {
 	out := r.Clone(r.Context())
 	out.Host = hostOf(r)
+	if net.ParseIP(r.URL.Hostname()) != nil && bareHost(out.Host) != r.URL.Hostname() {
+		out.Header.Set(AddressHeader, r.URL.Hostname())
+	}
 	out.URL = &url.URL{
 		Scheme: "http", Host: t.addr, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery,
 	}

@@ -108,7 +108,7 @@ func TestAccess_by_network(t *testing.T) {
 	endpoint := func(o *kms.Options) { o.BaseEndpoint = aws.String("https://" + *made.DnsEntries[0].DnsName) }
 	_, err = encrypt(w, w.kms(keys, endpoint), key)
 	wantCode(t, "encrypt through a VPC endpoint, which shows no address", err, "AccessDeniedException")
-	w.putPolicy(key, onlyPolicy(`{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:SourceVpce":"` + *made.VpcEndpointId + `"}}}`))
+	w.putPolicy(key, onlyPolicy(`{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:SourceVpce":"`+*made.VpcEndpointId+`"}}}`))
 	_, err = encrypt(w, w.kms(keys, endpoint), key)
 	wantCode(t, "encrypt through the endpoint that the key names", err, "")
 	w.putPolicy(key, onlyPolicy(`{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"aws:SourceVpce":"vpce-9"}}}`))

@@ -10,9 +10,9 @@ import (
 	"latchkey/shared/atlas"
 )
 
-// armService is the part of Azure Resource Manager that manages key vaults and role
-// assignments. The administrator may do everything, applications may read the vaults that a
-// role assignment lets them read. Names in paths are case-insensitive.
+// armService is the part of Azure Resource Manager that manages key vaults, private endpoints to
+// them, and role assignments. The administrator may do everything, applications what a role
+// assignment lets them do: read vaults, and manage private endpoints. Names in paths are case-insensitive.
 type armService struct{ *Cloud }
 
 // Serves reports whether host is Azure Resource Manager.
@@ -32,6 +32,10 @@ const (
 func (s armService) Operation(c *pocket.Call) string {
 	path := strings.ToLower(c.URL.Path)
 	switch {
+	case strings.Contains(path, endpointsMarker):
+		return c.Method + " privateEndpoints"
+	case strings.Contains(path, "/"+connectionsAction):
+		return c.Method + " privateEndpointConnections"
 	case strings.Contains(path, assignmentsMarker):
 		return c.Method + " roleAssignments"
 	case strings.Contains(path, "/accesspolicies/"):
@@ -71,6 +75,8 @@ func (s armService) Serve(w http.ResponseWriter, c *pocket.Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case strings.Contains(path, endpointsMarker) && !strings.Contains(path, "roleassignments"):
+		s.serveEndpoint(w, c, nil)
 	case strings.Contains(path, assignmentsMarker):
 		s.assignments(w, c)
 	case strings.Contains(path, locationsMarker) && strings.HasSuffix(path, "/purge") && c.Method == http.MethodPost:
@@ -131,13 +137,17 @@ func (s armService) vaults(w http.ResponseWriter, c *pocket.Call, tenantID strin
 		return
 	}
 	kind, isPolicies := strings.CutPrefix(action, "accesspolicies/")
+	connection, isConnections := strings.CutPrefix(action, connectionsAction)
 	switch {
+	case isConnections:
+		s.connections(w, c, old, strings.TrimPrefix(connection, "/"))
 	case isPolicies && c.Method == http.MethodPut:
 		s.putPolicies(w, c, old, kind)
 	case action != "":
 		writeError(w, refuse(http.StatusNotFound, "InvalidResourceType", "The resource type %s could not be found here.", action))
 	case c.Method == http.MethodGet:
-		writeJSON(w, http.StatusOK, old.body())
+		body, err := s.shown(old)
+		answer(w, http.StatusOK, body, err)
 	case c.Method == http.MethodPatch:
 		s.saveVault(w, c, old, http.StatusOK)
 	case c.Method == http.MethodDelete:

@@ -9,7 +9,8 @@ import (
 	"latchkey/shared/atlas"
 )
 
-// serveApplication answers an application: it may read a vault if a role assignment says so.
+// serveApplication answers an application: it may read a vault, or manage a private endpoint, if a
+// role assignment says so.
 // Like the real service it looks at the token first, then whether the subscription exists,
 // then at permissions, and only then at the group and the vault.
 func (s armService) serveApplication(w http.ResponseWriter, c *pocket.Call) {
@@ -24,6 +25,10 @@ func (s armService) serveApplication(w http.ResponseWriter, c *pocket.Call) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if strings.Contains(strings.ToLower(c.URL.Path), endpointsMarker) {
+		s.serveEndpoint(w, c, &who)
+		return
+	}
 	v, err := s.readVault(c, who)
 	answer(w, http.StatusOK, v.body(), err)
 }

@@ -40,6 +40,11 @@ type Config struct {
 	Tenant string
 	// Lag is how late role assignments, access policies and service principals take effect.
 	Lag time.Duration
+	// EndpointDelay is asked how long a private endpoint takes to be provisioned, and to go. nil is
+	// 20 seconds.
+	EndpointDelay func() time.Duration
+	// EndpointQuota is how many private endpoints a subscription may have; 0 is no limit.
+	EndpointQuota int
 	// GenerateKey makes the RSA keys of vaults; nil is rsa.GenerateKey. Tests reuse keys.
 	GenerateKey func(bits int) (*rsa.PrivateKey, error)
 }
@@ -63,6 +68,7 @@ const (
 	kindVault      = "azure-vault"
 	kindAssignment = "azure-role-assignment"
 	kindKey        = "azure-key"
+	kindEndpoint   = "azure-private-endpoint"
 )
 
 // New opens the cloud that is kept in cfg.State.

@@ -125,6 +125,11 @@ func (s vaultService) Serve(w http.ResponseWriter, c *pocket.Call) {
 		unresolvable(w, c)
 		return
 	}
+	if err == nil {
+		if leads, lookErr := s.leadsTo(v, c); lookErr != nil || !leads {
+			panic(http.ErrAbortHandler) // nothing answers at that address
+		}
+	}
 	begin(w)
 	w.Header().Set("X-Ms-Keyvault-Region", v.Location)
 	if err != nil {
@@ -195,8 +200,10 @@ func (s vaultService) authenticate(v vault, r *http.Request) (caller, error) {
 }
 
 func (s vaultService) authorize(v vault, who caller, c *pocket.Call) (operation, error) {
-	if err := v.admits(clientAddress(c)); err != nil {
-		return operation{}, err
+	if _, isPrivate := privateAddress(c); !isPrivate {
+		if err := v.admits(clientAddress(c)); err != nil {
+			return operation{}, err
+		}
 	}
 	op, ok := route(c.Request)
 	if !ok {

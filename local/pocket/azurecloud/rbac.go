@@ -25,14 +25,22 @@ const (
 	RoleContributor      = "b24988ac-6180-42a0-ab88-20f7382dd24c" // Contributor
 	RoleGeneralReader    = "acdd72a7-3385-48ef-bd42-f606fba820ae" // Reader
 	RoleVaultContributor = "f25e0fa2-a7cd-4377-a976-54943a77a395" // Key Vault Contributor
+	// RoleNetworkContributor is the role of who manages networks.
+	RoleNetworkContributor = "4d97b98b-1d4f-4787-a291-c67834d212e7" // Network Contributor
 )
 
-// readVaults is the one management action that an application can be allowed here.
-const readVaults = "Microsoft.KeyVault/vaults/read"
+// The management actions that an application can be allowed here.
+const (
+	readVaults      = "Microsoft.KeyVault/vaults/read"
+	readEndpoints   = "Microsoft.Network/privateEndpoints/read"
+	writeEndpoints  = "Microsoft.Network/privateEndpoints/write"
+	deleteEndpoints = "Microsoft.Network/privateEndpoints/delete"
+)
 
 // actions are what the roles allow at Resource Manager.
 var actions = map[string][]string{
-	RoleOwner: {readVaults}, RoleContributor: {readVaults}, RoleGeneralReader: {readVaults}, RoleVaultContributor: {readVaults},
+	RoleOwner: {"*"}, RoleContributor: {"*"}, RoleGeneralReader: {readVaults, readEndpoints}, RoleVaultContributor: {readVaults},
+	RoleNetworkContributor: {readEndpoints, writeEndpoints, deleteEndpoints},
 }
 
 // dataActions are what the roles allow, behind "Microsoft.KeyVault/vaults/keys/"; "*" is all.
