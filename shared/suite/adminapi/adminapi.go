@@ -1,6 +1,6 @@
 // Package adminapi assembles the function that serves every operation which needs the table
 // alone, and to start workflows: organisations, projects and what is read along with them,
-// clusters, identities, the activity feeds, and what clients ask the service about itself.
+// clusters and their snapshots, identities, the activity feeds, and what clients ask the service about itself.
 package adminapi
 
 import (
@@ -16,6 +16,7 @@ import (
 	"latchkey/shared/identity/identityapi"
 	"latchkey/shared/identity/keyring"
 	"latchkey/shared/project/projectapi"
+	"latchkey/shared/snapshot/snapshotapi"
 	"latchkey/shared/store"
 	"latchkey/shared/suite"
 )
@@ -49,10 +50,12 @@ func New(d Deps) *httpapi.API {
 	clusters := suite.Clusters(suite.ClusterDeps{
 		Table: d.Table, Journal: journal, Projects: projects, Gate: gate, Start: d.Start, Now: d.Now, Log: d.Log, Domain: d.Domain,
 	})
+	snapshots := suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Gate: gate, Now: d.Now, Log: d.Log})
 	sys := system{controlPlane: d.ControlPlane, build: d.Build, identities: identities}
 	served := [][]httpapi.Route{
 		projectapi.API{Projects: projects, Addresses: clusterapi.Addresses{Clusters: clusters}}.Routes(),
 		clusterapi.API{Clusters: clusters, Projects: projects}.Routes(),
+		snapshotapi.API{Snapshots: snapshots}.Routes(),
 		auditapi.API{Journal: journal, Groups: projects}.Routes(),
 		identityapi.API{
 			Directory: identities, Groups: projects, Now: d.Now,

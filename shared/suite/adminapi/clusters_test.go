@@ -127,7 +127,7 @@ func (f *fleet) must(err error) {
 func shard(zone string) admin.ReplicationSpec20240805 {
 	size, nodes := "M10", 3
 	return admin.ReplicationSpec20240805{ZoneName: &zone, RegionConfigs: &[]admin.CloudRegionConfig20240805{{
-		ProviderName: admin.PtrString("AWS"), RegionName: admin.PtrString("US_EAST_1"), Priority: admin.PtrInt(7),
+		ProviderName: new("AWS"), RegionName: new("US_EAST_1"), Priority: new(7),
 		ElectableSpecs: &admin.HardwareSpec20240805{InstanceSize: &size, NodeCount: &nodes},
 	}}}
 }
@@ -146,7 +146,7 @@ func TestClusters_LiveThroughTheOfficialSDK(t *testing.T) {
 			f := newFleet(t)
 			client, ctx, g := f.client(f.owner), t.Context(), f.group
 			made, resp, err := client.ClustersApi.CreateCluster(ctx, g, &admin.ClusterDescription20240805{
-				Name: admin.PtrString("c1"), ClusterType: &c.kind, ReplicationSpecs: &c.shards, EncryptionAtRestProvider: admin.PtrString("AWS"),
+				Name: new("c1"), ClusterType: &c.kind, ReplicationSpecs: &c.shards, EncryptionAtRestProvider: new("AWS"),
 			}).Execute()
 			if err != nil || resp.StatusCode != http.StatusCreated || made.GetStateName() != "CREATING" {
 				t.Fatalf("%+v, %v", made, err)

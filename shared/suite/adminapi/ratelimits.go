@@ -11,6 +11,7 @@ import (
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
+	"latchkey/shared/snapshot/snapshotapi"
 )
 
 // rateLimits tells clients what limits they have.
@@ -35,7 +36,7 @@ func (l *rateLimits) endpoints() []httpapi.Route {
 // elsewhere are the routes that other functions serve, so that clients are told of all operations
 // that share a limit. They are only listed, never called, so they have no services behind them.
 func elsewhere() []httpapi.Route {
-	return slices.Concat(encryptionapi.Routes(nil), accessapi.Routes(nil))
+	return slices.Concat(encryptionapi.Routes(nil), accessapi.Routes(nil), snapshotapi.API{}.KeyRoutes())
 }
 
 // endpointSetView is an endpoint set on the wire. The applied values are the defaults: nobody
