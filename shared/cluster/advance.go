@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"time"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/verdict"
@@ -64,7 +63,9 @@ func (s *Service) Advance(ctx context.Context, clusterID string, revision, attem
 			return halted, err
 		}
 	}
-	_, _, err = s.OrderResync(ctx, clusterID, revision, attempt)
+	if _, ok := d.NextResync(); ok {
+		_, _, err = s.OrderResync(ctx, clusterID, revision, attempt)
+	}
 	return Progress{Next: Waits}, err
 }
 
@@ -122,20 +123,14 @@ func (s *Service) heed(ctx context.Context, d Deployment, key verdict.Reason) (P
 		if d.Plan.Blocked.IsZero() {
 			return Progress{}, nil
 		}
-		_, err := s.NoteKey(ctx, d.ID, d.Plan.Spec.Revision, true)
-		return Progress{}, err
+		return Progress{}, s.NoteKey(ctx, d.ID, d.Plan.Spec.Revision, true)
 	case verdict.Unreachable, verdict.Throttled, verdict.Invalid:
 	}
-	since, err := s.NoteKey(ctx, d.ID, d.Plan.Spec.Revision, false)
-	if err != nil {
-		return Progress{}, err
+	if d.Plan.Blocked.IsZero() {
+		return Progress{Next: Waits}, s.NoteKey(ctx, d.ID, d.Plan.Spec.Revision, false)
 	}
-	if isHopeless(since, s.Now()) && d.CanRollBack() {
+	if s.Now().Sub(d.Plan.Blocked) >= KeyPatience && d.CanRollBack() {
 		return Progress{Next: Hopeless, Reason: string(key)}, nil
 	}
 	return Progress{Next: Waits}, nil
-}
-
-func isHopeless(blocked, now time.Time) bool {
-	return !blocked.IsZero() && now.Sub(blocked) >= KeyPatience
 }

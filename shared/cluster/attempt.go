@@ -73,30 +73,23 @@ func (s *Service) NextAttempt(ctx context.Context, clusterID string, revision, a
 	return s.Starter.StartPlan(ctx, *c.Plan)
 }
 
-// NoteKey notes whether the key that the plan of a revision needs can be used, and returns since
-// when it can't. It writes only what changes.
-func (s *Service) NoteKey(ctx context.Context, clusterID string, revision int64, usable bool) (blocked time.Time, err error) {
-	err = again(func() error {
-		blocked = time.Time{}
+// NoteKey notes since when the key that the plan of a revision needs can't be used, or that it
+// can. It writes only what changes.
+func (s *Service) NoteKey(ctx context.Context, clusterID string, revision int64, usable bool) error {
+	return again(func() error {
 		d, err := s.Load(ctx, clusterID)
-		if err != nil || d.Plan == nil || d.Plan.Spec.Revision != revision {
+		if err != nil || d.Plan == nil || d.Plan.Spec.Revision != revision || usable == d.Plan.Blocked.IsZero() {
 			return err
 		}
-		blocked = d.Plan.Blocked
-		if usable == blocked.IsZero() {
-			return nil
-		}
-		blocked = time.Time{}
-		if !usable {
-			blocked = s.Now().UTC()
-		}
 		plan, next := *d.Plan, d.Cluster
-		plan.Blocked = blocked
+		plan.Blocked = time.Time{}
+		if !usable {
+			plan.Blocked = s.Now().UTC()
+		}
 		next.Plan = &plan
 		_, err = s.commit(ctx, d.Cluster, next, nil)
 		return err
 	})
-	return blocked, err
 }
 
 // OrderResync tells the node that the plan of a revision turns to next to rebuild its data. The
