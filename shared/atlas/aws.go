@@ -150,3 +150,13 @@ func splitARN(s string) (a arn, reason string) {
 	}
 	return a, ""
 }
+
+// ValidAWSEndpoint reports whether host is the name of a VPC endpoint to KMS in a region:
+// "vpce-0123-abcd.kms.us-east-1.vpce.amazonaws.com".
+func ValidAWSEndpoint(host string, region AWSRegion) bool {
+	label, isKMS := strings.CutSuffix(host, ".kms."+string(region)+".vpce."+region.DNSSuffix())
+	return isKMS && vpcEndpoint.MatchString(label)
+}
+
+// vpcEndpoint is what the names of a VPC endpoint begin with; those of one zone name it too.
+var vpcEndpoint = regexp.MustCompile(`^vpce-[0-9a-f]+-[0-9a-z-]+$`)

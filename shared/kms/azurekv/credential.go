@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,9 @@ type Options struct {
 	Environment atlas.AzureEnvironment // "" is AZURE
 	Transport   http.RoundTripper      // nil is http.DefaultTransport
 	Now         func() time.Time
+	// VaultAddress is where vaults are reached instead of the address that their names resolve to:
+	// that of a private endpoint, which leads to one vault. The zero value is none.
+	VaultAddress netip.Addr
 }
 
 func (o Options) withDefaults() Options {
@@ -58,7 +62,7 @@ func (o Options) clientOptions() azcore.ClientOptions {
 			MaxRetries: maxRetries, RetryDelay: retryDelay, MaxRetryDelay: maxRetryDelay, TryTimeout: attemptDuration,
 		},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "latchkey"},
-		Transport: transport{o.Transport},
+		Transport: transport{private(o)},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -89,26 +90,41 @@ func (k *Keyring) openAWS(groupID string, ref kms.AWSReference, renew bool) (*km
 	if err != nil {
 		return nil, &verdict.Failure{Reason: verdict.RequestInvalid, Err: err}
 	}
+	if ref.Endpoint != "" && !atlas.ValidAWSEndpoint(ref.Endpoint, region) {
+		return nil, verdict.Failed(verdict.Internal, "%q is no VPC endpoint to KMS in %s", ref.Endpoint, region)
+	}
 	credential, err := k.aws.find(renew, func() (*awskms.Credential, error) {
 		return k.awsCredential(groupID, ref), nil
-	}, groupID, ref.RoleARN, ref.ExternalID, ref.AccessKeyID, ref.SecretAccessKey)
+	}, groupID, ref.RoleARN, ref.ExternalID, ref.AccessKeyID, ref.SecretAccessKey, ref.Endpoint)
 	if err != nil {
 		return nil, err
 	}
 	return awskms.Open(credential, region, name), nil
 }
 
-func (k *Keyring) awsOptions() awskms.Options {
-	return awskms.Options{Transport: k.cfg.Transport, Region: k.cfg.AWSRegion}
+// awsOptions are how AWS is reached: KMS through the group's VPC endpoint, if it has one. STS, which
+// sees none of the tenant's secrets, is asked at its public address.
+func (k *Keyring) awsOptions(endpoint string) awskms.Options {
+	o := awskms.Options{Transport: k.cfg.Transport, Region: k.cfg.AWSRegion}
+	if endpoint != "" {
+		o.Endpoint = func(service string, _ atlas.AWSRegion) string {
+			if service == "kms" {
+				return "https://" + endpoint
+			}
+			return ""
+		}
+	}
+	return o
 }
 
 func (k *Keyring) awsCredential(groupID string, ref kms.AWSReference) *awskms.Credential {
+	options := k.awsOptions(ref.Endpoint)
 	if ref.RoleARN == "" {
-		return awskms.NewUserCredential(ref.AccessKeyID, ref.SecretAccessKey, k.awsOptions())
+		return awskms.NewUserCredential(ref.AccessKeyID, ref.SecretAccessKey, options)
 	}
 	return awskms.NewRoleCredential(k.cfg.AWS, awskms.Role{
 		ARN: ref.RoleARN, ExternalID: ref.ExternalID, Session: "latchkey-" + groupID,
-	}, k.awsOptions())
+	}, options)
 }
 
 func (k *Keyring) openAzure(ref kms.AzureReference, renew bool) (*kms.Key, error) {
@@ -125,12 +141,19 @@ func (k *Keyring) openAzure(ref kms.AzureReference, renew bool) (*kms.Key, error
 
 func (k *Keyring) azureCredential(ref kms.AzureReference, renew bool) (*azurekv.Credential, error) {
 	o := azurekv.Options{Environment: atlas.AzureEnvironment(ref.Environment), Transport: k.cfg.Transport, Now: k.cfg.Now}
+	if ref.PrivateAddress != "" {
+		address, err := netip.ParseAddr(ref.PrivateAddress)
+		if err != nil {
+			return nil, verdict.Failed(verdict.Internal, "%q is no address of a private endpoint", ref.PrivateAddress)
+		}
+		o.VaultAddress = address
+	}
 	return k.azure.find(renew, func() (*azurekv.Credential, error) {
 		if ref.ServicePrincipalID != "" {
 			return k.cfg.Azure.In(ref.TenantID, o)
 		}
 		return azurekv.NewSecretCredential(ref.TenantID, ref.ClientID, ref.Secret, o)
-	}, ref.Environment, ref.TenantID, ref.ServicePrincipalID, ref.ClientID, ref.Secret)
+	}, ref.Environment, ref.TenantID, ref.ServicePrincipalID, ref.ClientID, ref.Secret, ref.PrivateAddress)
 }
 
 // AssumeRole proves that Latchkey can assume a tenant's role. It implements access.AWSVerifier.
