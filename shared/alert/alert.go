@@ -10,6 +10,7 @@ package alert
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"maps"
 	"strconv"
@@ -125,8 +126,7 @@ func digest(subject string) string {
 func alertID(configID, subject string, episode int, created time.Time) string {
 	sum := sha256.Sum256([]byte(configID + "\x00" + strconv.Itoa(episode) + "\x00" + subject))
 	const seconds, rest = 4, 8
-	stamp := uint32(created.Unix()) //nolint:gosec // wraps in 2106, as all ids do
-	id := append(make([]byte, 0, seconds+rest), byte(stamp>>24), byte(stamp>>16), byte(stamp>>8), byte(stamp))
+	id := binary.BigEndian.AppendUint32(make([]byte, 0, seconds+rest), uint32(created.Unix())) //nolint:gosec // wraps in 2106, as all ids do
 	return hex.EncodeToString(append(id, sum[:rest]...))
 }
 

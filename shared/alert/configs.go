@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"latchkey/shared/atlas"
@@ -268,10 +269,8 @@ func CreateRotation(ctx context.Context, t store.Table, groupID, orgID string, p
 		return nil, err
 	}
 	what := NeedsRotation(p)
-	for _, made := range r.Made {
-		if made == what {
-			return nil, nil
-		}
+	if slices.Contains(r.Made, what) {
+		return nil, nil
 	}
 	r.Configs++
 	r.Made = append(r.Made, what)

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey/shared/atlas"
@@ -97,9 +98,9 @@ func (e Expiry) stage(now time.Time) (stage int, ok bool) {
 		return 0, true
 	}
 	stages := Stages()
-	for i := len(stages) - 1; i >= 0; i-- {
-		if left <= time.Duration(stages[i])*day {
-			return stages[i], true
+	for _, days := range slices.Backward(stages) {
+		if left <= time.Duration(days)*day {
+			return days, true
 		}
 	}
 	return stages[0], e.Ending.unavoidable()
@@ -123,13 +124,13 @@ func (e Expiry) summary(now time.Time) string {
 	past := !e.At.IsZero() && !now.Before(e.At)
 	switch e.Ending {
 	case ClientSecret:
-		return sentence(past, fmt.Sprintf("The client secret of the Azure application %s", e.Name), "expires", "expired", date)
+		return sentence(past, "The client secret of the Azure application "+e.Name, "expires", "expired", date)
 	case KeyExpiry:
-		return sentence(past, fmt.Sprintf("The Azure Key Vault key %s", e.Name), "expires", "expired", date)
+		return sentence(past, "The Azure Key Vault key "+e.Name, "expires", "expired", date)
 	case Deletion:
-		return sentence(past, fmt.Sprintf("The AWS KMS key %s", e.Name), "will be deleted", "was to be deleted", date)
+		return sentence(past, "The AWS KMS key "+e.Name, "will be deleted", "was to be deleted", date)
 	case Destruction:
-		return sentence(past, fmt.Sprintf("The Google Cloud KMS key version %s", e.Name), "will be destroyed", "was to be destroyed", date)
+		return sentence(past, "The Google Cloud KMS key version "+e.Name, "will be destroyed", "was to be destroyed", date)
 	case SoftDeleteOff:
 		return fmt.Sprintf("The Azure key vault %s has no soft delete: a key that is deleted there is gone at once.", e.Name)
 	case PurgeProtectionOff:

@@ -13,7 +13,7 @@ import (
 )
 
 func TestAnAlertIsTrackedThenOpenThenClosed(t *testing.T) {
-	w := newWorld(t)
+	w := newWorldOnDisk(t)
 	w.create(invalid, group(10, 60))
 	w.raise()
 	w.want(alert.Tracking, "")
@@ -211,7 +211,7 @@ func TestAnOlderObservationUndoesNoNewerOne(t *testing.T) {
 }
 
 func TestSayingTheSameAgainWritesNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newWorldOnDisk(t)
 	w.create(invalid, group(0, 60))
 	w.raise()
 	w.table.crash = func([]store.Op) bool { t.Error("something is written"); return true }
@@ -220,7 +220,7 @@ func TestSayingTheSameAgainWritesNothing(t *testing.T) {
 }
 
 func TestManyAtOnceMakeOneAlertAndOneNotification(t *testing.T) {
-	w := newWorld(t)
+	w := newWorldOnDisk(t)
 	w.create(invalid, group(0, 10), pager())
 	at := func(perform func() error) {
 		var all sync.WaitGroup
@@ -313,7 +313,7 @@ func TestWhatIsOverAsItHappensIsToldOnce(t *testing.T) {
 }
 
 func TestAClosedGroupIsSilent(t *testing.T) {
-	w := newWorld(t)
+	w := newWorldOnDisk(t)
 	w.create(invalid, group(0, 5))
 	w.raise()
 	w.projects.OnClose = []project.CloseHook{}

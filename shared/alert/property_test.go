@@ -1,30 +1,19 @@
 package alert_test
 
 import (
-	"strconv"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"latchkey/shared/alert"
-	"latchkey/shared/store"
-	"latchkey/shared/store/bolt"
 )
 
 // Whatever happens in whatever order: no target is told twice within its interval, none of an
 // acknowledged alert, none too early, and everything that is due is told.
 func TestTheLifeOfAlertsKeepsItsPromises(t *testing.T) {
-	dir := t.TempDir()
-	runs := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		runs++
-		disk, err := bolt.Open(dir + "/" + strconv.Itoa(runs) + ".db")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer disk.Close() //nolint:errcheck // the folder goes away
-		l := newLife(rt, t, disk)
+		l := newLife(t, rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"raise":         l.raise,
 			"clear":         l.clear,
@@ -44,9 +33,9 @@ type life struct {
 	acknowledged map[string][][2]time.Time // by alert: spans of silence
 }
 
-func newLife(rt *rapid.T, t *testing.T, table store.Table) *life {
-	l := &life{world: newWorldOver(t, table), acknowledged: map[string][][2]time.Time{}}
-	l.tb = t
+func newLife(t *testing.T, rt *rapid.T) *life {
+	t.Helper()
+	l := &life{world: newWorldOver(t, newMemory()), acknowledged: map[string][][2]time.Time{}}
 	minutes := func(label string, least int64) int64 { return rapid.Int64Range(least, 90).Draw(rt, label) }
 	l.config = l.create(invalid, group(minutes("delay", 0), minutes("interval", 5)), pager(), alert.NotificationDraft{
 		Type: alert.Email, Members: map[string]string{"emailAddress": "a@b.example"},

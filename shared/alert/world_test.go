@@ -17,7 +17,6 @@ import (
 	"latchkey/shared/identity/identitytest"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
-	"latchkey/shared/store/bolt"
 	"latchkey/shared/store/keys"
 )
 
@@ -47,7 +46,7 @@ func (t *table) Write(ctx context.Context, ops ...store.Op) error {
 	return t.Table.Write(ctx, ops...)
 }
 
-// world is the service over a real table and real projects.
+// world is the service over a table and real projects.
 type world struct {
 	tb       testing.TB
 	table    *table
@@ -71,12 +70,13 @@ func (people) Withdraw(context.Context, string, string) error { return nil }
 
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
-	t, err := bolt.Open(tb.TempDir() + "/table.db")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { t.Close() }) //nolint:errcheck // the folder goes away
-	return newWorldOver(tb, t)
+	return newWorldOver(tb, newMemory())
+}
+
+// newWorldOnDisk is a world over the table of one machine.
+func newWorldOnDisk(tb testing.TB) *world {
+	tb.Helper()
+	return newWorldOver(tb, identitytest.Table(tb))
 }
 
 func newWorldOver(tb testing.TB, t store.Table) *world {
@@ -86,7 +86,7 @@ func newWorldOver(tb testing.TB, t store.Table) *world {
 	w.projects = &project.Service{
 		Table: w.table, Journal: journal, Identities: people{}, Now: w.clock.Now, OnCreate: []project.CreateHook{alert.CreateDefaults},
 	}
-	_, err := w.projects.Found(context.Background(), project.Founding{
+	_, err := w.projects.Found(tb.Context(), project.Founding{
 		Name: "Acme", OwnerEmail: "owner@acme.example", OrgID: orgID, GroupID: groupID,
 	})
 	if err != nil {
@@ -113,7 +113,7 @@ func (w *world) create(t audit.Type, notifications ...alert.NotificationDraft) a
 	if strings.HasSuffix(string(t), "_ROTATION") {
 		d.Threshold = &alert.ThresholdDraft{Number: new(int64(90))}
 	}
-	c, err := w.alerts.Create(context.Background(), owner, groupID, d)
+	c, err := w.alerts.Create(w.tb.Context(), owner, groupID, d)
 	w.must(err)
 	return c
 }
@@ -131,12 +131,12 @@ var invalid = alert.KeyInvalid(atlas.AWS)
 
 func (w *world) raise() {
 	w.tb.Helper()
-	w.must(w.alerts.Raise(context.Background(), groupID, alert.Condition{Type: invalid, Subject: "AWS"}))
+	w.must(w.alerts.Raise(w.tb.Context(), groupID, alert.Condition{Type: invalid, Subject: "AWS"}))
 }
 
 func (w *world) clear() {
 	w.tb.Helper()
-	w.must(w.alerts.Clear(context.Background(), groupID, invalid, "AWS", time.Time{}))
+	w.must(w.alerts.Clear(w.tb.Context(), groupID, invalid, "AWS", time.Time{}))
 }
 
 // pass lets time pass, and what falls due happen every minute.
@@ -144,7 +144,7 @@ func (w *world) pass(d time.Duration) {
 	w.tb.Helper()
 	for range int(d / time.Minute) {
 		w.clock.Advance(time.Minute)
-		_, err := w.alerts.AttendAll(context.Background())
+		_, err := w.alerts.AttendAll(w.tb.Context())
 		w.must(err)
 	}
 }
@@ -152,7 +152,7 @@ func (w *world) pass(d time.Duration) {
 // all lists the alerts, oldest first.
 func (w *world) all() []alert.Alert {
 	w.tb.Helper()
-	all, err := w.alerts.Alerts(context.Background(), groupID, "")
+	all, err := w.alerts.Alerts(w.tb.Context(), groupID, "")
 	w.must(err)
 	slices.Reverse(all)
 	return all
@@ -170,7 +170,7 @@ func (w *world) one() alert.Alert {
 // notices lists the notifications that fell due, oldest first.
 func (w *world) notices() []alert.Notice {
 	w.tb.Helper()
-	items, err := store.All(context.Background(), w.table, store.Query{PK: keys.Group(groupID).PK, Prefix: keys.AlertNoticePrefix})
+	items, err := store.All(w.tb.Context(), w.table, store.Query{PK: keys.Group(groupID).PK, Prefix: keys.AlertNoticePrefix})
 	w.must(err)
 	all := make([]alert.Notice, len(items))
 	for i, item := range items {

@@ -1,7 +1,6 @@
 package maintenance_test
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -418,7 +417,7 @@ func TestAClosedGroupIsNotMaintained(t *testing.T) {
 	if began := w.attend(24 * 20); !began.IsZero() {
 		t.Errorf("began at %s", began)
 	}
-	if due, err := w.windows.Due(context.Background()); err != nil || len(due) != 0 {
+	if due, err := w.windows.Due(t.Context()); err != nil || len(due) != 0 {
 		t.Errorf("still due: %v, %v", due, err)
 	}
 }

@@ -360,8 +360,11 @@ func TestReadersReadAndStrangersLearnNothing(t *testing.T) {
 		t.Errorf("a reader gets %d %s", a.status, a.body)
 	}
 	for _, c := range [][3]string{
-		{"POST", "/alertConfigs", invalidConfig}, {"PUT", "/alertConfigs/" + id, invalidConfig},
-		{"PATCH", "/alertConfigs/" + id, `{"enabled":false}`}, {"DELETE", "/alertConfigs/" + id, ""}, {"PATCH", "/alerts/" + id, `{}`},
+		{"POST", "/alertConfigs", invalidConfig},
+		{"PUT", "/alertConfigs/" + id, invalidConfig},
+		{"PATCH", "/alertConfigs/" + id, `{"enabled":false}`},
+		{"DELETE", "/alertConfigs/" + id, ""},
+		{"PATCH", "/alerts/" + id, `{}`},
 	} {
 		if a := w.do(c[0], c[1], c[2]); a.code() != atlas.UserUnauthorized {
 			t.Errorf("%s %s by a reader: %d %s", c[0], c[1], a.status, a.body)

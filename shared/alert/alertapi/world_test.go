@@ -194,7 +194,3 @@ func (w *world) events(ctx context.Context) []audit.Type {
 
 const invalidConfig = `{"eventTypeName":"AWS_ENCRYPTION_KEY_INVALID","enabled":true,` +
 	`"notifications":[{"typeName":"GROUP","intervalMin":60,"delayMin":0,"emailEnabled":true,"smsEnabled":false,"roles":["GROUP_OWNER"]}]}`
-
-const rotationConfig = `{"eventTypeName":"AWS_ENCRYPTION_KEY_NEEDS_ROTATION","enabled":true,"matchers":[],` +
-	`"threshold":{"operator":"GREATER_THAN","threshold":90,"units":"DAYS"},` +
-	`"notifications":[{"typeName":"GROUP","intervalMin":60,"delayMin":0,"emailEnabled":true,"smsEnabled":false,"roles":["GROUP_OWNER"]}]}`

@@ -26,7 +26,7 @@ func EventTypes() []EventType {
 	for _, cloud := range []string{"AWS", "AZURE", "GCP"} {
 		all = append(all, keyTypes(cloud)...)
 	}
-	return slices.Concat(all, accessTypes(), clusterTypes(), projectTypes(), identityTypes())
+	return slices.Concat(all, accessTypes(), clusterTypes(), alertTypes(), projectTypes(), identityTypes())
 }
 
 func keyTypes(cloud string) []EventType {
@@ -92,6 +92,23 @@ func clusterTypes() []EventType {
 		{true, "Maintenance has started", "MAINTENANCE_STARTED"},
 		{true, "Maintenance was completed", "MAINTENANCE_COMPLETED"},
 		{true, "Maintenance is no longer needed", "MAINTENANCE_NO_LONGER_NEEDED"},
+	}
+}
+
+func alertTypes() []EventType {
+	return []EventType{
+		{true, "An encryption key is going to expire or to be deleted", "ENCRYPTION_AT_REST_KEY_EXPIRING"},
+		{true, "The credentials that reach an encryption key are going to expire", "ENCRYPTION_AT_REST_CREDENTIALS_EXPIRING"},
+		{true, "A key vault does not protect its keys from deletion", "ENCRYPTION_AT_REST_KEY_UNPROTECTED"},
+		{false, "An alert was acknowledged", "ALERT_ACKNOWLEDGED_AUDIT"},
+		{false, "The acknowledgement of an alert was undone", "ALERT_UNACKNOWLEDGED_AUDIT"},
+		{false, "An alert configuration was added", "ALERT_CONFIG_ADDED_AUDIT"},
+		{false, "An alert configuration was changed", "ALERT_CONFIG_CHANGED_AUDIT"},
+		{false, "An alert configuration was deleted", "ALERT_CONFIG_DELETED_AUDIT"},
+		{false, "An alert configuration was enabled", "ALERT_CONFIG_ENABLED_AUDIT"},
+		{false, "An alert configuration was disabled", "ALERT_CONFIG_DISABLED_AUDIT"},
+		{false, "A maintenance window was changed", "MAINTENANCE_WINDOW_UPDATED"},
+		{false, "Maintenance was deferred", "MAINTENANCE_DEFERRED"},
 	}
 }
 
