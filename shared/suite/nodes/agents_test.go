@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,7 @@ type process struct {
 
 	w       *world
 	token   string
-	skew    time.Duration // how far its clock is off
+	skew    *atomic.Int64 // how far its clock is off, in nanoseconds
 	disk    *statedirtest.Disk
 	data    *memengine.Disk
 	network *agenttest.Network
@@ -42,11 +43,11 @@ type process struct {
 func (w *world) machine(p place) *process {
 	w.t.Helper()
 	return &process{
-		place: p, w: w, token: w.token(p), disk: &statedirtest.Disk{}, data: &memengine.Disk{}, network: agenttest.NewNetwork(w.url),
+		place: p, w: w, token: w.token(p), skew: &atomic.Int64{}, disk: &statedirtest.Disk{}, data: &memengine.Disk{}, network: agenttest.NewNetwork(w.url),
 	}
 }
 
-func (p *process) now() time.Time { return time.Now().Add(p.skew) }
+func (p *process) now() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) }
 
 func (p *process) start() *process {
 	p.w.t.Helper()
@@ -184,10 +185,10 @@ func TestAWrongClockDoesNoHarm(t *testing.T) {
 		t.Run(skew.String(), func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				p := w.machine(nodeA)
-				p.skew = skew
+				p.skew.Store(int64(skew))
 				p.start().running()
 				time.Sleep(10 * time.Minute)
-				p.skew = -skew // somebody sets it right, and overdoes it
+				p.skew.Store(-int64(skew)) // somebody sets it right, and overdoes it
 				w.tell(nodeA, cluster.StopCommand)
 				p.within(2*time.Minute, "stopped", p.settled)
 				p.ledgerIsExact()
