@@ -248,10 +248,44 @@ type Prover interface {
 	ProveWay(ctx context.Context, groupID string, p atlas.Provider, way kms.PrivateEndpoint) error
 }
 
-// Prove proves that the group's key opens through an endpoint that the cloud has made, which is
-// active from then on. It is a step of its own because it uses the tenant's key, which
-// whoever may change networks may not.
-func (s *Service) Prove(ctx context.Context, ref Ref, started time.Time) (Step, error) {
+// Proof is how the group's key opened through an endpoint.
+type Proof struct {
+	// Address is what was proved; "" if there was nothing to prove.
+	Address string
+	Reason  verdict.Reason // OK if the key opened
+}
+
+// Try finds out whether the group's key opens through an endpoint that a cloud has made. It is apart
+// from Advance because it uses the tenant's key, which whoever may change networks may not, and
+// it writes nothing.
+func (s *Service) Try(ctx context.Context, ref Ref) (Proof, error) {
+	set, err := s.load(ctx, ref.GroupID, ref.Provider)
+	if err != nil {
+		return Proof{}, err
+	}
+	e, ok := set.Find(ref.EndpointID)
+	if !ok || !e.isProvable() {
+		return Proof{Reason: verdict.Cancelled}, nil
+	}
+	proof := Proof{Address: e.Address, Reason: verdict.OK}
+	if err := s.Prover.ProveWay(ctx, ref.GroupID, ref.Provider, set.way(e)); err != nil {
+		proof.Reason = verdict.Internal
+		if f, ok := errors.AsType[*verdict.Failure](err); ok {
+			proof.Reason = f.Reason
+		}
+		s.Log.WarnContext(ctx, "key not reached through a private endpoint", slog.String("groupId", ref.GroupID),
+			slog.String("endpointId", e.ID), slog.String("reason", string(proof.Reason)), slog.String("error", err.Error()))
+	}
+	return proof, nil
+}
+
+// isProvable reports whether a key may be tried through the endpoint.
+func (e Endpoint) isProvable() bool {
+	return (e.Status == Initiating || e.Status == PendingAcceptance) && e.Address != ""
+}
+
+// Conclude makes an endpoint active if the key was proved to open through it, or says why it is not.
+func (s *Service) Conclude(ctx context.Context, ref Ref, proof Proof, started time.Time) (Step, error) {
 	var step Step
 	err := again(func() error {
 		set, err := s.load(ctx, ref.GroupID, ref.Provider)
@@ -259,13 +293,13 @@ func (s *Service) Prove(ctx context.Context, ref Ref, started time.Time) (Step, 
 			return err
 		}
 		e, ok := set.Find(ref.EndpointID)
-		if !ok || e.Status != Initiating && e.Status != PendingAcceptance || e.Address == "" {
+		switch {
+		case !ok || !e.isProvable() || e.Address != proof.Address:
 			step = Step{Outcome: Wait, WaitSeconds: 1} // Advance knows what has become of it
 			return nil
-		}
-		if err := s.Prover.ProveWay(ctx, ref.GroupID, ref.Provider, set.way(e)); err != nil {
+		case proof.Reason != verdict.OK:
 			step = s.wait(e, started)
-			return s.unproved(ctx, set, e, err)
+			return s.unproved(ctx, set, e, proof.Reason)
 		}
 		step = Step{Outcome: Settled}
 		after := set.activate(e, s.Now())
@@ -283,20 +317,9 @@ func (s *Service) Prove(ctx context.Context, ref Ref, started time.Time) (Step, 
 }
 
 // unproved notes why the key did not open through an endpoint.
-func (s *Service) unproved(ctx context.Context, set Set, e Endpoint, err error) error {
-	reason := string(verdict.Internal)
-	if f, ok := errors.AsType[*verdict.Failure](err); ok {
-		reason = string(f.Reason)
-		if f.ProviderCode != "" {
-			reason += " (" + f.ProviderCode + ")"
-		}
-	} else if code := atlas.CodeOf(err); code != atlas.UnexpectedError {
-		reason = string(code)
-	}
-	s.Log.WarnContext(ctx, "key not reached through a private endpoint", slog.String("groupId", set.GroupID),
-		slog.String("endpointId", e.ID), slog.String("error", err.Error()))
+func (s *Service) unproved(ctx context.Context, set Set, e Endpoint, reason verdict.Reason) error {
 	next := e
-	next.Message = "The endpoint is there, but the key does not open through it: " + reason + ". It becomes active once it does."
+	next.Message = "The endpoint is there, but the key does not open through it: " + string(reason) + ". It becomes active once it does."
 	if next.Message == e.Message {
 		return nil
 	}

@@ -65,7 +65,7 @@ type Service struct {
 
 	// Clouds are needed by Advance and Watch.
 	Clouds map[atlas.Provider]Cloud
-	// Prover is needed by Prove.
+	// Prover is needed by Try.
 	Prover Prover
 }
 
