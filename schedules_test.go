@@ -31,6 +31,7 @@ func schedules(t *testing.T) []schedule.Schedule {
 // How often what must be repeated is repeated. Whoever changes the template changes it here.
 func TestSchedules_comeAsOftenAsTheyShould(t *testing.T) {
 	want := map[string]time.Duration{ // the longest wait
+		"FleetTasksFunction/Backups":           time.Minute,
 		"FleetTasksFunction/ResumePlans":       5 * time.Minute,
 		"OperatorFunction/PurgeClosedProjects": 24 * time.Hour,
 		"OperatorFunction/RotateNodeKeys":      31 * 24 * time.Hour,

@@ -60,19 +60,19 @@ func (a API) Routes() []httpapi.Route {
 		route("getGroupClusterBackupSnapshot", http.MethodGet, one, read, a.get),
 		route("updateGroupClusterBackupSnapshot", http.MethodPatch, one, manage, httpapi.JSON(a.update)),
 		route("deleteGroupClusterBackupSnapshot", http.MethodDelete, one, manage, a.delete),
-		route("listGroupClusterBackupRestoreJobs", http.MethodGet, jobs, manage, a.listJobs),
-		route("getGroupClusterBackupRestoreJob", http.MethodGet, job, manage, a.getJob),
-		route("cancelGroupClusterBackupRestoreJob", http.MethodDelete, job, snapshot.RestoreRule, a.cancel),
 		versioned("getGroupClusterBackupSchedule", http.MethodGet, read, a.getSchedule),
 		versioned("updateGroupClusterBackupSchedule", http.MethodPatch, manage, httpapi.JSON(a.updateSchedule)),
 		versioned("deleteGroupClusterBackupSchedule", http.MethodDelete, manage, a.deleteSchedule),
 	}
 }
 
-// KeyRoutes lists the operations that use tenants' keys too: whoever restores an encrypted
-// snapshot wants to know at once whether the key of then still opens it.
+// KeyRoutes lists the operations on restores, one of which uses tenants' keys too: whoever restores
+// an encrypted snapshot wants to know at once whether the key of then still opens it.
 func (a API) KeyRoutes() []httpapi.Route {
 	return []httpapi.Route{
+		route("listGroupClusterBackupRestoreJobs", http.MethodGet, jobs, manage, a.listJobs),
+		route("getGroupClusterBackupRestoreJob", http.MethodGet, job, manage, a.getJob),
+		route("cancelGroupClusterBackupRestoreJob", http.MethodDelete, job, snapshot.RestoreRule, a.cancel),
 		route("createGroupClusterBackupRestoreJob", http.MethodPost, jobs, snapshot.RestoreRule, httpapi.JSON(a.restore)),
 	}
 }

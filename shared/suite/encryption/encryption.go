@@ -18,6 +18,7 @@ import (
 	"latchkey/shared/identity"
 	"latchkey/shared/kms/keyring"
 	"latchkey/shared/project"
+	"latchkey/shared/snapshot/snapshotapi"
 	"latchkey/shared/store"
 	"latchkey/shared/suite"
 )
@@ -77,5 +78,15 @@ func New(d Deps) *httpapi.API {
 		}))
 	}
 	return httpapi.New(httpapi.Config{Gate: gate, Now: d.Now, Log: d.Log},
-		encryptionapi.Routes(settings), endpoints, accessapi.Routes(roles))
+		encryptionapi.Routes(settings), endpoints, accessapi.Routes(roles), restores(d, journal, gate, settings))
+}
+
+// restores are the operations that put snapshots back: they ask the key of then.
+func restores(d Deps, journal audit.Journal, gate identity.Gate, keys *encryption.Service) []httpapi.Route {
+	clusters := suite.Clusters(suite.ClusterDeps{
+		Table: d.Table, Journal: journal, Projects: &project.Service{Table: d.Table}, Gate: gate, Start: d.Start, Now: d.Now, Log: d.Log,
+	})
+	return snapshotapi.API{Snapshots: suite.Snapshots(suite.SnapshotDeps{
+		Table: d.Table, Journal: journal, Clusters: clusters, Gate: gate, Keys: keys, Now: d.Now, Log: d.Log,
+	})}.KeyRoutes()
 }

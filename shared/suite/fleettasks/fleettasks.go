@@ -44,7 +44,7 @@ func New(d Deps) lambda.Handler {
 	})
 	f := function{
 		snapshots: suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Now: d.Now, Log: d.Log}),
-		clusters: clusters, executions: suite.PlanExecutions{Executions: d.Start}, now: d.Now, log: d.Log,
+		clusters:  clusters, executions: suite.PlanExecutions{Executions: d.Start}, now: d.Now, log: d.Log,
 		officer: &enforcement.Officer{Table: d.Table, Settings: &encryption.Service{Table: d.Table}, Clusters: clusters, Now: d.Now},
 	}
 	return task.Dispatch(d.Log, map[string]lambda.Handler{
