@@ -312,7 +312,7 @@ func TestAnAnnouncedMaintenanceKeepsTheWindow(t *testing.T) {
 	if got := w.window().Plan.Start.Weekday(); got != time.Monday {
 		t.Errorf("the plan stays on %s", got)
 	}
-	for w.window().Plan.Announced == false {
+	for !w.window().Plan.Announced {
 		w.attend(1)
 	}
 	for _, c := range [][2]string{{"PATCH", `{"hourOfDay":4}`}, {"PATCH", `{"protectedHours":{"startHourOfDay":1,"endHourOfDay":2}}`}, {"DELETE", ``}} {
@@ -344,6 +344,25 @@ func TestWhoDefersAutomaticallyDefersOnce(t *testing.T) {
 	began := w.attend(24 * 30)
 	if !began.Equal(start.AddDate(0, 0, 7)) || w.happened(alert.MaintenanceAutoDeferred) != 1 || w.window().Plan.Deferrals != 1 {
 		t.Errorf("planned for %s, began at %s: %+v", start, began, w.window().Plan)
+	}
+}
+
+func TestADeferredMaintenanceIsAnnouncedAnew(t *testing.T) {
+	w := newWorld(t)
+	w.do("PATCH", "", `{"dayOfWeek":1,"hourOfDay":3}`)
+	start := w.plan(5).Plan.Start
+	for !w.window().Plan.Announced {
+		w.attend(1)
+	}
+	if code := w.code("POST", "/defer", ""); code != "" {
+		t.Fatalf("answers %s", code)
+	}
+	if code := w.code("POST", "/defer", ""); code != atlas.MaintenanceNotScheduled {
+		t.Errorf("deferring it again before it is announced again: %s", code)
+	}
+	began := w.attend(24 * 30)
+	if !began.Equal(start.AddDate(0, 0, 7)) || w.happened(alert.MaintenanceInAdvance) != 2 || w.happened(maintenance.Deferred) != 1 {
+		t.Errorf("planned for %s, began at %s, announced %d times", start, began, w.happened(alert.MaintenanceInAdvance))
 	}
 }
 
