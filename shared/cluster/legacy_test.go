@@ -61,6 +61,8 @@ func TestALegacyClusterIsOneInAllVersions(t *testing.T) {
 	}
 }
 
+const twoRegions = `{"replicationSpec":{"US_EAST_1":{"electableNodes":3,"priority":7},"EU_WEST_1":{"electableNodes":2,"priority":6}}}`
+
 func TestALegacyUpdateChangesWhatItNames(t *testing.T) {
 	w := newWorld(t)
 	w.v1(http.MethodPost, "/clusters", terraformLegacy)
@@ -81,8 +83,7 @@ func TestALegacyUpdateChangesWhatItNames(t *testing.T) {
 		{`{"diskSizeGB":80}`, func(s cluster.Spec) any { return s.DiskSizeGB() }, 80.0},
 		{`{"autoScaling":{"diskGBEnabled":false}}`, func(s cluster.Spec) any { return s.Shards[0].Regions[0].AutoScaling.DiskGB.Enabled }, false},
 		{`{"replicationFactor":5}`, func(s cluster.Spec) any { return s.Shards[0].Regions[0].Electable.NodeCount }, 5},
-		{`{"replicationSpec":{"US_EAST_1":{"electableNodes":3,"priority":7},"EU_WEST_1":{"electableNodes":2,"priority":6}}}`,
-			func(s cluster.Spec) any { return s.Shards[0].Regions[1].Name }, "EU_WEST_1"},
+		{twoRegions, func(s cluster.Spec) any { return s.Shards[0].Regions[1].Name }, "EU_WEST_1"},
 		{`{"clusterType":"SHARDED","numShards":2}`, func(s cluster.Spec) any { return len(s.Shards) }, 2},
 		{`{"encryptionAtRestProvider":"NONE"}`, func(s cluster.Spec) any { return string(s.Provider) }, "NONE"},
 	} {
