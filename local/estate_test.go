@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,10 +18,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/mongodb-forks/digest"
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
 	"latchkey/agent/agenttest"
+	"latchkey/agent/badgerengine"
 	"latchkey/agent/statedir"
 	"latchkey/local/fleet"
 	"latchkey/local/pocket"
@@ -37,16 +40,23 @@ import (
 type estate struct {
 	running
 
-	cfg    config
-	log    *logBook
-	suite  *suite
-	fleet  *fleet.Fleet
-	net    *agenttest.Network                          // between agents and the control plane
-	skew   atomic.Int64                                // of the agents' clock
-	full   atomic.Pointer[func(dir, file string) bool] // whether a file can't be written for want of room
-	stop   func()
+	cfg   config
+	log   *logBook
+	suite *suite
+	fleet *fleet.Fleet
+	net   *agenttest.Network                          // between agents and the control plane
+	skew  atomic.Int64                                // of the agents' clock
+	full  atomic.Pointer[func(dir, file string) bool] // whether a file can't be written for want of room
+	stop  func()
+	// fleetUp and fleetDown start and stop the machines alone.
+	fleetUp, fleetDown func()
+
 	client *admin.APIClient
 	key    journey // how the tenant takes the key and gives it back
+	// heartbeat is the fleet's, 0 for what the control plane asks for.
+	heartbeat time.Duration
+	mu        sync.Mutex
+	engines   map[string]*badgerengine.Engine // by node
 	// written is what was acknowledged, by cluster and key.
 	written map[string]map[string]string
 	writes  int
@@ -83,7 +93,9 @@ func inEstate(t *testing.T, test func(e *estate)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e := &estate{cfg: testConfig(t), log: &logBook{}, written: map[string]map[string]string{}}
+		e := &estate{
+			cfg: testConfig(t), log: &logBook{}, written: map[string]map[string]string{}, engines: map[string]*badgerengine.Engine{},
+		}
 		e.t = t
 		e.cfg.noFleet = true // it runs one of its own, which can be made to fail
 		if err := os.MkdirAll(e.cfg.data, 0o700); err != nil {
@@ -93,6 +105,13 @@ func inEstate(t *testing.T, test func(e *estate)) {
 		e.boot()
 		defer func() { e.stop() }()
 		e.key = e.bringAWS(e.client)
+		id := e.key.update.AwsKms.CustomerMasterKeyID
+		e.key.take = func() { // the clients of before know nothing of a suite that was started again
+			e.second(kms.NewFromConfig(e.tenant).DisableKey(e.t.Context(), &kms.DisableKeyInput{KeyId: id}))
+		}
+		e.key.give = func() {
+			e.second(kms.NewFromConfig(e.tenant).EnableKey(e.t.Context(), &kms.EnableKeyInput{KeyId: id}))
+		}
 		if _, _, err := e.client.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(
 			t.Context(), e.owner.GroupID, &e.key.update).Execute(); err != nil {
 			t.Fatal(err)
@@ -131,8 +150,10 @@ func (e *estate) boot() {
 	for _, act := range s.background {
 		stops = append(stops, inBackground(e.t.Context(), act))
 	}
-	stops = append(stops, e.bootFleet(log))
+	e.fleetUp = func() { e.fleetDown = e.bootFleet(log) }
+	e.fleetUp()
 	e.stop = func() {
+		e.fleetDown()
 		for _, stop := range slices.Backward(stops) {
 			stop()
 		}
@@ -156,6 +177,14 @@ func (e *estate) bootFleet(log *slog.Logger) (stop func()) {
 		files, err := statedir.Open(dir)
 		return &disk{StateFiles: files, estate: e, dir: dir}, err
 	}
+	settings.Heartbeat = e.heartbeat
+	settings.Open = func(dir string, source fleet.Source) fleet.Store {
+		engine := badgerengine.New(badgerengine.Config{Dir: dir, Source: badgerengine.Source(source), Now: time.Now})
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.engines[filepath.Base(filepath.Dir(dir))] = engine
+		return engine
+	}
 	e.fleet = fleet.New(settings)
 	run := e.fleet
 	return inBackground(e.t.Context(), func(ctx context.Context) {
@@ -163,6 +192,15 @@ func (e *estate) bootFleet(log *slog.Logger) (stop func()) {
 			e.t.Error(err)
 		}
 	})
+}
+
+// crash ends a node's database behind the back of its agent.
+func (e *estate) crash(nodeID string) {
+	e.t.Helper()
+	e.mu.Lock()
+	engine := e.engines[nodeID]
+	e.mu.Unlock()
+	e.must(engine.Stop(e.t.Context()))
 }
 
 // reboot ends everything gently and starts it again.
@@ -291,6 +329,17 @@ func (e *estate) deployment(name string) cluster.Deployment {
 	d, err := e.service().Get(e.t.Context(), e.owner.GroupID, name)
 	e.must(err)
 	return d
+}
+
+func (e *estate) node(name, nodeID string) cluster.Node {
+	e.t.Helper()
+	for _, n := range e.deployment(name).Nodes {
+		if n.ID == nodeID {
+			return n
+		}
+	}
+	e.t.Fatalf("there is no node %s", nodeID)
+	return cluster.Node{}
 }
 
 // data asks the database of a cluster.
