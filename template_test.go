@@ -282,8 +282,8 @@ type alarm struct {
 // names are the metrics that the alarm is about: "namespace metric value-of-its-dimension".
 func (a alarm) names() []string {
 	name := func(namespace, metric string, dimensions []struct{ Name, Value string }) string {
-		for _, d := range dimensions[:min(1, len(dimensions))] {
-			metric += " " + d.Value
+		if len(dimensions) > 0 {
+			return namespace + " " + metric + " " + dimensions[0].Value
 		}
 		return namespace + " " + metric
 	}

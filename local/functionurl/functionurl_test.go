@@ -132,11 +132,13 @@ func TestAnswer_isWhatTheFunctionReturns(t *testing.T) {
 		"a status of text": {`{"statusCode": "201", "body": null}`, 201, "", http.Header{"Content-Type": {"application/json"}}},
 		"a response": {
 			`{"statusCode": 201, "headers": {"Content-Type": "text/plain", "X-Count": 3}, "body": "aGk=", "isBase64Encoded": true, "cookies": ["a=b", "c=d; Secure"]}`,
-			201, "hi", http.Header{"Content-Type": {"text/plain"}, "X-Count": {"3"}, "Set-Cookie": {"a=b", "c=d; Secure"}},
+			201, "hi",
+			http.Header{"Content-Type": {"text/plain"}, "X-Count": {"3"}, "Set-Cookie": {"a=b", "c=d; Secure"}},
 		},
 		"headers of the URL's own": {
 			`{"statusCode": 401, "headers": {"WWW-Authenticate": "Bearer", "Date": "today", "Transfer-Encoding": "chunked", "content-type": "a/b"}}`,
-			401, "", http.Header{"Content-Type": {"a/b"}, "X-Amzn-Remapped-Www-Authenticate": {"Bearer"}, "X-Amzn-Remapped-Date": {"today"}},
+			401, "",
+			http.Header{"Content-Type": {"a/b"}, "X-Amzn-Remapped-Www-Authenticate": {"Bearer"}, "X-Amzn-Remapped-Date": {"today"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +193,9 @@ func TestURL_isTheOtherSideOfTheFunctionsAdapter(t *testing.T) {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Add("Set-Cookie", "a=b")
 		w.WriteHeader(http.StatusTeapot)
-		w.Write(bytes.ToUpper(append(body, r.Header.Get("Authorization")+r.URL.RequestURI()+r.Header.Get("Cookie")...)))
+		if _, err := w.Write(bytes.ToUpper(append(body, r.Header.Get("Authorization")+r.URL.RequestURI()+r.Header.Get("Cookie")...))); err != nil {
+			t.Error(err)
+		}
 	})
 	r := request(t, http.MethodPut, "/a%20b/c?d=e", "application/octet-stream", "\xffbody ")
 	r.Header.Set("Authorization", "bearer ")

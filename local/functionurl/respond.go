@@ -1,6 +1,7 @@
 package functionurl
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -67,8 +68,14 @@ func read(payload []byte) (a answer, isResponse bool, err error) {
 	if !json.Valid(payload) {
 		return answer{}, false, errors.New("the function's answer is no JSON")
 	}
+	if !bytes.HasPrefix(bytes.TrimSpace(payload), []byte("{")) {
+		return answer{}, false, nil
+	}
 	var members map[string]json.RawMessage
-	if json.Unmarshal(payload, &members) != nil || members["statusCode"] == nil {
+	if err := json.Unmarshal(payload, &members); err != nil {
+		return answer{}, false, err
+	}
+	if members["statusCode"] == nil {
 		return answer{}, false, nil
 	}
 	if err := json.Unmarshal(payload, &a); err != nil {
