@@ -13,6 +13,7 @@ import (
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
+	"latchkey/shared/endpoint"
 	"latchkey/shared/obs"
 	"latchkey/shared/store"
 	"latchkey/shared/suite"
@@ -31,14 +32,16 @@ type Deps struct {
 
 // New assembles the function.
 func New(d Deps) lambda.Handler {
+	settings := suite.Encryption(suite.EncryptionDeps{
+		Table: d.Table, Sealer: d.Sealer, Keys: d.Keys, Now: d.Now, Log: d.Log,
+	})
 	f := function{
-		keys: suite.Encryption(suite.EncryptionDeps{
-			Table: d.Table, Sealer: d.Sealer, Keys: d.Keys, Now: d.Now, Log: d.Log,
-		}),
-		now: d.Now, log: d.Log,
+		keys: settings, now: d.Now, log: d.Log,
+		endpoints: suite.Endpoints(suite.EndpointDeps{Table: d.Table, Now: d.Now, Log: d.Log, Prover: settings}),
 	}
 	return task.Dispatch(d.Log, map[string]lambda.Handler{
-		"checkKey": task.Handler(d.Log, task.AtlasCodes, f.checkKey),
+		"checkKey":    task.Handler(d.Log, task.AtlasCodes, f.checkKey),
+		"tryEndpoint": task.Handler(d.Log, task.AtlasCodes, f.tryEndpoint),
 	})
 }
 
@@ -48,9 +51,10 @@ type keys interface {
 }
 
 type function struct {
-	keys keys
-	now  func() time.Time
-	log  *slog.Logger
+	keys      keys
+	endpoints *endpoint.Service
+	now       func() time.Time
+	log       *slog.Logger
 }
 
 type checkKeyInput struct {
