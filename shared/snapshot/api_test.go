@@ -49,7 +49,7 @@ func TestTheOfficialSDKTakesKeepsAndRestoresSnapshots(t *testing.T) {
 		api, ctx := w.sdk(), t.Context()
 		w.put(w.group, "c1", 0, "a")
 		requested, _, err := api.TakeSnapshots(ctx, w.group, "c1", &admin.DiskBackupOnDemandSnapshotRequest{
-			Description: admin.PtrString("before rotation"), RetentionInDays: admin.PtrInt(2),
+			Description: new("before rotation"), RetentionInDays: new(2),
 		}).Execute()
 		if err != nil || requested.GetStatus() != "queued" || requested.CreatedAt != nil || requested.GetFrequencyType() != "ondemand" {
 			t.Fatalf("TakeSnapshots = %+v, %v", requested, err)
@@ -73,7 +73,7 @@ func TestTheOfficialSDKTakesKeepsAndRestoresSnapshots(t *testing.T) {
 		}
 		w.put(w.group, "c1", 0, "b")
 		job, _, err := api.CreateBackupRestoreJob(ctx, w.group, "c1", &admin.DiskBackupSnapshotRestoreJob{
-			DeliveryType: "automated", SnapshotId: x.Id, TargetClusterName: admin.PtrString("c1"), TargetGroupId: &w.group,
+			DeliveryType: "automated", SnapshotId: x.Id, TargetClusterName: new("c1"), TargetGroupId: &w.group,
 		}).Execute()
 		if err != nil || job.FinishedAt != nil || job.GetFailed() || job.GetTargetClusterName() != "c1" {
 			t.Fatalf("CreateBackupRestoreJob = %+v, %v", job, err)
@@ -117,7 +117,7 @@ func TestTheOfficialSDKReadsAndChangesTheSchedule(t *testing.T) {
 		policies[0].PolicyItems = append(policies[0].PolicyItems, admin.DiskBackupApiPolicyItem{
 			FrequencyType: "weekly", FrequencyInterval: 7, RetentionUnit: "weeks", RetentionValue: 3,
 		})
-		s, _, err = api.UpdateBackupSchedule(ctx, w.group, "c1", &admin.DiskBackupSnapshotSchedule20240805{Policies: policies, ReferenceHourOfDay: admin.PtrInt(4)}).Execute()
+		s, _, err = api.UpdateBackupSchedule(ctx, w.group, "c1", &admin.DiskBackupSnapshotSchedule20240805{Policies: policies, ReferenceHourOfDay: new(4)}).Execute()
 		if err != nil || len(s.GetPolicies()[0].PolicyItems) != 3 || s.GetReferenceHourOfDay() != 4 || s.GetPolicies()[0].PolicyItems[2].GetId() == "" {
 			t.Fatalf("UpdateBackupSchedule = %+v, %v", s, err)
 		}
@@ -131,8 +131,8 @@ func TestTheOfficialSDKReadsAndChangesTheSchedule(t *testing.T) {
 				s.Policies[0].PolicyItems[0].FrequencyType = "yearly"
 			}, atlas.InvalidFrequencyTypeChange},
 			"two policies": {func(s *admin.DiskBackupSnapshotSchedule20240805) { s.Policies = append(s.Policies, s.Policies[0]) }, atlas.InvalidPolicyCount},
-			"exports":      {func(s *admin.DiskBackupSnapshotSchedule20240805) { s.AutoExportEnabled = admin.PtrBool(true) }, atlas.ValidationError},
-			"an hour":      {func(s *admin.DiskBackupSnapshotSchedule20240805) { s.ReferenceHourOfDay = admin.PtrInt(24) }, atlas.InvalidReferenceHour},
+			"exports":      {func(s *admin.DiskBackupSnapshotSchedule20240805) { s.AutoExportEnabled = new(true) }, atlas.ValidationError},
+			"an hour":      {func(s *admin.DiskBackupSnapshotSchedule20240805) { s.ReferenceHourOfDay = new(24) }, atlas.InvalidReferenceHour},
 		} {
 			bad := *s
 			bad.Policies = []admin.AdvancedDiskBackupSnapshotSchedulePolicy{{
@@ -242,7 +242,7 @@ func TestRequestsThatMakeNoSenseAreRefusedWithTheDocumentedCodes(t *testing.T) {
 				t.Errorf("%s %s answers %d %s", method, path, status, got)
 			}
 		}
-		pause := atlas.ClusterRequest{Paused: admin.PtrBool(true)}
+		pause := atlas.ClusterRequest{Paused: new(true)}
 		if _, err := w.clusters.Update(t.Context(), w.caller, w.group, "c1", pause); err != nil {
 			t.Fatal(err)
 		}

@@ -54,8 +54,8 @@ func (s *Service) UpdateSchedule(ctx context.Context, c identity.Caller, groupID
 	return plan, err
 }
 
-// DeleteSchedule removes every item of a schedule: no more snapshots are taken but on demand. With
-// deleteSnapshots... the real service keeps those that there are, and so does this.
+// DeleteSchedule removes every item of a schedule: no more snapshots are taken but on demand. Those
+// that there are stay until they expire.
 func (s *Service) DeleteSchedule(ctx context.Context, c identity.Caller, groupID, name string) (Plan, error) {
 	return s.changeSchedule(ctx, c, groupID, name, false, func(before Schedule) (Schedule, error) {
 		before.Items = nil

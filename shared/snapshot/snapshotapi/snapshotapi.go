@@ -243,8 +243,10 @@ func (b scheduleBody) unoffered() string {
 		name string
 		yes  bool
 	}{
-		{"autoExportEnabled", b.AutoExportEnabled}, {"copySettings", len(b.CopySettings) > 0},
-		{"extraRetentionSettings", len(b.ExtraRetentionSettings) > 0}, {"deleteSnapshots", b.DeleteSnapshots},
+		{"autoExportEnabled", b.AutoExportEnabled},
+		{"copySettings", len(b.CopySettings) > 0},
+		{"extraRetentionSettings", len(b.ExtraRetentionSettings) > 0},
+		{"deleteSnapshots", b.DeleteSnapshots},
 	}
 	for _, a := range asked {
 		if a.yes {
