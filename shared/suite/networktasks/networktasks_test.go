@@ -58,14 +58,6 @@ func inWorld(t *testing.T, fn func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, table: identitytest.Table(t), aws: endpointtest.NewMemory(false), azure: endpointtest.NewMemory(true)}
 		w.found()
-		machine := statestest.Load(t, definition, nil)
-		w.engine = engine.New(engine.Config{
-			Journal: journal.Memory(), Machines: map[string]*asl.Machine{string(workflow.PrivateEndpoint): machine},
-			Invoke: func(ctx context.Context, function string, payload []byte) ([]byte, error) {
-				return statestest.Invoker(w.tasks)(ctx, function, payload)
-			},
-			Now: time.Now, Rand: rand.NewPCG(1, 1), Log: slog.New(slog.DiscardHandler),
-		})
 		log := slog.New(slog.DiscardHandler)
 		network := networktasks.New(networktasks.Deps{
 			Table: w.table, Now: time.Now, Log: log, Executions: w,
@@ -75,15 +67,29 @@ func inWorld(t *testing.T, fn func(w *world)) {
 			Table: w.table, Journal: audit.Journal{Table: w.table, Now: time.Now}, Start: w, Now: time.Now, Log: log, Prover: w,
 			Regions: map[atlas.Provider][]string{atlas.AWS: {"US_EAST_1"}, atlas.Azure: {"US_EAST_2"}},
 		})
-		w.tasks = map[string]statestest.Function{"NetworkTasksFunctionArn": statestest.Handler(network), "KeyTasksFunctionArn": w.tryKey}
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- w.engine.Run(ctx) }()
-		synctest.Wait()
+		w.serve(map[string]statestest.Function{"NetworkTasksFunctionArn": statestest.Handler(network), "KeyTasksFunctionArn": w.tryKey})
 		fn(w)
-		cancel()
-		w.must(<-ended)
 	})
+}
+
+// serve runs an engine over functions for as long as the test.
+func (w *world) serve(tasks map[string]statestest.Function) {
+	w.t.Helper()
+	w.tasks = tasks
+	w.engine = engine.New(engine.Config{
+		Journal: journal.Memory(), Machines: map[string]*asl.Machine{string(workflow.PrivateEndpoint): statestest.Load(w.t, definition, nil)},
+		Invoke: statestest.Invoker(w.tasks), Now: time.Now, Rand: rand.NewPCG(1, 1), Log: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.engine.Run(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Error(err)
+		}
+	})
+	synctest.Wait()
 }
 
 func (w *world) must(err error) {
