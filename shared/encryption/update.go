@@ -37,11 +37,7 @@ const keyExpiryMargin = 48 * time.Hour
 func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string, u atlas.EncryptionAtRestUpdate) (Settings, error) {
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
-	uses, err := s.usesBefore(ctx, groupID, u)
-	if err != nil {
-		return Settings{}, err
-	}
-	endpoints, err := s.presentBefore(ctx, groupID, u)
+	restraints, err := s.restraintsBefore(ctx, groupID, u)
 	if err != nil {
 		return Settings{}, err
 	}
@@ -53,15 +49,10 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 	if err != nil {
 		return Settings{}, err
 	}
-	none, err := endpoints.check(current, next, changes)
+	unused, err := restraints.check(current, next, changes)
 	if err != nil {
 		return Settings{}, err
 	}
-	unused, err := uses.checkUnused(changes)
-	if err != nil {
-		return Settings{}, err
-	}
-	unused = append(unused, none...)
 	if len(changes) == 0 && next.SearchNodes == current.SearchNodes {
 		return current, nil
 	}

@@ -8,6 +8,34 @@ import (
 	"latchkey/shared/store"
 )
 
+// restraints are what keeps parts of a configuration from being changed.
+type restraints struct {
+	uses      uses
+	endpoints present
+}
+
+// restraintsBefore finds out what may restrain an update. It comes before the settings are read, so
+// that what begins to restrain it after that makes its transaction conflict.
+func (s *Service) restraintsBefore(ctx context.Context, groupID string, u atlas.EncryptionAtRestUpdate) (restraints, error) {
+	uses, err := s.usesBefore(ctx, groupID, u)
+	if err != nil {
+		return restraints{}, err
+	}
+	endpoints, err := s.presentBefore(ctx, groupID, u)
+	return restraints{uses, endpoints}, err
+}
+
+// check refuses what is restrained, in the documented order: private endpoints are removed first,
+// then clusters do without the key. It returns the conditions under which nothing restrains.
+func (r restraints) check(current, next Settings, changes []Change) ([]store.Op, error) {
+	none, err := r.endpoints.check(current, next, changes)
+	if err != nil {
+		return nil, err
+	}
+	unused, err := r.uses.checkUnused(changes)
+	return append(none, unused...), err
+}
+
 // uses is which clusters rely on the keys that an update wants to do without.
 type uses map[atlas.Provider]use
 
