@@ -97,6 +97,7 @@ func inEstate(t *testing.T, test func(e *estate)) {
 			cfg: testConfig(t), log: &logBook{}, written: map[string]map[string]string{}, engines: map[string]*badgerengine.Engine{},
 		}
 		e.t = t
+		e.cfg.data = filepath.Join(memory(t), "data")
 		e.cfg.noFleet = true // it runs one of its own, which can be made to fail
 		if err := os.MkdirAll(e.cfg.data, 0o700); err != nil {
 			t.Fatal(err)
@@ -119,6 +120,22 @@ func inEstate(t *testing.T, test func(e *estate)) {
 		test(e)
 		e.invariants()
 	})
+}
+
+// memory is a directory in memory where there is one: months of virtual time write their files in
+// minutes, and a disk that is waited for proves nothing here.
+func memory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "latchkey")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // boot starts everything over what is on disk.
