@@ -40,7 +40,6 @@ type world struct {
 	t         *testing.T
 	groupID   string
 	table     *hookedTable
-	settings  encryption.Settings
 	clusters  []endpoint.Location
 	aws       *endpointtest.Memory
 	azure     *endpointtest.Memory

@@ -18,7 +18,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v6"
 
@@ -159,8 +158,8 @@ func (c *Cloud) Create(ctx context.Context, h endpoint.Handle) (endpoint.Observa
 			ManualPrivateLinkServiceConnections: []*armnetwork.PrivateLinkServiceConnection{{
 				Name: &name,
 				Properties: &armnetwork.PrivateLinkServiceConnectionProperties{
-					PrivateLinkServiceID: &h.Target.VaultID, GroupIDs: []*string{to.Ptr("vault")},
-					RequestMessage: to.Ptr("Encryption at rest of project " + h.GroupID + ", private endpoint " + h.EndpointID + "."),
+					PrivateLinkServiceID: &h.Target.VaultID, GroupIDs: []*string{new("vault")},
+					RequestMessage: new("Encryption at rest of project " + h.GroupID + ", private endpoint " + h.EndpointID + "."),
 				},
 			}},
 		},

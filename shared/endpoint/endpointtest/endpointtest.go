@@ -2,6 +2,7 @@ package endpointtest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"latchkey/shared/endpoint"
@@ -81,9 +82,10 @@ func (h *Harness) find(t testing.TB, id string) endpoint.Observation {
 	return o
 }
 
-func (h *Harness) delete(t testing.TB, id string) {
+// delete removes the first endpoint.
+func (h *Harness) delete(t testing.TB) {
 	t.Helper()
-	if err := h.Cloud.Delete(t.Context(), h.Handle(id)); err != nil {
+	if err := h.Cloud.Delete(t.Context(), h.Handle(one)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -106,12 +108,9 @@ func (h *Harness) ready(t testing.TB, id string) endpoint.Observation {
 
 func want(t testing.TB, o endpoint.Observation, states ...endpoint.State) {
 	t.Helper()
-	for _, s := range states {
-		if o.State == s {
-			return
-		}
+	if !slices.Contains(states, o.State) {
+		t.Fatalf("got %+v, want one of %v", o, states)
 	}
-	t.Fatalf("got %+v, want one of %v", o, states)
 }
 
 func (h *Harness) counts(t testing.TB, n int) {
@@ -160,7 +159,7 @@ func toldApart(t *testing.T, h *Harness) {
 	if first.ResourceID == second.ResourceID || first.Address == second.Address {
 		t.Errorf("%+v and %+v are the same", first, second)
 	}
-	h.delete(t, one)
+	h.delete(t)
 	h.Settle(t)
 	want(t, h.find(t, one), endpoint.Missing)
 	want(t, h.find(t, two), endpoint.Ready)
@@ -181,18 +180,18 @@ func foundByName(t *testing.T, h *Harness) {
 }
 
 func deletedTwice(t *testing.T, h *Harness) {
-	h.delete(t, one)
+	h.delete(t)
 	h.ready(t, one)
-	h.delete(t, one)
-	h.delete(t, one)
+	h.delete(t)
+	h.delete(t)
 	h.Settle(t)
-	h.delete(t, one)
+	h.delete(t)
 	h.counts(t, 0)
 }
 
 func goneForGood(t *testing.T, h *Harness) {
 	made := h.ready(t, one)
-	h.delete(t, one)
+	h.delete(t)
 	want(t, h.find(t, one), endpoint.Removing, endpoint.Missing)
 	h.Settle(t)
 	want(t, h.find(t, one), endpoint.Missing)
@@ -208,9 +207,9 @@ func goneForGood(t *testing.T, h *Harness) {
 
 func deletedEarly(t *testing.T, h *Harness) {
 	h.create(t, one)
-	h.delete(t, one)
+	h.delete(t)
 	h.Settle(t)
-	h.delete(t, one) // a provider may refuse while it is busy
+	h.delete(t) // a provider may refuse while it is busy
 	h.Settle(t)
 	want(t, h.find(t, one), endpoint.Missing)
 	h.counts(t, 0)
@@ -251,7 +250,7 @@ func broken(t *testing.T, h *Harness) {
 func failedDeleted(t *testing.T, h *Harness) {
 	h.Break(t, h.create(t, one))
 	h.Settle(t)
-	h.delete(t, one)
+	h.delete(t)
 	h.Settle(t)
 	want(t, h.find(t, one), endpoint.Missing)
 	h.counts(t, 0)

@@ -169,7 +169,7 @@ func TestPrivateEndpoints_throughTheOfficialClient(t *testing.T) {
 		w.must(err)
 		api := client.EncryptionAtRestUsingCustomerKeyManagementApi
 		made, resp, err := api.CreateRestPrivateEndpoint(ctx, groupID, "AWS", &admin.EARPrivateEndpoint{
-			CloudProvider: admin.PtrString("AWS"), RegionName: admin.PtrString("US_EAST_1"),
+			CloudProvider: new("AWS"), RegionName: new("US_EAST_1"),
 		}).Execute()
 		w.must(err)
 		if resp.StatusCode != http.StatusAccepted || made.GetStatus() != "INITIATING" || made.GetRegionName() != "US_EAST_1" || made.GetCloudProvider() != "AWS" {

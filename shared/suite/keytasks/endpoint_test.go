@@ -3,7 +3,6 @@ package keytasks_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -77,7 +76,7 @@ func withEndpoint(t *testing.T, key *kmstest.Memory, status endpoint.Status) sto
 func tryEndpoint(ctx context.Context, t *testing.T, table store.Table, r inVPC) (string, error) {
 	t.Helper()
 	h := keytasks.New(keytasks.Deps{
-		Table: table, Sealer: identitytest.NewSealer(t), Now: time.Now, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)), Keys: r,
+		Table: table, Sealer: identitytest.NewSealer(t), Now: time.Now, Log: slog.New(slog.DiscardHandler), Keys: r,
 	})
 	out, err := h.Invoke(ctx, []byte(`{"task":"tryEndpoint","groupId":"`+group+`","provider":"AWS","endpointId":"`+endpointID+`"}`))
 	return string(out), err

@@ -1,7 +1,6 @@
 package networktasks_test
 
 import (
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -87,7 +86,7 @@ func TestPrivateEndpoint_overThePocketCloud(t *testing.T) {
 		wire := &hosts{base: pocket.Transport(pocket.New(&pocket.Faults{}, awscloud.Alias, cloud.Services()...))}
 		made, err := sdkkms.NewFromConfig(awssdk.Config(wire.base, "us-east-1", tenantRoot)).CreateKey(t.Context(), &sdkkms.CreateKeyInput{})
 		w.must(err)
-		log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+		log := slog.New(slog.DiscardHandler)
 		journals := audit.Journal{Table: w.table, Now: time.Now}
 		ring, err := keyring.New(t.Context(), keyring.Config{Transport: wire, Now: time.Now})
 		w.must(err)
