@@ -203,7 +203,7 @@ func WatchedEndpoints(groupID, provider string) store.Key {
 }
 
 // WatchedEndpointsPrefix selects all records with private endpoints.
-const WatchedEndpointsPrefix = "GROUP#"
+const WatchedEndpointsPrefix = "WATCHED#"
 
 // WrappedKey is the ledger's entry of one copy of a master key: of a node, or of a node as a
 // snapshot kept it (snapshotID "" is the node's own). digest tells the customer keys that
@@ -267,7 +267,7 @@ func RetainedPrefix(name string) string { return "RETAINED#" + escape(name) + "#
 // NeededBy places an entry of the ledger in the index under the customer key that wrapped it,
 // sorted by that key's version.
 func NeededBy(groupID, digest, version, entry string) store.Key {
-	return store.Key{PK: "CMK#" + escape(groupID) + "#" + digest, SK: escape(version) + "#" + entry}
+	return store.Key{PK: "CMK#" + escape(groupID) + "#" + digest, SK: "VERSION#" + escape(version) + "#" + entry}
 }
 
 // AlertRegister is the record of how many alert configurations a group has.

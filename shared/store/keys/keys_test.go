@@ -31,6 +31,8 @@ var (
 		"WrappedKey": keys.WrappedKey, "EnrolToken": keys.EnrolToken, "RecipientKeys": keys.RecipientKeys,
 		"AlertRegister": keys.AlertRegister, "AlertConfig": keys.AlertConfig, "Alert": keys.Alert, "AlertCondition": keys.AlertCondition,
 		"AlertNotice": keys.AlertNotice, "AlertWatch": keys.AlertWatch, "Maintenance": keys.Maintenance,
+		"PrivateEndpoints": keys.PrivateEndpoints, "Snapshot": keys.Snapshot, "BackupPolicy": keys.BackupPolicy, "BackupDue": keys.BackupDue,
+		"RestoreJob": keys.RestoreJob, "Restoring": keys.Restoring, "RetainedBackups": keys.RetainedBackups,
 		"Event of a group": func(id string, at time.Time, event string) store.Key {
 			return keys.Event(keys.GroupScope(id), at, event)
 		},
@@ -40,7 +42,7 @@ var (
 		"GroupsOf": keys.GroupsOf, "ClosedGroups": keys.ClosedGroups, "MembersOf": keys.MembersOf, "APIKeysOf": keys.APIKeysOf,
 		"ServiceAccountsOf": keys.ServiceAccountsOf, "ClustersOf": keys.ClustersOf, "PlanInProgress": keys.PlanInProgress,
 		"NeededBy": keys.NeededBy, "Sweep": keys.Sweep, "WaitingNode": keys.WaitingNode,
-		"AlertDue": keys.AlertDue, "MaintenanceDue": keys.MaintenanceDue,
+		"AlertDue": keys.AlertDue, "MaintenanceDue": keys.MaintenanceDue, "WatchedEndpoints": keys.WatchedEndpoints, "BackupsDue": keys.BackupsDue,
 	}
 	// prefixes are all prefix constants and the kinds that a query with one may meet.
 	prefixes = map[string][]string{
@@ -48,10 +50,11 @@ var (
 		keys.ServiceAccountPrefix: {"ServiceAccountID"}, keys.RolePrefix: {"Role"},
 		keys.NodePrefix: {"Node"}, keys.WaitingPrefix: {"WaitingNode"}, keys.ClusterNamePrefix: {"ClusterName"}, keys.ClusterPrefix: {"ClustersOf"}, keys.PlanPrefix: {"PlanInProgress"},
 		keys.WrappedKeysPrefix: {"WrappedKey"},
+		keys.SnapshotPrefix:    {"Snapshot"}, keys.RestoreJobPrefix: {"RestoreJob"}, keys.WatchedEndpointsPrefix: {"WatchedEndpoints"},
 		keys.AlertConfigPrefix: {"AlertConfig"}, keys.AlertPrefix: {"Alert"}, keys.AlertConditionsPrefix: {"AlertCondition"},
 		keys.AlertNoticePrefix: {"AlertNotice"}, keys.AlertWatchPrefix: {"AlertWatch"},
 		keys.AlertDuePrefix: {"AlertDue", "MaintenanceDue"},
-		keys.EventPrefix:    {"Event of a group", "Event of an organisation"},
+		keys.EventPrefix:    {"Event of a group", "Event of an organisation", "BackupsDue"}, // that one is in the index, where events are not
 	}
 )
 
@@ -60,7 +63,7 @@ var (
 func hostile() *rapid.Generator[string] {
 	parts := []string{
 		"", "#", "/", "%23", "%", "a", "650000000000000000000001", "ORG", "GROUP", "GROUPNAME", "APIKEY", "APIKEYID", "SA", "SAID",
-		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "AZURE", "EARUSE", "EVENTS", "T", "SYSTEM", "SWEEP", "CLOSEDGROUPS", "AGENTS", "WAITING", "ENROL", "RECIPIENTKEYS", "ALERTING", "ALERT", "ALERTCONFIG", "ALERTCONDITION", "NOTICE", "WATCH", "DUE", "MAINTENANCE", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
+		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "AZURE", "EARUSE", "EVENTS", "T", "SYSTEM", "SWEEP", "CLOSEDGROUPS", "AGENTS", "WAITING", "ENROL", "RECIPIENTKEYS", "ALERTING", "ALERT", "ALERTCONFIG", "ALERTCONDITION", "NOTICE", "WATCH", "DUE", "ENDPOINTS", "WATCHED", "SNAPSHOT", "BACKUPPOLICY", "BACKUPDUE", "BACKUPSDUE", "RESTOREJOB", "RESTORING", "RETAINED", "MAINTENANCE", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
 	}
 	short := rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "#"}), 0, 3), func(s []string) string { return strings.Join(s, "") })
 	return rapid.OneOf(short, rapid.Custom(func(rt *rapid.T) string {
@@ -135,7 +138,7 @@ func TestKeys_of_two_entities_never_collide(t *testing.T) {
 
 // One owner's partition is never another's, so that a query of one tenant can't meet another's.
 func TestKeys_of_two_owners_lie_in_two_partitions(t *testing.T) {
-	shared := []string{"SigningKeys", "RecipientKeys", "SweepProgress", "ClosedGroups", "PlanInProgress", "WaitingNode", "AlertDue", "MaintenanceDue"} // not a tenant's
+	shared := []string{"SigningKeys", "RecipientKeys", "SweepProgress", "ClosedGroups", "PlanInProgress", "WaitingNode", "AlertDue", "MaintenanceDue", "WatchedEndpoints", "BackupsDue"} // not a tenant's
 	for space, kinds := range map[string]map[string]any{"table": tableKinds, "index": indexKinds} {
 		t.Run(space, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
