@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -366,4 +367,78 @@ func TestNew_knowsItsTasks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPrivateEndpoint_survivesBeingKilled stops executions before and after each task in turn, from
+// the creation of an endpoint to its recreation and its end.
+func TestPrivateEndpoint_survivesBeingKilled(t *testing.T) {
+	for kill := range 14 {
+		for _, after := range []bool{false, true} {
+			inWorld(t, func(w *world) {
+				calls := 0
+				for name, whole := range w.tasks {
+					w.tasks[name] = func(ctx context.Context, payload json.RawMessage) (any, error) {
+						if strings.Contains(string(payload), "watchEndpoints") {
+							return whole(ctx, payload)
+						}
+						calls++
+						killed := calls == kill+1
+						if killed && !after {
+							w.killAll()
+							return nil, errors.New("killed")
+						}
+						out, err := whole(ctx, payload)
+						if killed {
+							w.killAll()
+						}
+						return out, err
+					}
+				}
+				e := w.create(atlas.AWS)
+				w.becomes(endpoint.Active, 1)
+				w.aws.Set(e.ID, endpoint.Missing, "")
+				w.becomes(endpoint.Active, 2)
+				all, err := w.api.List(w.t.Context(), w.groupID, atlas.AWS)
+				w.must(err)
+				if len(all) != 1 || all[0].ID == e.ID || w.aws.Count() != 1 {
+					w.t.Fatalf("killed at call %d: %d resources, %+v", kill, w.aws.Count(), all)
+				}
+				w.must(w.api.Delete(w.t.Context(), owner, w.groupID, atlas.AWS, all[0].ID))
+				w.becomes("", 2)
+				if calls <= kill {
+					w.t.Skipf("there are %d calls", calls)
+				}
+			})
+		}
+	}
+}
+
+// killAll stops every execution that goes on, from outside.
+func (w *world) killAll() {
+	all, err := w.api.List(w.t.Context(), w.groupID, atlas.AWS)
+	w.must(err)
+	for _, e := range all {
+		for attempt := range e.Attempt {
+			name, err := workflow.Execution{Kind: workflow.PrivateEndpoint, GroupID: w.groupID, Subject: e.ID, Version: []int64{attempt + 1}}.Name()
+			w.must(err)
+			go w.engine.Stop(w.t.Context(), w.arn(name), "Killed", "") //nolint:errcheck // it may have closed
+		}
+	}
+}
+
+// becomes demands that so many resources were made in all, that the newest endpoint comes to a status
+// ("" is none) and that no other is left, with the schedule as the only help.
+func (w *world) becomes(status endpoint.Status, made int) {
+	w.t.Helper()
+	for range 20 {
+		w.watch()
+		w.work()
+		all, err := w.api.List(w.t.Context(), w.groupID, atlas.AWS)
+		w.must(err)
+		isGone := status == "" && len(all) == 0
+		if (isGone || len(all) == 1 && all[0].Status == status) && w.aws.Made() == made {
+			return
+		}
+	}
+	w.t.Fatalf("it does not become %q with %d made", status, made)
 }
