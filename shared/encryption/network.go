@@ -75,8 +75,11 @@ func (s *Service) direct(ctx context.Context, settings Settings, p atlas.Provide
 			return nil
 		}
 	}
-	return verdict.Failed(verdict.NetworkRefused, "private networking is in force and no active private endpoint leads to the key")
+	return &verdict.Failure{Reason: verdict.NetworkRefused, Err: errNoWay}
 }
+
+// errNoWay says that nothing but ourselves keeps us from a key.
+var errNoWay = errors.New("private networking is in force and no active private endpoint leads to the key")
 
 // leads reports whether an endpoint leads to where a key is.
 func leads(ref *kms.Reference, way kms.PrivateEndpoint) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,6 +99,16 @@ func TestASingleRegionKeyHasNoOtherWay(t *testing.T) {
 	}
 	if _, _, err := w.KeyFor(t.Context(), groupID, atlas.AWS, false); err == nil {
 		t.Error("it opens")
+	}
+}
+
+func TestAConfigurationThatNoEndpointLeadsToIsRefused(t *testing.T) {
+	w, n, _ := privateWorld(t, keyARN)
+	n.ways, n.inForce = []kms.PrivateEndpoint{wayThere}, true
+	w.key(keyID)
+	_, err := w.patch(`{"awsKms":{"roleId":"` + role1 + `","customerMasterKeyID":"` + keyID + `"}}`)
+	if atlas.CodeOf(err) != atlas.KMSUnreachable || !strings.Contains(atlas.AsError(err).Detail(), "/encryptionAtRest/AWS/privateEndpoints") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -54,7 +54,10 @@ func refusal(err error, s Settings, p atlas.Provider) error {
 	case verdict.Unreachable, verdict.Throttled:
 		e := atlas.Fail(atlas.KMSUnreachable).Because(err)
 		e.RetryAfter = retryAfter
-		if failure.Reason == verdict.NetworkRefused {
+		switch {
+		case errors.Is(err, errNoWay):
+			e = e.Hinting("It is reached over private endpoints only, and no active one leads to it; see GET /groups/%s/encryptionAtRest/%s/privateEndpoints.", s.GroupID, p)
+		case failure.Reason == verdict.NetworkRefused:
 			e = e.Hinting("Its network rules refused the address of Latchkey's control plane; see GET /api/atlas/v2/unauth/controlPlaneIPAddresses.")
 		}
 		return e
