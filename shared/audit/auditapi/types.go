@@ -53,6 +53,10 @@ func encryptionTypes() []EventType {
 		{false, "The rotation of an encryption key has started", prefix + "KEY_ROTATION_STARTED"},
 		{false, "A private endpoint for encryption at rest was created", prefix + "PRIVATE_ENDPOINT_CREATED"},
 		{false, "A private endpoint for encryption at rest was deleted", prefix + "PRIVATE_ENDPOINT_DELETED"},
+		{false, "A private endpoint for encryption at rest is in use", prefix + "PRIVATE_ENDPOINT_ACTIVE"},
+		{false, "A private endpoint for encryption at rest waits for approval", prefix + "PRIVATE_ENDPOINT_PENDING_ACCEPTANCE"},
+		{false, "A private endpoint for encryption at rest failed", prefix + "PRIVATE_ENDPOINT_FAILED"},
+		{false, "A private endpoint for encryption at rest was taken away and is made again", prefix + "PRIVATE_ENDPOINT_PENDING_RECREATION"},
 		{false, "A rotation of the database master keys was scheduled", "KMIP_KEY_ROTATION_SCHEDULED"},
 	}
 }
