@@ -245,7 +245,16 @@ func (i *isolated) estate() {
 	i.t.Helper()
 	i.bringUser(func(keyID string) {
 		i.proveKey()
-		i.cluster("user", i.interrupt, func() { i.recheck(keyID) })
+		keys := kms.NewFromConfig(i.tenant)
+		i.cluster("user", i.interrupt, func() {
+			i.recheck(func() {
+				_, err := keys.DisableKey(i.t.Context(), &kms.DisableKeyInput{KeyId: &keyID})
+				i.must(err)
+			}, func() {
+				_, err := keys.EnableKey(i.t.Context(), &kms.EnableKeyInput{KeyId: &keyID})
+				i.must(err)
+			})
+		})
 	})
 	client := i.byKey()
 	j := i.bringAWS(client)
@@ -253,12 +262,14 @@ func (i *isolated) estate() {
 	i.must(err)
 	i.proveKey()
 	i.cluster("role", func() {}, func() {
+		i.recheck(j.take, j.give)
 		j.take()
 		i.until("nodes stop", func() bool {
 			i.readKey() // makes the key urgent
 			i.invoke("validate", `{}`)
 			return i.state("role") == "IDLE "+allStopped
 		})
+		i.until("enforcement ends", func() bool { return len(i.executions("latchkey-enforce-validity")) == 0 })
 		j.give()
 		i.until("nodes run again", func() bool {
 			i.readKey() // which starts them
@@ -284,29 +295,33 @@ func (i *isolated) proveKey() {
 	}
 }
 
-// recheck takes a key for a moment, so that it is checked again.
-func (i *isolated) recheck(keyID string) {
+// recheck takes a key for a moment, so that it is checked again, and waits for that.
+func (i *isolated) recheck(take, give func()) {
 	i.t.Helper()
-	keys := kms.NewFromConfig(i.tenant)
-	_, err := keys.DisableKey(i.t.Context(), &kms.DisableKeyInput{KeyId: &keyID})
-	i.must(err)
+	take()
 	i.readKey()
-	_, err = keys.EnableKey(i.t.Context(), &kms.EnableKeyInput{KeyId: &keyID})
-	i.must(err)
+	give()
 	i.until("the key is checked again", func() bool { return strings.Contains(i.invoke("validate", `{}`), `"VALID":1`) })
+}
+
+// executions are those of a state machine that are going on.
+func (i *isolated) executions(machine string) []engine.Execution {
+	i.t.Helper()
+	e := i.suite.workflows.engine
+	running, _, err := e.List(e.MachineARN(machine), engine.Running, engine.Page{})
+	i.must(err)
+	return running
 }
 
 // interrupt ends the execution that carries out a plan, which is then carried on by another.
 func (i *isolated) interrupt() {
 	i.t.Helper()
-	e := i.suite.workflows.engine
-	running, _, err := e.List(e.MachineARN("latchkey-encrypt-cluster"), engine.Running, engine.Page{})
-	i.must(err)
+	running := i.executions("latchkey-encrypt-cluster")
 	for _, x := range running {
-		_, err := e.Stop(i.t.Context(), x.ARN, "Test", "")
+		_, err := i.suite.workflows.engine.Stop(i.t.Context(), x.ARN, "Test", "")
 		i.must(err)
 	}
-	if answer := i.invoke("fleettasks", `{"task":"resumePlans"}`); len(running) != 1 || !strings.Contains(answer, `"Restarted":1`) {
+	if answer := i.invoke("fleettasks", `{"task":"resumePlans"}`); len(running) != 1 || !strings.Contains(answer, `"restarted":1`) {
 		i.t.Fatalf("%d executions were ended, and then %s", len(running), answer)
 	}
 }
