@@ -260,6 +260,7 @@ func (e *estate) ask(name, provider string) {
 	kind := "REPLICASET"
 	_, _, err := e.client.ClustersApi.CreateCluster(e.t.Context(), e.owner.GroupID, &admin.ClusterDescription20240805{
 		Name: &name, ClusterType: &kind, EncryptionAtRestProvider: &provider, ReplicationSpecs: size("M10"),
+		BackupEnabled: admin.PtrBool(true),
 	}).Execute()
 	e.must(err)
 }

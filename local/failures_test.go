@@ -44,7 +44,7 @@ func TestFailures(t *testing.T) {
 }
 
 func failures() []failure {
-	return slices.Concat(outages(), crashes(), disorders(), disks(), races())
+	return slices.Concat(outages(), crashes(), disorders(), disks(), races(), snapshotFailures())
 }
 
 func outages() []failure {
