@@ -126,7 +126,7 @@ func inEstate(t *testing.T, test func(e *estate)) {
 // minutes, and a disk that is waited for proves nothing here.
 func memory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "latchkey")
+	dir, err := os.MkdirTemp("/dev/shm", "latchkey") //nolint:usetesting // t.TempDir is on the disk
 	if err != nil {
 		return t.TempDir()
 	}
@@ -260,7 +260,7 @@ func (e *estate) ask(name, provider string) {
 	kind := "REPLICASET"
 	_, _, err := e.client.ClustersApi.CreateCluster(e.t.Context(), e.owner.GroupID, &admin.ClusterDescription20240805{
 		Name: &name, ClusterType: &kind, EncryptionAtRestProvider: &provider, ReplicationSpecs: size("M10"),
-		BackupEnabled: admin.PtrBool(true),
+		BackupEnabled: new(true),
 	}).Execute()
 	e.must(err)
 }

@@ -43,7 +43,7 @@ func (c *client) write(ctx context.Context) {
 		if err != nil {
 			continue // it was killed
 		}
-		resp.Body.Close() //nolint:errcheck,gosec // nothing in it
+		resp.Body.Close() //nolint:errcheck // nothing in it
 		if resp.StatusCode == http.StatusNoContent {
 			c.mu.Lock()
 			c.acknowledged[key] = value
@@ -108,8 +108,8 @@ func TestNothingIsLostWhenEverythingIsKilled(t *testing.T) {
 	for range 2 {
 		clients.Go(func() { c.write(writing) })
 	}
-	for _, after := range []time.Duration{0, 700, 1900, 3500} {
-		pause(t, after*time.Millisecond)
+	for _, after := range []time.Duration{0, 700 * time.Millisecond, 1900 * time.Millisecond, 3500 * time.Millisecond} {
+		pause(t, after)
 		kill()
 		kill = boot()
 	}

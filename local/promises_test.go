@@ -81,7 +81,7 @@ func TestPromise1_aKeyThatIsTakenAwayStopsNodesAtTheNextCheck(t *testing.T) {
 	}
 }
 
-// "KMS merely unreachable (network/IP allow list) → no shutdown; alert 'KMS network access denied'."
+// "KMS merely unreachable (network/IP allow list) → no shutdown; alert 'KMS network access denied'." So it is with throttling.
 func TestPromise2_anUnreachableKMSStopsNothing(t *testing.T) {
 	for _, fault := range []string{"down", "timeout", "error", "throttle"} {
 		t.Run(fault, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestPromise2_anUnreachableKMSStopsNothing(t *testing.T) {
 	}
 }
 
-// "Provisioning blocked by IP restrictions keeps retrying up to 3 days, then rolls back."
+// "Provisioning blocked by IP restrictions keeps retrying up to 3 days, then rolls back." An outage is no other case.
 func TestPromise3_provisioningThatIsBlockedIsRetriedForThreeDays(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, c := range map[string]struct {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -269,7 +270,7 @@ func (w *world) stopped(nodes int) { w.t.Helper(); w.phase(agent.Stopped, nodes,
 func TestANodeThatIsRebuiltCopiesFromThePrimary(t *testing.T) {
 	inBubble(t, 3, func(w *world) {
 		for i := range 50 {
-			w.answers("PUT", at+fmt.Sprint("k", i), strings.Repeat(fmt.Sprint(i), 1000), http.StatusNoContent, "")
+			w.answers("PUT", at+fmt.Sprint("k", i), strings.Repeat(strconv.Itoa(i), 1000), http.StatusNoContent, "")
 		}
 		for _, n := range w.nodes { // one by one, as plans do: in the end no node has its first data
 			acks := len(w.server.Acks(n.NodeID))
@@ -278,7 +279,7 @@ func TestANodeThatIsRebuiltCopiesFromThePrimary(t *testing.T) {
 			w.running(3)
 		}
 		for i := range 50 {
-			w.answers("GET", at+fmt.Sprint("k", i), "", http.StatusOK, strings.Repeat(fmt.Sprint(i), 1000))
+			w.answers("GET", at+fmt.Sprint("k", i), "", http.StatusOK, strings.Repeat(strconv.Itoa(i), 1000))
 		}
 	})
 }
@@ -359,7 +360,7 @@ func TestANodeThatVanishedBeforeItEnrolledIsDropped(t *testing.T) {
 func TestKeysStayWhereTheyAreWhenShardsCome(t *testing.T) {
 	inBubble(t, 1, func(w *world) {
 		for i := range 20 {
-			w.answers("PUT", at+fmt.Sprint("k", i), fmt.Sprint(i), http.StatusNoContent, "")
+			w.answers("PUT", at+fmt.Sprint("k", i), strconv.Itoa(i), http.StatusNoContent, "")
 		}
 		w.want(1)
 		w.running(2)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -127,7 +128,7 @@ func (c *cluster) startAll(ctx context.Context) {
 	}
 }
 
-func (c *cluster) put(t require, ctx context.Context, key string, remove bool) {
+func (c *cluster) put(ctx context.Context, t require, key string, remove bool) {
 	t.Helper()
 	c.writes++
 	value, err := fmt.Sprint("v", c.writes), error(nil)
@@ -166,7 +167,7 @@ func (c *cluster) saw(t require, key, value string) {
 	c.possible[key] = map[string]bool{value: true}
 }
 
-func (c *cluster) get(t require, ctx context.Context, key string) (ok bool) {
+func (c *cluster) get(ctx context.Context, t require, key string) (ok bool) {
 	t.Helper()
 	value, _, err := c.set.Get(ctx, key)
 	if errors.Is(err, fleet.ErrNoPrimary) {
@@ -189,9 +190,9 @@ func TestNothingThatWasAcknowledgedIsLost(t *testing.T) {
 		some := func(rt *rapid.T) *machine { return rapid.SampledFrom(c.machines).Draw(rt, "machine") }
 		key := func(rt *rapid.T) string { return rapid.SampledFrom(keys).Draw(rt, "key") }
 		rt.Repeat(map[string]func(*rapid.T){
-			"put":    func(rt *rapid.T) { c.put(rt, ctx, key(rt), false) },
-			"delete": func(rt *rapid.T) { c.put(rt, ctx, key(rt), true) },
-			"get":    func(rt *rapid.T) { c.get(rt, ctx, key(rt)) },
+			"put":    func(rt *rapid.T) { c.put(ctx, rt, key(rt), false) },
+			"delete": func(rt *rapid.T) { c.put(ctx, rt, key(rt), true) },
+			"get":    func(rt *rapid.T) { c.get(ctx, rt, key(rt)) },
 			"start":  func(rt *rapid.T) { some(rt).start(ctx) },
 			"stop":   func(rt *rapid.T) { some(rt).member.Stop(ctx) },          //nolint:errcheck // in memory
 			"crash":  func(rt *rapid.T) { some(rt).engine.Fail("it crashed") }, // and nobody is told
@@ -201,13 +202,13 @@ func TestNothingThatWasAcknowledgedIsLost(t *testing.T) {
 			"resync": func(rt *rapid.T) { // as a plan does: while all others run and are level
 				m := some(rt)
 				c.repaired(ctx)
-				if len(c.machines) > 1 && c.get(rt, ctx, "a") {
-					m.wiped(rt, ctx)
+				if len(c.machines) > 1 && c.get(ctx, rt, "a") {
+					m.wiped(ctx, rt)
 				}
 			},
 			"kill": func(rt *rapid.T) {
 				for _, m := range c.machines {
-					m.engine.Engine.Stop(ctx) //nolint:errcheck // in memory
+					m.engine.Stop(ctx) //nolint:errcheck // in memory
 				}
 				c.boot(rt)
 			},
@@ -221,7 +222,7 @@ func TestNothingThatWasAcknowledgedIsLost(t *testing.T) {
 		})
 		c.repaired(ctx)
 		for _, k := range keys {
-			if !c.get(rt, ctx, k) {
+			if !c.get(ctx, rt, k) {
 				rt.Fatalf("all members run, and there is no primary")
 			}
 		}
@@ -236,7 +237,7 @@ func (c *cluster) repaired(ctx context.Context) {
 	c.startAll(ctx)
 }
 
-func (m *machine) wiped(t require, ctx context.Context) {
+func (m *machine) wiped(ctx context.Context, t require) {
 	t.Helper()
 	if err := m.member.Wipe(ctx); err == nil {
 		t.Fatalf("a running member was wiped")
@@ -254,7 +255,7 @@ func TestWritesNeedAMajority(t *testing.T) {
 		c := newCluster(t, members)
 		c.startAll(ctx)
 		for down := range mayFail + 1 {
-			if err := c.set.Put(ctx, "k", fmt.Sprint(down)); err != nil {
+			if err := c.set.Put(ctx, "k", strconv.Itoa(down)); err != nil {
 				t.Errorf("%d of %d down: %v", down, members, err)
 			}
 			c.machines[down].member.Stop(ctx) //nolint:errcheck // in memory
@@ -275,7 +276,7 @@ func TestAMemberThatMissedAWriteIsOutUntilItIsLevel(t *testing.T) {
 	c.startAll(ctx)
 	behind := c.machines[2]
 	behind.engine.fails = "before"
-	c.put(t, ctx, "k", false)
+	c.put(ctx, t, "k", false)
 	if s := behind.member.Status(); s.Phase != agent.Failed || s.Detail == "" {
 		t.Errorf("status %+v after a failed write", s)
 	}
@@ -288,7 +289,7 @@ func TestAMemberThatMissedAWriteIsOutUntilItIsLevel(t *testing.T) {
 		m.member.Stop(ctx) //nolint:errcheck // in memory
 	}
 	c.machines[0].start(ctx) // with behind it is a majority
-	if !c.get(t, ctx, "k") {
+	if !c.get(ctx, t, "k") {
 		t.Error("no primary")
 	}
 }
@@ -299,18 +300,18 @@ func TestAMemberThatLostItsFilesHasNoVote(t *testing.T) {
 	c := newCluster(t, 3)
 	c.startAll(ctx)
 	c.machines[2].member.Stop(ctx) //nolint:errcheck // in memory
-	c.put(t, ctx, "k", false)      // is on 0 and 1
+	c.put(ctx, t, "k", false)      // is on 0 and 1
 	for _, m := range c.machines[:2] {
 		m.member.Stop(ctx) //nolint:errcheck // in memory
 	}
 	c.machines[1].data = memengine.Disk{}
 	c.machines[1].start(ctx)
 	c.machines[2].start(ctx)
-	if c.get(t, ctx, "k") {
+	if c.get(ctx, t, "k") {
 		t.Fatal("a member that lost its files made a majority with one that was away")
 	}
 	c.startAll(ctx)
-	if !c.get(t, ctx, "k") {
+	if !c.get(ctx, t, "k") {
 		t.Error("no primary")
 	}
 }
@@ -375,13 +376,13 @@ func TestAClockThatWasSetBackForgetsNothing(t *testing.T) {
 	c.boot(t)
 	for i := range 20 {
 		c.startAll(ctx)
-		c.put(t, ctx, "k", false)
+		c.put(ctx, t, "k", false)
 		clock = clock.Add(-time.Hour)
 		c.machines[i%3].member.Stop(ctx) //nolint:errcheck // in memory
-		c.put(t, ctx, "k", false)
+		c.put(ctx, t, "k", false)
 		c.machines[(i+1)%3].member.Stop(ctx) //nolint:errcheck // in memory
 		c.machines[i%3].start(ctx)
-		if !c.get(t, ctx, "k") {
+		if !c.get(ctx, t, "k") {
 			t.Fatal("no primary")
 		}
 	}
