@@ -18,7 +18,8 @@ cleanup() {
 trap cleanup EXIT
 
 go build -o "$work/latchkey" ./local
-"$work/latchkey" -data "$work/data" -listen 127.0.0.1:0 -clouds 127.0.0.1:0 -lambda 127.0.0.1:0 >"$work/welcome" 2>"$work/log" &
+"$work/latchkey" -data "$work/data" -listen 127.0.0.1:0 -clouds 127.0.0.1:0 -lambda 127.0.0.1:0 -nodes 127.0.0.1:0 \
+  -states 127.0.0.1:0 -databases 127.0.0.1:0 >"$work/welcome" 2>"$work/log" &
 suite=$!
 for _ in $(seq 100); do grep -q '^ready' "$work/welcome" && break; sleep 0.1; done
 grep '^ready' "$work/welcome" || { cat "$work/log" >&2; exit 1; }
@@ -47,6 +48,9 @@ transcript=$(tr -d '\n' <"$work/aws.txt")
 expect 'AWS: a new access role is not authorized'  '"authorizedDate":null' "$transcript"
 expect 'AWS: the role is authorized'               '"iamAssumedRoleArn":"arn:aws:iam::111122223333:role/latchkey"' "$transcript"
 expect 'AWS: configured, disabled, enabled'        '^true false true $' "$(valids awsKms <<<"$transcript")"
+expect 'a cluster keeps data under the key'        '^hello, world$' "$(grep -m1 '^hello' "$work/aws.txt")"
+expect 'without the key nobody reads it'           'no primary' "$transcript"
+expect 'with the key it is there again'            '^2$' "$(grep -c '^hello, world$' "$work/aws.txt")"
 
 # 2. docs/quickstart.md.
 # shellcheck disable=SC1090
@@ -55,7 +59,7 @@ source <(quickstart 'Azure Key Vault') >"$work/azure.txt" 2>&1 || { cat "$work/a
 expect 'Azure: configured, disabled, enabled'      '^true false true $' "$(tr -d '\n' <"$work/azure.txt" | valids azureKeyVault)"
 source <(quickstart 'Google Cloud KMS') >"$work/google.txt" 2>&1 || { cat "$work/google.txt" >&2; exit 1; }
 expect 'Google: configured, disabled, enabled'     'true false true $' "$(tr -d '\n' <"$work/google.txt" | valids googleCloudKms)"
-expect 'the activity feed tells all of it'         'AZURE_ENCRYPTION_KEY_INVALID.*AWS_ENCRYPTION_KEY_VALID' "$(source <(quickstart 'What happened so far') | tr -d '\n')"
+expect 'the activity feed tells all of it'         'AWS_ENCRYPTION_KEY_VALID.*AWS_ENCRYPTION_KEY_INVALID.*CLUSTER_CREATED' "$(source <(quickstart 'What happened so far') | tr -d '\n')"
 source <(quickstart 'When clouds fail') >"$work/faults.txt"
 expect 'faults are set and cleared'                '"fault":"timeout".*\{"faults":\[\]\}' "$(tr -d '\n' <"$work/faults.txt")"
 expect 'the operator founds an organization'       '"created": ?true.*"privateKey"' "$(source <(quickstart 'The operator') | tr -d '\n')"

@@ -48,11 +48,26 @@ A key in AWS KMS, a role that may use it, and a project that is encrypted with i
   api -X PATCH "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest" \
     --data '{"awsKms":{"enabled":true,"roleId":"'$ROLE_ID_AWS'","customerMasterKeyID":"'$KEY'","region":"US_EAST_1"}}'
 
-Take the key away and give it back, and see what the project says of it:
+{{if .Databases}}A cluster whose three nodes keep their data encrypted with it, and something in it:
+
+  CLUSTERS=$BASE/api/atlas/v2/groups/$GROUP_ID/clusters DATA=$DATABASES/$GROUP_ID/c1/shop/greeting
+  api -X POST "$CLUSTERS" --data '{"name":"c1","clusterType":"REPLICASET","encryptionAtRestProvider":"AWS","replicationSpecs":[{"regionConfigs":[
+    {"providerName":"AWS","regionName":"US_EAST_1","priority":7,"electableSpecs":{"instanceSize":"M10","nodeCount":3}}]}]}'
+  until api "$CLUSTERS/c1" | grep -q '"stateName":"IDLE"'; do sleep 1; done
+  curl -sS -X PUT "$DATA" --data 'hello, world'; curl -sS "$DATA"; echo
+
+Take the key away, see the nodes stop, give it back and read again:
+
+  CHECK=$BASE/api/latchkey/v1/groups/$GROUP_ID/encryptionAtRest/validate  # at once, instead of within 15 minutes
+  aws kms disable-key --key-id "$KEY"; api -X POST "$CHECK"
+  while curl -sSf -o /dev/null "$DATA" 2>/dev/null; do sleep 1; done; curl -sS "$DATA"; api "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest?pretty=true"
+  aws kms enable-key  --key-id "$KEY"; api -X POST "$CHECK"
+  until curl -sSf "$DATA" 2>/dev/null; do sleep 1; done; echo; api "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest?pretty=true"
+{{else}}Take the key away and give it back, and see what the project says of it:
 
   aws kms disable-key --key-id "$KEY"; sleep 5; api "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest?pretty=true"
   aws kms enable-key  --key-id "$KEY"; sleep 5; api "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest?pretty=true"
-
+{{end}}
 The same with Azure Key Vault and Google Cloud KMS: docs/quickstart.md.
 
 `))
