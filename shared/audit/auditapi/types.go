@@ -67,14 +67,14 @@ func accessTypes() []EventType {
 		kind audit.Type
 		name string
 	}{
-		{"AWS_IAM_ROLE", "AWS IAM role"},
-		{"AZURE_SERVICE_PRINCIPAL", "Azure service principal"},
-		{"GCP_SERVICE_ACCOUNT", "Google Cloud service account"},
+		{"AWS_IAM_ROLE", "an AWS IAM role"},
+		{"AZURE_SERVICE_PRINCIPAL", "an Azure service principal"},
+		{"GCP_SERVICE_ACCOUNT", "a Google Cloud service account"},
 	} {
 		prefix := "CLOUD_PROVIDER_ACCESS_" + role.kind
-		all = append(all, EventType{false, "Access through an " + role.name + " was added", prefix + "_ADDED"},
-			EventType{false, "Access through an " + role.name + " was updated", prefix + "_UPDATED"},
-			EventType{false, "Access through an " + role.name + " was removed", prefix + "_DELETED"})
+		all = append(all, EventType{false, "Access through " + role.name + " was added", prefix + "_ADDED"},
+			EventType{false, "Access through " + role.name + " was updated", prefix + "_UPDATED"},
+			EventType{false, "Access through " + role.name + " was removed", prefix + "_DELETED"})
 	}
 	return all
 }
