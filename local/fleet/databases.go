@@ -127,7 +127,7 @@ func (f *Fleet) find(w http.ResponseWriter, r *http.Request) (at place, set *rep
 	if i < 0 {
 		h := fnv.New32a()
 		h.Write([]byte(at.database + "\x00" + at.key))
-		i = int(h.Sum32() % uint32(len(shards)))       //nolint:gosec // there are few shards
+		i = int(h.Sum32() % uint32(len(shards))) //nolint:gosec // there are few shards
 	}
 	return at, shards[i], true
 }
