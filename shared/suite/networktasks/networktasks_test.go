@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,7 +52,7 @@ type world struct {
 	engine  *engine.Engine
 	tasks   map[string]statestest.Function
 	groupID string
-	proof   error
+	unready atomic.Bool // the key does not open through endpoints
 }
 
 func inWorld(t *testing.T, fn func(w *world)) {
@@ -144,7 +145,10 @@ func (w *world) arn(name string) string {
 
 // ProveWay is how the key opens.
 func (w *world) ProveWay(context.Context, string, atlas.Provider, kms.PrivateEndpoint) error {
-	return w.proof
+	if w.unready.Load() {
+		return verdict.Failed(verdict.ConnectFailed, "no route yet")
+	}
+	return nil
 }
 
 // tryKey does what the task of the function that may use keys does.
@@ -259,11 +263,11 @@ func TestPrivateEndpoint_atAzure(t *testing.T) {
 
 func TestPrivateEndpoint_waitsForTheKeyToOpen(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.proof = verdict.Failed(verdict.ConnectFailed, "no route yet")
+		w.unready.Store(true)
 		e := w.create(atlas.AWS)
 		w.settle()
 		time.Sleep(time.Minute)
-		w.proof = nil
+		w.unready.Store(false)
 		r := w.ends(atlas.AWS, e.ID, 1, "Endpoint is active", endpoint.Active)
 		if n := len(r.Waits); n < 3 {
 			w.t.Errorf("%d waits", n)
@@ -299,11 +303,11 @@ func TestPrivateEndpoint_isCarriedOnByAnotherExecution(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				whole := w.tasks[tt.function]
-				broken := true
+				var mended atomic.Bool
 				w.tasks[tt.function] = func(ctx context.Context, payload json.RawMessage) (any, error) {
 					var in struct{ Task string }
 					w.must(json.Unmarshal(payload, &in))
-					if broken && in.Task == tt.task {
+					if !mended.Load() && in.Task == tt.task {
 						return nil, statestest.Fails(task.Panicked)
 					}
 					return whole(ctx, payload)
@@ -313,7 +317,7 @@ func TestPrivateEndpoint_isCarriedOnByAnotherExecution(t *testing.T) {
 				if r := w.ends(atlas.AWS, e.ID, 1, "Endpoint not advanced", endpoint.Initiating); r.Error != "EndpointNotAdvanced" {
 					w.t.Error(r.Error)
 				}
-				broken = false
+				mended.Store(true)
 				w.watch()
 				w.settle()
 				w.ends(atlas.AWS, e.ID, 2, "Endpoint is active", endpoint.Active)
@@ -329,9 +333,10 @@ func TestPrivateEndpoint_retriesWhatPasses(t *testing.T) {
 	for _, function := range []string{"NetworkTasksFunctionArn", "KeyTasksFunctionArn"} {
 		for _, code := range []string{"CONCURRENT_MODIFICATION", "UNEXPECTED_ERROR", task.TimedOut} {
 			inWorld(t, func(w *world) {
-				whole, left := w.tasks[function], 5
+				whole := w.tasks[function]
+				var calls atomic.Int64
 				w.tasks[function] = func(ctx context.Context, payload json.RawMessage) (any, error) {
-					if left--; left >= 0 {
+					if calls.Add(1) <= 5 {
 						return nil, statestest.Fails(code)
 					}
 					return whole(ctx, payload)
@@ -375,14 +380,13 @@ func TestPrivateEndpoint_survivesBeingKilled(t *testing.T) {
 	for kill := range 14 {
 		for _, after := range []bool{false, true} {
 			inWorld(t, func(w *world) {
-				calls := 0
+				var calls atomic.Int64
 				for name, whole := range w.tasks {
 					w.tasks[name] = func(ctx context.Context, payload json.RawMessage) (any, error) {
 						if strings.Contains(string(payload), "watchEndpoints") {
 							return whole(ctx, payload)
 						}
-						calls++
-						killed := calls == kill+1
+						killed := calls.Add(1) == int64(kill)+1
 						if killed && !after {
 							w.killAll()
 							return nil, errors.New("killed")
@@ -405,8 +409,8 @@ func TestPrivateEndpoint_survivesBeingKilled(t *testing.T) {
 				}
 				w.must(w.api.Delete(w.t.Context(), owner, w.groupID, atlas.AWS, all[0].ID))
 				w.becomes("", 2)
-				if calls <= kill {
-					w.t.Skipf("there are %d calls", calls)
+				if n := calls.Load(); n <= int64(kill) {
+					w.t.Skipf("there are %d calls", n)
 				}
 			})
 		}
