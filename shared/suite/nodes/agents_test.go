@@ -442,7 +442,7 @@ func TestTheLedgerIsTrueWheneverANodeDies(t *testing.T) {
 						p.within(3*time.Minute, "dead or done", func() bool { return p.disk.Crashed() || p.settled() })
 						if p.disk.Crashed() {
 							p.stop()
-							<-p.done
+							<-p.done //nolint:errcheck // it died of what the test did to it
 							p.disk, p.network = p.disk.AfterCrash(0), agenttest.NewNetwork(w.url)
 							p.ledgerKnows()
 							p.start()

@@ -92,10 +92,15 @@ func TestEveryRefusalOfAnAgentIsDescribed(t *testing.T) {
 		unknown.Version = "7"
 		for _, path := range []string{protocol.HeartbeatPath, protocol.WrapPath, protocol.ReleasePath, protocol.RewrapPath, protocol.KeepPath, protocol.AdoptPath, protocol.AckPath, protocol.EnrolPath} {
 			for _, body := range []any{
-				nil, 7, "x", []int{}, map[string]any{}, map[string]any{"keyId": 7, "report": 7, "command": "x"},
+				nil, 7, "x",
+				[]int{},
+				map[string]any{},
+				map[string]any{"keyId": 7, "report": 7, "command": "x"},
 				map[string]any{"keyId": "a#b", "report": map[string]any{"state": "TOMORROW"}, "outcome": "PERHAPS"},
-				protocol.ReleaseRequest{KeyID: "k1", Wrapped: unknown}, protocol.ReleaseRequest{KeyID: "k1", Wrapped: wrapped, Recipient: []byte("short")},
-				protocol.WrapRequest{KeyID: "k9", SealedKey: []byte("not sealed")}, protocol.KeepRequest{SnapshotID: nodeA.node, KeyID: "k1", Wrapped: wrapped},
+				protocol.ReleaseRequest{KeyID: "k1", Wrapped: unknown},
+				protocol.ReleaseRequest{KeyID: "k1", Wrapped: wrapped, Recipient: []byte("short")},
+				protocol.WrapRequest{KeyID: "k9", SealedKey: []byte("not sealed")},
+				protocol.KeepRequest{SnapshotID: nodeA.node, KeyID: "k1", Wrapped: wrapped},
 				protocol.KeepRequest{SnapshotID: nodeA.node},
 				map[string]any{"keyId": strings.Repeat("k", 1<<20)},
 			} {

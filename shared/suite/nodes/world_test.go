@@ -6,12 +6,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -307,7 +307,7 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := events.LambdaFunctionURLRequest{
 		Version: "2.0", RawPath: r.URL.EscapedPath(), RawQueryString: r.URL.RawQuery, Headers: map[string]string{}, Body: string(body),
 		RequestContext: events.LambdaFunctionURLRequestContext{
-			RequestID: fmt.Sprint(time.Now().UnixNano()), DomainName: host,
+			RequestID: strconv.FormatInt(time.Now().UnixNano(), 10), DomainName: host,
 			HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: r.Method, Path: r.URL.Path, SourceIP: g.w.from},
 		},
 	}

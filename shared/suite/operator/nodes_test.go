@@ -117,8 +117,11 @@ func TestATokenIsForANodeThatExists(t *testing.T) {
 		cluster, node string
 		want          atlas.Code
 	}{
-		{clusterID, "", atlas.InvalidAttribute}, {"", ids[0], atlas.InvalidAttribute}, {clusterID, "CLUSTER", atlas.InvalidAttribute},
-		{ids[0], ids[0], atlas.NodeNotFound}, {clusterID, clusterID, atlas.NodeNotFound},
+		{clusterID, "", atlas.InvalidAttribute},
+		{"", ids[0], atlas.InvalidAttribute},
+		{clusterID, "CLUSTER", atlas.InvalidAttribute},
+		{ids[0], ids[0], atlas.NodeNotFound},
+		{clusterID, clusterID, atlas.NodeNotFound},
 	} {
 		_, err := r.Do(t.Context(), operator.Request{Operation: operator.IssueNodeToken, ClusterID: c.cluster, NodeID: c.node})
 		if atlas.CodeOf(err) != c.want {
