@@ -229,8 +229,9 @@ func sessionReason(api smithy.APIError) (verdict.Reason, bool) {
 }
 
 // assumeReason explains what STS answers to Latchkey's own identity when it asks for a
-// tenant's role. Only a plain denial is the tenant's: STS does not tell cross-account callers
-// which policy it was, but where it names one that can only be ours, it is ours.
+// tenant's role. Only a plain denial can be the tenant's, and it need not be: STS does not tell
+// cross-account callers which policy it was, so the canary decides. Where STS names a policy that
+// can only be ours (a service control policy may spare the canary), it is ours.
 //
 // RegionDisabledException says that the tenant's account has STS switched off in the region
 // where we ask: the region is of our choosing, so this is a closed way, not a closed door.

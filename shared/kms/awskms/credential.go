@@ -2,6 +2,7 @@ package awskms
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -47,6 +48,8 @@ type Options struct {
 	Endpoint func(service string, region atlas.AWSRegion) string
 	// Region is Latchkey's own region, whose STS is asked; "" is us-east-1.
 	Region atlas.AWSRegion
+	// Canary is asked before a refusal by STS counts as the act of a role's owner; nil is nobody.
+	Canary *Canary
 }
 
 func (o Options) withDefaults() Options {
@@ -115,19 +118,24 @@ type Role struct {
 // is first needed. It does no I/O.
 func NewRoleCredential(own aws.CredentialsProvider, role Role, o Options) *Credential {
 	o = o.withDefaults()
-	client := sts.New(sts.Options{
-		Region: string(o.Region), Credentials: ownIdentity{own}, HTTPClient: o.httpClient(), Retryer: newRetryer(),
-		BaseEndpoint: o.baseEndpoint("sts", o.Region), AppID: "latchkey",
-	})
 	if role.Duration == 0 {
 		role.Duration = defaultSession
 	}
-	return newCredential(true, session{stscreds.NewAssumeRoleProvider(client, role.ARN, func(a *stscreds.AssumeRoleOptions) {
+	provider := stscreds.NewAssumeRoleProvider(stsClient(ownIdentity{own}, o), role.ARN, func(a *stscreds.AssumeRoleOptions) {
 		a.RoleSessionName, a.Duration, a.Policy = role.Session, role.Duration, aws.String(sessionPolicy)
 		if role.ExternalID != "" {
 			a.ExternalID = &role.ExternalID
 		}
-	})}, o)
+	})
+	return newCredential(true, session{provider, o.Canary}, o)
+}
+
+// stsClient is a client of Latchkey's own region's STS. o has its defaults.
+func stsClient(who aws.CredentialsProvider, o Options) *sts.Client {
+	return sts.New(sts.Options{
+		Region: string(o.Region), Credentials: who, HTTPClient: o.httpClient(), Retryer: newRetryer(),
+		BaseEndpoint: o.baseEndpoint("sts", o.Region), AppID: "latchkey",
+	})
 }
 
 func newCredential(own bool, provider aws.CredentialsProvider, o Options) *Credential {
@@ -165,11 +173,7 @@ func (c *Credential) Authenticate(ctx context.Context) error {
 		_, err := c.cache.Retrieve(ctx)
 		return c.failure(ctx, err)
 	}
-	client := sts.New(sts.Options{
-		Region: string(c.options.Region), Credentials: c.cache, HTTPClient: c.options.httpClient(), Retryer: newRetryer(),
-		BaseEndpoint: c.options.baseEndpoint("sts", c.options.Region), AppID: "latchkey",
-	})
-	_, err := client.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	_, err := stsClient(c.cache, c.options).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	return c.failure(ctx, err)
 }
 
@@ -189,15 +193,32 @@ func (i ownIdentity) Retrieve(ctx context.Context) (aws.Credentials, error) {
 }
 
 // session gets the credentials of a tenant's role, and says in terms of that role why it can't.
-type session struct{ provider *stscreds.AssumeRoleProvider }
+type session struct {
+	provider *stscreds.AssumeRoleProvider
+	canary   *Canary
+}
 
 // Retrieve assumes the role.
 func (s session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := s.provider.Retrieve(ctx)
 	if err != nil {
-		err = settled{classify(err, assumeReason)}
+		err = settled{s.doubt(ctx, classify(err, assumeReason))}
 	}
 	return creds, err
+}
+
+// doubt believes that a role refuses Latchkey only if Latchkey may assume roles at all.
+func (s session) doubt(ctx context.Context, refused *verdict.Failure) *verdict.Failure {
+	if s.canary == nil || refused.Class() != verdict.Invalid {
+		return refused
+	}
+	if err := s.canary.check(ctx); err != nil {
+		return &verdict.Failure{
+			Reason: verdict.OurCredentials, ProviderCode: refused.ProviderCode, RequestID: refused.RequestID,
+			Err: fmt.Errorf("%w; nor can Latchkey assume its canary: %w", refused.Err, err),
+		}
+	}
+	return refused
 }
 
 // settled is a failure to get credentials. The client that needs them must not try again: the

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -32,18 +33,24 @@ const (
 	kmsHost    = "kms.us-east-1.amazonaws.com"
 	roleARN    = "arn:aws:iam::111122223333:role/latchkey/atlas-kms"
 	externalID = "0d3b1a52-0000-4000-8000-000000000001"
+	canaryARN  = "arn:aws:iam::999900001111:role/canary"
 
 	trustPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::999900001111:user/latchkey"},` +
 		`"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"` + externalID + `"}}}]}`
 	// usePolicy is the access policy of the documents, and the permission to see rotations.
 	usePolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:Decrypt","kms:Encrypt","kms:DescribeKey",` +
 		`"kms:ListKeyRotations"],"Resource":"*"}]}`
+	// canaryTrust names the account, so that who assumes the canary needs a permission too.
+	canaryTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::999900001111:root"},` +
+		`"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"` + awskms.CanaryExternalID + `",` +
+		`"aws:PrincipalArn":"arn:aws:iam::999900001111:user/latchkey"}}}]}`
 	assumePolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}`
 )
 
 var (
 	adminKeys    = awscloud.Keys{AccessKeyID: "AKIATENANTROOT000000", SecretAccessKey: "tenant-root-secret"}
 	tenantKeys   = awscloud.Keys{AccessKeyID: "AKIATENANTUSER000000", SecretAccessKey: "tenant-user-secret"}
+	operatorKeys = awscloud.Keys{AccessKeyID: "AKIAOPERATORROOT0000", SecretAccessKey: "operator-root-secret"}
 	latchkeyKeys = awscloud.Keys{AccessKeyID: "AKIALATCHKEY00000000", SecretAccessKey: "latchkey-secret"}
 )
 
@@ -54,12 +61,14 @@ type world struct {
 	faults *pocket.Faults
 	kms    *sdkkms.Client // the tenant's administrator
 	iam    *iam.Client
+	owner  *iam.Client // Latchkey's administrator
 	http   http.RoundTripper
 
 	mu     sync.Mutex
 	ahead  time.Duration  // how far the cloud's clock is ahead
 	silent bool           // every request times out
-	calls  map[string]int // by host and operation
+	mute   string         // every request for this role times out
+	calls  map[string]int // by host and operation, and by the role that is assumed
 
 	assumed []byte // the last request to STS
 }
@@ -73,9 +82,11 @@ func newWorld(t testing.TB) *world {
 			Users: []awscloud.User{{Name: "atlas", Keys: []awscloud.Keys{tenantKeys}, Policies: map[string]string{"use": usePolicy}}},
 			Roles: []awscloud.Role{{Name: "atlas-kms", Path: "/latchkey/", Trust: trustPolicy, Policies: map[string]string{"use": usePolicy}}},
 		},
-		{ID: "999900001111", Users: []awscloud.User{
-			{Name: "latchkey", Keys: []awscloud.Keys{latchkeyKeys}, Policies: map[string]string{"assume": assumePolicy}},
-		}},
+		{
+			ID: "999900001111", Root: operatorKeys,
+			Users: []awscloud.User{{Name: "latchkey", Keys: []awscloud.Keys{latchkeyKeys}, Policies: map[string]string{"assume": assumePolicy}}},
+			Roles: []awscloud.Role{{Name: "canary", Trust: canaryTrust}},
+		},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +94,7 @@ func newWorld(t testing.TB) *world {
 	w.http = pocket.Transport(pocket.New(w.faults, awscloud.Alias, cloud.Services()...))
 	cfg := awssdk.Config(w.http, string(home), adminKeys)
 	w.kms, w.iam = sdkkms.NewFromConfig(cfg), iam.NewFromConfig(cfg)
+	w.owner = iam.NewFromConfig(awssdk.Config(w.http, string(home), operatorKeys))
 	return w
 }
 
@@ -101,6 +113,10 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	if strings.HasPrefix(r.URL.Host, "sts.") {
 		w.assumed, _ = io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(w.assumed))
+		form, _ := url.ParseQuery(string(w.assumed))
+		role := form.Get("RoleArn")
+		w.calls[role]++
+		silent = silent || role != "" && role == w.mute
 	}
 	w.mu.Unlock()
 	if silent {

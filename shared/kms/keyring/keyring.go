@@ -33,6 +33,9 @@ type Config struct {
 	// AWS assumes tenants' roles, through the STS of AWSRegion ("" is us-east-1).
 	AWS       aws.CredentialsProvider
 	AWSRegion atlas.AWSRegion
+	// AWSCanaryARN is the role of the operator's by which a lost permission of Latchkey's is told
+	// from the act of a tenant (awskms.Canary); "" is none, and refusals are tenants' acts.
+	AWSCanaryARN string
 	// Azure is the multi-tenant application that tenants admit.
 	Azure azurekv.App
 	// Google impersonates the service accounts that tenants admit. GoogleProjectNumber is the
@@ -45,6 +48,7 @@ type Config struct {
 type Keyring struct {
 	cfg    Config
 	google *gcpkms.Keyring
+	canary *awskms.Canary // one for all groups, so that many refusals cost one call
 	aws    cache[*awskms.Credential]
 	azure  cache[*azurekv.Credential]
 }
@@ -57,7 +61,11 @@ func New(ctx context.Context, cfg Config) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keyring{cfg: cfg, google: google}, nil
+	k := &Keyring{cfg: cfg, google: google}
+	if cfg.AWSCanaryARN != "" {
+		k.canary = awskms.NewCanary(cfg.AWS, cfg.AWSCanaryARN, cfg.Now, awskms.Options{Transport: cfg.Transport, Region: cfg.AWSRegion})
+	}
+	return k, nil
 }
 
 // Open reaches a key with credentials that may have been used before. It does no I/O. Errors
@@ -105,7 +113,7 @@ func (k *Keyring) openAWS(groupID string, ref kms.AWSReference, renew bool) (*km
 // awsOptions are how AWS is reached: KMS through the group's VPC endpoint, if it has one. STS, which
 // sees none of the tenant's secrets, is asked at its public address.
 func (k *Keyring) awsOptions(endpoint string) awskms.Options {
-	o := awskms.Options{Transport: k.cfg.Transport, Region: k.cfg.AWSRegion}
+	o := awskms.Options{Transport: k.cfg.Transport, Region: k.cfg.AWSRegion, Canary: k.canary}
 	if endpoint != "" {
 		o.Endpoint = func(service string, _ atlas.AWSRegion) string {
 			if service == "kms" {
