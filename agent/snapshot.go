@@ -137,8 +137,21 @@ func (w *worker) restore(ctx context.Context, c protocol.Command) error {
 
 // prepareRestore leaves the data as it is unless it returns nil.
 func (w *worker) prepareRestore(ctx context.Context, c protocol.Command) error {
+	key, err := w.readyToRestore(ctx, c)
+	if err != nil {
+		return err
+	}
+	begun := w.ring
+	begun.Dropping, begun.Restoring = 0, &restoring{SnapshotID: c.SnapshotID, RestoreID: c.RestoreID, Key: key, Lost: w.lost != nil}
+	return w.keep(begun)
+}
+
+// readyToRestore reads a snapshot wholly and gets its master key, nil where it is not encrypted.
+// It changes nothing on the node. PREPARE is no more than this: every node of a cluster has said
+// that it could restore before the first one does.
+func (w *worker) readyToRestore(ctx context.Context, c protocol.Command) (*wrappedKey, error) {
 	if w.cfg.Snapshots == nil {
-		return &impossible{protocol.ReasonUnsupported}
+		return nil, &impossible{protocol.ReasonUnsupported}
 	}
 	s, files, err := w.cfg.Snapshots.Open(ctx, c.SnapshotID)
 	if err == nil {
@@ -146,22 +159,17 @@ func (w *worker) prepareRestore(ctx context.Context, c protocol.Command) error {
 	}
 	switch {
 	case errors.Is(err, ErrNoSnapshot):
-		return &impossible{protocol.ReasonNoSnapshot}
+		return nil, &impossible{protocol.ReasonNoSnapshot}
 	case errors.Is(err, ErrSnapshotDamaged):
-		return &impossible{protocol.ReasonSnapshotDamaged}
+		return nil, &impossible{protocol.ReasonSnapshotDamaged}
 	case err != nil:
-		return fmt.Errorf("%w: open: %w", errSnapshots, err)
+		return nil, fmt.Errorf("%w: open: %w", errSnapshots, err)
 	case (s.Key == nil) != (c.Provider == protocol.NoProvider):
-		return &impossible{protocol.ReasonSnapshotMismatch}
+		return nil, &impossible{protocol.ReasonSnapshotMismatch}
+	case s.Key == nil:
+		return nil, nil //nolint:nilnil // a snapshot without a key is one
 	}
-	begun := w.ring
-	begun.Dropping, begun.Restoring = 0, &restoring{SnapshotID: c.SnapshotID, RestoreID: c.RestoreID, Lost: w.lost != nil}
-	if s.Key != nil {
-		if begun.Restoring.Key, err = w.adopt(ctx, s); err != nil {
-			return err
-		}
-	}
-	return w.keep(begun)
+	return w.adopt(ctx, s)
 }
 
 // adopt gets the snapshot's master key as one of the node's own, and sees it released once: it is

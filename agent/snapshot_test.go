@@ -10,10 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"latchkey/agent"
 	"latchkey/agent/snapshotdir"
+	"latchkey/shared/atlas"
 	"latchkey/shared/node/protocol"
 	"latchkey/shared/verdict"
 )
@@ -178,11 +180,67 @@ func TestARestoreThatIsRefusedLeavesTheDataAlone(t *testing.T) {
 	})
 }
 
+func TestPreparingForARestoreChangesNothing(t *testing.T) {
+	withStore(t, func(t *testing.T, w *world) {
+		w.running()
+		w.taken(1)
+		w.put("a")
+		before := w.kept()
+		for range 2 {
+			if ack := w.acked(w.server.Prepare(w.nodeID, snapshotID(1), restoreID(1), "AWS")); ack.Outcome != protocol.Done {
+				t.Errorf("acknowledged %+v", ack)
+			}
+		}
+		if w.net.Requests(protocol.AdoptPath) == 0 {
+			t.Error("the key was not asked for")
+		}
+		w.crash(0)
+		w.start()
+		w.reported(protocol.StateRunning)
+		if diff := cmp.Diff(before, w.kept()); !w.has("a") || diff != "" || w.engine.count("restore") != 0 {
+			t.Errorf("the node was touched: %s", diff)
+		}
+	})
+}
+
+func TestWhatARestoreWouldBeRefusedForIsFoundByPreparing(t *testing.T) {
+	withStore(t, func(t *testing.T, w *world) {
+		w.running()
+		w.taken(1)
+		w.taken(2)
+		w.put("a")
+		if err := os.Truncate(filepath.Join(w.store, snapshotID(1), "files", "keytable.json"), 10); err != nil {
+			t.Fatal(err)
+		}
+		old := w.server.CMK()
+		w.server.SwitchCMK()
+		w.acked(w.command(protocol.KindRewrap))
+		old.Break(verdict.KeyDisabled)
+		for _, c := range []struct {
+			provider string
+			snapshot int
+			reason   string
+		}{
+			{"AWS", 1, protocol.ReasonSnapshotDamaged}, {"AWS", 99, protocol.ReasonNoSnapshot},
+			{protocol.NoProvider, 2, protocol.ReasonSnapshotMismatch}, {"AWS", 2, string(atlas.InvalidSnapshotRestoreEncryption)},
+		} {
+			ack := w.acked(w.server.Prepare(w.nodeID, snapshotID(c.snapshot), restoreID(1), c.provider))
+			if ack.Outcome != protocol.Failed || ack.Reason != c.reason {
+				t.Errorf("%s: acknowledged %+v", c.reason, ack)
+			}
+		}
+		if w.reported(protocol.StateRunning); !w.has("a") || w.engine.count("stop") != 0 {
+			t.Error("the node was touched")
+		}
+	})
+}
+
 func TestWithoutAStoreSnapshotsAreRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.running()
 		for _, tell := range []func() int64{
 			func() int64 { return w.server.Snapshot(w.nodeID, protocol.KindSnapshot, snapshotID(1)) },
+			func() int64 { return w.server.Prepare(w.nodeID, snapshotID(1), restoreID(1), "AWS") },
 			func() int64 { return w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS") },
 			func() int64 { return w.server.Snapshot(w.nodeID, protocol.KindPurge, snapshotID(1)) },
 		} {

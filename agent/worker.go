@@ -174,6 +174,10 @@ func (w *worker) carryOut(ctx context.Context, c protocol.Command, ack *protocol
 		bytes, err := w.snapshot(ctx, c)
 		ack.SnapshotBytes = bytes
 		return err
+	case protocol.KindPrepare:
+		if _, err := w.readyToRestore(ctx, c); err != nil {
+			return err
+		}
 	case protocol.KindRestore:
 		return w.restore(ctx, c)
 	case protocol.KindPurge:

@@ -109,10 +109,19 @@ func (s *Server) Snapshot(nodeID string, kind protocol.Kind, snapshotID string) 
 
 // Restore tells a node to restore a snapshot under a provider's key.
 func (s *Server) Restore(nodeID, snapshotID, restoreID, provider string) int64 {
+	return s.aboutRestore(protocol.KindRestore, nodeID, snapshotID, restoreID, provider)
+}
+
+// Prepare tells a node to be ready for a Restore.
+func (s *Server) Prepare(nodeID, snapshotID, restoreID, provider string) int64 {
+	return s.aboutRestore(protocol.KindPrepare, nodeID, snapshotID, restoreID, provider)
+}
+
+func (s *Server) aboutRestore(kind protocol.Kind, nodeID, snapshotID, restoreID, provider string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.nodes[nodeID].tell(protocol.Command{
-		Kind: protocol.KindRestore, Target: protocol.Run, Provider: provider, SnapshotID: snapshotID, RestoreID: restoreID,
+		Kind: kind, Target: protocol.Run, Provider: provider, SnapshotID: snapshotID, RestoreID: restoreID,
 	})
 }
 
@@ -439,7 +448,7 @@ func (s *Server) keep(_ context.Context, nodeID string, req protocol.KeepRequest
 func (s *Server) adopt(ctx context.Context, nodeID string, req protocol.AdoptRequest) (protocol.AdoptResponse, error) {
 	s.mu.Lock()
 	n, k, disabled := s.nodes[nodeID], s.kept[req.SnapshotID], s.disabled
-	told := n.command.Kind == protocol.KindRestore && n.command.SnapshotID == req.SnapshotID
+	told := (n.command.Kind == protocol.KindRestore || n.command.Kind == protocol.KindPrepare) && n.command.SnapshotID == req.SnapshotID
 	s.mu.Unlock()
 	switch {
 	case !told || k.keyID == "":

@@ -33,6 +33,7 @@ const (
 
 	// The commands that are about a Backup.
 	SnapshotCommand Command = "snapshot" // copy the data to where snapshots are kept
+	PrepareCommand  Command = "prepare"  // find out whether a snapshot could be restored, and be ready to
 	RestoreCommand  Command = "restore"  // put a snapshot in place of the data
 	PurgeCommand    Command = "purge"    // remove a snapshot from where they are kept
 )

@@ -87,12 +87,33 @@ func (s *Service) update(ctx context.Context, caller identity.Caller, groupID, n
 	if err != nil {
 		return Cluster{}, Change{}, err
 	}
+	if ch.Spec {
+		unrestored, err := s.unrestored(ctx, d.ID)
+		if err != nil {
+			return Cluster{}, Change{}, err
+		}
+		claims = append(claims, unrestored)
+	}
 	events := []audit.Event{s.event(EventUpdateSubmitted, next, audit.By(caller)).With("changes", changed(d.Cluster, next))}
 	if d.Plan == nil && next.Plan != nil {
 		events = append(events, s.event(EventUpdateStarted, next, audit.System()))
 	}
 	next, err = s.commit(ctx, d.Cluster, next, events, claims...)
 	return next, ch, err
+}
+
+// unrestored is the condition that no restore to the cluster is in progress. A change of its nodes
+// is refused rather than queued: it was asked for with the data of now in mind, and the restore is
+// to the cluster of now, as it was checked. A deletion is not refused; it ends the restore.
+func (s *Service) unrestored(ctx context.Context, clusterID string) (store.Op, error) {
+	_, err := s.Table.Get(ctx, keys.Restoring(clusterID))
+	switch {
+	case err == nil:
+		return store.Op{}, atlas.Fail(atlas.ClusterRestoreInProgress)
+	case !errors.Is(err, store.ErrNotFound):
+		return store.Op{}, err
+	}
+	return store.Check(keys.Restoring(clusterID), 0), nil
 }
 
 // changed describes an update in the activity feed.

@@ -106,17 +106,22 @@ func (s *Service) strike(ctx context.Context, n cluster.Node, req protocol.AckRe
 	if err != nil {
 		return nil, err
 	}
+	unneeded, err := snapshot.Unneeded(ctx, s.Table, n)
+	if err != nil {
+		return nil, err
+	}
 	var ops []store.Op
-	for _, e := range obsolete(copies, n.Desired.Command, req) {
+	for _, e := range obsolete(copies, n.Desired.Command, unneeded, req) {
 		ops = append(ops, e.Delete())
 	}
 	return ops, nil
 }
 
 // obsolete are the copies that a node can't need after it has carried out its latest command.
+// unneeded is a key that it would hold only if it had been restored.
 // It is pure, and errs on the side of keeping: a copy too many delays the end of a customer key,
 // a copy too few is data lost.
-func obsolete(copies []ledger.Entry, done cluster.Command, req protocol.AckRequest) []ledger.Entry {
+func obsolete(copies []ledger.Entry, done cluster.Command, unneeded string, req protocol.AckRequest) []ledger.Entry {
 	replaced := done == cluster.ResyncCommand || done == cluster.RestoreCommand
 	if done == cluster.DeleteCommand || replaced && req.KeyID == "" {
 		return copies // the data is not there, or no longer encrypted
@@ -137,7 +142,7 @@ func obsolete(copies []ledger.Entry, done cluster.Command, req protocol.AckReque
 		switch cmk, holds := held[e.KeyID]; {
 		case holds && e.CMK == cmk:
 			known++
-		case holds || all:
+		case holds || all || e.KeyID == unneeded:
 			others = append(others, e)
 		}
 	}

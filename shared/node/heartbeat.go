@@ -189,7 +189,8 @@ func command(d cluster.Desired) protocol.Command {
 	kinds := map[cluster.Command]protocol.Kind{
 		cluster.StopCommand: protocol.KindStop, cluster.StartCommand: protocol.KindStart, cluster.RotateCommand: protocol.KindRotate,
 		cluster.RewrapCommand: protocol.KindRewrap, cluster.ResyncCommand: protocol.KindResync, cluster.DeleteCommand: protocol.KindDelete,
-		cluster.SnapshotCommand: protocol.KindSnapshot, cluster.RestoreCommand: protocol.KindRestore, cluster.PurgeCommand: protocol.KindPurge,
+		cluster.SnapshotCommand: protocol.KindSnapshot, cluster.PrepareCommand: protocol.KindPrepare, cluster.RestoreCommand: protocol.KindRestore,
+		cluster.PurgeCommand: protocol.KindPurge,
 	}
 	target := protocol.Stop
 	if d.State == cluster.Run {

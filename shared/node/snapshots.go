@@ -52,8 +52,10 @@ func (s *Service) keep(ctx context.Context, n cluster.Node, req protocol.KeepReq
 
 // Adopt makes the master key of a snapshot one of the node's own: it wraps the same secret anew,
 // bound to the node, under the key that the node's cluster uses now, and enters that copy into the
-// ledger. Only a node that was told to restore the very snapshot may, and only until it has
-// acknowledged.
+// ledger. Only a node that was told to prepare for, or to restore, the very snapshot may, and only
+// until it has acknowledged. To a node that has adopted the key before, and now restores, the copy of
+// then is answered without asking for the customer's key of the snapshot: all nodes are ready by
+// then, and what is begun must not fail for some of them.
 //
 // The secret stays the same because the snapshot's files are under it; the node rotates to a key
 // of its own as soon as it has them. That Adopt answers a wrapped copy instead of the secret
@@ -79,6 +81,9 @@ func (s *Service) Adopt(ctx context.Context, n cluster.Node, req protocol.AdoptR
 	copies, err := ledger.OfNode(ctx, s.Table, n.ClusterID, n.ID)
 	if err != nil {
 		return protocol.AdoptResponse{}, err
+	}
+	if e, ok := latest(copies, kept.KeyID, n.Desired.Provider); ok && n.Desired.Command == cluster.RestoreCommand {
+		return protocol.AdoptResponse{KeyID: e.KeyID, Wrapped: wire(e)}, nil
 	}
 	if len(copies) >= maxCopies {
 		return protocol.AdoptResponse{}, atlas.Fail(atlas.TooManyMasterKeys, n.ID, len(copies))

@@ -190,8 +190,15 @@ func (v *visit) end(ctx context.Context) error {
 			}
 			kept++
 		case !v.d.Settings.RetainBackups:
-			if err := v.drop(ctx, i); err != nil {
+			busy, err := v.restoring(ctx, x)
+			if err == nil && !busy {
+				err = v.drop(ctx, i)
+			}
+			if err != nil {
 				return err
+			}
+			if busy {
+				v.by(v.now.Add(poll))
 			}
 		default:
 			kept++
@@ -485,8 +492,7 @@ func (v *visit) fail(ctx context.Context, i int, reason string) error {
 // they would hold up the plans of their cluster.
 func (v *visit) settle(ctx context.Context) error {
 	for _, n := range v.d.Nodes {
-		b := n.Desired.Backup
-		if b == (cluster.Backup{}) || n.Leaving() || n.Acked() && !n.Failed() {
+		if !v.unsettled(n) {
 			continue
 		}
 		v.by(v.now.Add(poll))
@@ -498,6 +504,9 @@ func (v *visit) settle(ctx context.Context) error {
 			continue
 		}
 		o := cluster.Order{ID: "after-" + n.Desired.Order, Command: cluster.StartCommand}
+		if n.Desired.Backup.RestoreID != "" {
+			o.Backup = n.Desired.Backup // tells which key it adopted in vain
+		}
 		if n.Desired.Command == cluster.RestoreCommand {
 			if o, err = v.afterRestore(ctx, n, o); err != nil {
 				return err
@@ -510,18 +519,32 @@ func (v *visit) settle(ctx context.Context) error {
 	return nil
 }
 
+// unsettled reports whether a node has something to do, or to let go of, that is about a snapshot.
+func (v *visit) unsettled(n cluster.Node) bool {
+	switch {
+	case n.Desired.Backup == (cluster.Backup{}) || n.Leaving() || n.Desired.Command == cluster.StartCommand:
+		return false
+	case n.Desired.Command == cluster.PrepareCommand:
+		return true
+	}
+	return !n.Acked() || n.Failed()
+}
+
 // afterRestore is what a node is told that could not restore. If the others did, before it answered
 // at all, then it copies from them: its own data is of another time.
 func (v *visit) afterRestore(ctx context.Context, n cluster.Node, o cluster.Order) (cluster.Order, error) {
 	j, err := loadJob(ctx, v.Table, n.Desired.Backup.ClusterID, n.Desired.Backup.RestoreID)
 	if errors.Is(err, errNoJob) || err == nil && j.State == JobFinished {
-		o.Command, err = cluster.ResyncCommand, nil
+		o.Command, o.Backup, err = cluster.ResyncCommand, cluster.Backup{}, nil
 	}
 	return o, err
 }
 
 // wanted reports whether it still matters that a node does what it was told.
 func (v *visit) wanted(ctx context.Context, n cluster.Node) (bool, error) {
+	if n.Desired.Command == cluster.PrepareCommand {
+		return v.job != nil && v.job.ID == n.Desired.Backup.RestoreID, nil
+	}
 	if n.Desired.Command == cluster.RestoreCommand {
 		// Nothing but its end ends a restore; one that the node refused ends with the job.
 		return !n.Failed() || v.job != nil && v.job.ID == n.Desired.Backup.RestoreID, nil

@@ -28,6 +28,11 @@ const (
 // NodeOutcome is how a restore ended on a node, "" while it has not.
 type NodeOutcome string
 
+// PartlyRestored is the Failure of a job after which some shards have the snapshot's data and others
+// that of before, each whole. All shards had been ready, so it takes a second fault at the worst
+// moment; restoring once more, this snapshot or another, mends it.
+const PartlyRestored = "PARTLY_RESTORED"
+
 // The outcomes.
 const (
 	Restored NodeOutcome = "restored"
@@ -50,7 +55,8 @@ type Job struct {
 	State    JobState  `json:"state"`
 	Failure  string    `json:"failure,omitempty"`
 	Created  time.Time `json:"created"`
-	Begun    time.Time `json:"begun,omitzero"`
+	Asked    time.Time `json:"asked,omitzero"` // when nodes were told to prepare
+	Begun    time.Time `json:"begun,omitzero"` // when they were told to restore
 	Finished time.Time `json:"finished,omitzero"`
 	// Nodes are those that were told to restore.
 	Nodes []Member `json:"nodes,omitempty"`

@@ -241,6 +241,7 @@ func TestOneRestoreAtATime(t *testing.T) {
 		if err := w.service.Delete(t.Context(), w.caller, w.group, "c1", x.ID); atlas.CodeOf(err) != atlas.ClusterRestoreInProgress {
 			t.Errorf("Delete = %v", err)
 		}
+		w.begun(first)
 		if err := w.service.Cancel(t.Context(), w.caller, w.group, "c1", first.ID); atlas.CodeOf(err) != atlas.MethodNotAllowed {
 			t.Errorf("Cancel of one that has begun = %v", err)
 		}
@@ -298,12 +299,12 @@ func TestANodeThatRefusesCopiesFromThoseThatRestored(t *testing.T) {
 		w.put(w.group, "c1", 0, "a")
 		x := w.take(w.group, "c1")
 		w.put(w.group, "c1", 0, "b")
-		w.fleet[d.Nodes[0].ID].end() // it hears of the restore last
+		w.fleet[d.Nodes[0].ID].end() // it hears of the restore last, and is not asked to prepare
 		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.pass(10 * time.Minute)
+		w.pass(time.Hour)
 		if j, err = w.service.Job(t.Context(), w.group, "c1", j.ID); err != nil || j.Over() {
 			t.Fatalf("job %+v, %v", j, err)
 		}
@@ -355,7 +356,7 @@ func TestANodeThatIsAwayDoesNotHoldUpARestoreForEver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.pass(30 * time.Minute)
+		w.pass(time.Hour)
 		time.Sleep(24 * time.Hour)
 		w.pass(30 * time.Minute)
 		if j, err = w.service.Job(t.Context(), w.group, "c1", j.ID); err != nil || j.State != snapshot.JobFinished {

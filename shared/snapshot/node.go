@@ -69,12 +69,14 @@ func exchange(ctx context.Context, t store.Table, s Snapshot, before Part, own *
 	return ops, nil
 }
 
-// Needed is the ledger's copy of the master key of the snapshot that a node was told to restore.
+// Needed is the ledger's copy of the master key of the snapshot that a node was told to restore, or
+// to prepare for.
 // It returns SNAPSHOT_NOT_FOUND to every other node, and for every other snapshot.
 func Needed(ctx context.Context, t store.Table, n cluster.Node, partID string) (ledger.Entry, error) {
 	refusal := atlas.Fail(atlas.SnapshotNotFound, partID, n.ClusterID)
 	b := n.Desired.Backup
-	if n.Desired.Command != cluster.RestoreCommand || n.Acked() || b.PartID != partID {
+	restores := n.Desired.Command == cluster.RestoreCommand || n.Desired.Command == cluster.PrepareCommand
+	if !restores || n.Acked() || b.PartID != partID {
 		return ledger.Entry{}, refusal
 	}
 	s, err := load(ctx, t, b.ClusterID, b.SnapshotID)
@@ -91,6 +93,20 @@ func Needed(ctx context.Context, t store.Table, n cluster.Node, partID string) (
 		return ledger.Entry{}, refusal
 	}
 	return e, err
+}
+
+// Unneeded is the id of the master key that a node adopted for a restore that is called off, once
+// it runs without having been restored; "" if there is none.
+func Unneeded(ctx context.Context, t store.Table, n cluster.Node) (keyID string, err error) {
+	b := n.Desired.Backup
+	if n.Desired.Command != cluster.StartCommand || n.Desired.State != cluster.Run || b.RestoreID == "" {
+		return "", nil
+	}
+	s, i, ok, err := find(ctx, t, n)
+	if err != nil || !ok {
+		return "", err
+	}
+	return s.Parts[i].KeyID, nil
 }
 
 // Outcome is how a node's command about a snapshot ended.

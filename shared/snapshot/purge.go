@@ -18,6 +18,11 @@ const (
 	// maxTries is how many nodes try to remove the files of a part. After that they are the
 	// operator's: the store is not where nodes look for it.
 	maxTries = 5
+	// orphanPatience is how long files wait for a node that could remove them, of whichever cluster
+	// of the group, before they are the operator's.
+	orphanPatience = 30 * 24 * time.Hour
+	// orphanPoll is how soon such a node is looked for again where the cluster has none itself.
+	orphanPoll = time.Hour
 )
 
 // purge has nodes remove the files of snapshots that are removed. Nodes do it because they alone
@@ -29,7 +34,6 @@ func (v *visit) purge(ctx context.Context) error {
 		if x.Removed.IsZero() || len(x.Parts) == 0 {
 			continue
 		}
-		v.by(v.now.Add(poll))
 		if err := v.purgeParts(ctx, i); err != nil {
 			return err
 		}
@@ -45,14 +49,25 @@ func (v *visit) purgeParts(ctx context.Context, i int) error {
 			return v.abandon(ctx, x, k)
 		}
 		if p.Purger.NodeID != "" && v.now.Sub(p.Purger.Since) < purgePatience {
+			v.by(v.now.Add(poll))
 			if err := v.tellPurger(ctx, x, p); err != nil {
 				return err
 			}
 			continue
 		}
 		n, ok, err := v.purger(ctx, p.Purger.NodeID)
-		if err != nil || !ok {
+		switch {
+		case err != nil:
 			return err
+		case !ok && v.now.Sub(x.Removed) > orphanPatience:
+			return v.abandon(ctx, x, k)
+		case !ok && len(v.d.Nodes) == 0:
+			v.by(v.now.Add(orphanPoll))
+			return nil
+		}
+		v.by(v.now.Add(poll))
+		if !ok {
+			return nil
 		}
 		x = x.with(k, func(p *Part) {
 			if p.Purger.NodeID != "" {

@@ -80,7 +80,7 @@ func (s *Service) Restore(ctx context.Context, c identity.Caller, groupID, name 
 			TakenAt: x.Created, State: JobQueued, Created: s.Now().UTC().Truncate(time.Second),
 			Target: Target{ClusterID: target.ID, ClusterName: target.Name, GroupID: target.GroupID},
 		}
-		return s.startJob(ctx, c, j, x)
+		return s.startJob(ctx, c, j, x, target.Cluster)
 	})
 	if err != nil {
 		return Job{}, err
@@ -154,8 +154,9 @@ func major(version string) (n int) {
 	return n
 }
 
-// startJob stores a new job. The target's record keeps a second one from starting.
-func (s *Service) startJob(ctx context.Context, c identity.Caller, j Job, x Snapshot) error {
+// startJob stores a new job. The target's record keeps a second one from starting, and the cluster
+// from being changed; so the cluster must be as it was checked.
+func (s *Service) startJob(ctx context.Context, c identity.Caller, j Job, x Snapshot, target cluster.Cluster) error {
 	_, err := s.Table.Get(ctx, keys.Restoring(j.Target.ClusterID))
 	if err == nil {
 		return atlas.Fail(atlas.ClusterRestoreInProgress)
@@ -185,7 +186,7 @@ func (s *Service) startJob(ctx context.Context, c identity.Caller, j Job, x Snap
 	if err != nil {
 		return err
 	}
-	return s.Table.Write(ctx, put, store.Put(claim), e, wake, touch)
+	return s.Table.Write(ctx, put, store.Put(claim), e, wake, touch, store.Check(keys.Cluster(target.ID), target.Version()))
 }
 
 // proveKeys opens what the snapshot's parts need, with the customer's keys of then. A key that has

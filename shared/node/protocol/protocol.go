@@ -147,6 +147,7 @@ const (
 	KindDelete Kind = "DELETE" // drop the data and its keys, and end
 	// The kinds that have a SnapshotID.
 	KindSnapshot Kind = "SNAPSHOT" // copy the data, encrypted as it is, and its wrapped key to the snapshot store
+	KindPrepare  Kind = "PREPARE"  // read a snapshot and adopt its key, so that RESTORE can't be refused; the data stays
 	KindRestore  Kind = "RESTORE"  // put a snapshot in place of the data, once per RestoreID
 	KindPurge    Kind = "PURGE"    // remove a snapshot from the snapshot store
 )
@@ -174,10 +175,10 @@ type Command struct {
 	// Provider is whose CMK wraps the master key: NONE, AWS, AZURE, GCP. It counts when the
 	// node has no data yet, and for RESYNC; data that exists stays as it is.
 	Provider string `json:"provider"`
-	// SnapshotID names the snapshot of SNAPSHOT, RESTORE and PURGE.
+	// SnapshotID names the snapshot of SNAPSHOT, PREPARE, RESTORE and PURGE.
 	SnapshotID string `json:"snapshotId,omitempty"`
-	// RestoreID names what a RESTORE is part of: a node that was restored for it is not
-	// restored again, whatever number the command has this time.
+	// RestoreID names what a PREPARE or a RESTORE is part of: a node that was restored for it is
+	// not restored again, whatever number the command has this time.
 	RestoreID string `json:"restoreId,omitempty"`
 }
 
@@ -188,11 +189,11 @@ func (c Command) Supersedes(old Command) bool { return c.Number > old.Number }
 func (c Command) Validate() error {
 	switch c.Kind {
 	case KindNone, KindStart, KindStop, KindRotate, KindRewrap, KindResync, KindDelete:
-	case KindSnapshot, KindRestore, KindPurge:
+	case KindSnapshot, KindPrepare, KindRestore, KindPurge:
 		if !atlas.ValidID(c.SnapshotID) {
 			return atlas.Fail(atlas.InvalidAttribute, "snapshotId")
 		}
-		if c.Kind == KindRestore && !atlas.ValidID(c.RestoreID) {
+		if (c.Kind == KindPrepare || c.Kind == KindRestore) && !atlas.ValidID(c.RestoreID) {
 			return atlas.Fail(atlas.InvalidAttribute, "restoreId")
 		}
 	default:
@@ -268,7 +269,7 @@ type KeepRequest struct {
 	Wrapped WrappedKey `json:"wrapped,omitzero"`
 }
 
-// AdoptRequest asks for the master key of the snapshot that the node was told to restore. The
+// AdoptRequest asks for the master key of the snapshot that the node was told to prepare for or to restore. The
 // key does not travel: the control plane wraps it anew, as one of the node's own, and the node
 // has it released like any other.
 type AdoptRequest struct {

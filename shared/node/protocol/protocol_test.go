@@ -35,7 +35,7 @@ func TestOnlyKnownCommandsAreValid(t *testing.T) {
 	t.Parallel()
 	const id = "650000000000000000000050"
 	good := protocol.Command{Number: 1, Kind: protocol.KindRestore, Target: protocol.Run, Provider: "AWS", SnapshotID: id, RestoreID: id}
-	for _, kind := range []protocol.Kind{protocol.KindStart, protocol.KindSnapshot, protocol.KindRestore, protocol.KindPurge} {
+	for _, kind := range []protocol.Kind{protocol.KindStart, protocol.KindSnapshot, protocol.KindPrepare, protocol.KindRestore, protocol.KindPurge} {
 		c := good
 		if c.Kind = kind; c.Validate() != nil {
 			t.Errorf("%+v: %v", c, c.Validate())
