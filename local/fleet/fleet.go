@@ -19,7 +19,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -293,7 +292,7 @@ func (f *Fleet) shards(groupID, clusterName string) []*replicaSet {
 	defer f.mu.Unlock()
 	newest := ""
 	for _, n := range f.nodes {
-		if n.profile.GroupID == groupID && strings.EqualFold(n.profile.ClusterName, clusterName) {
+		if n.profile.GroupID == groupID && n.profile.ClusterName == clusterName {
 			newest = max(newest, n.profile.ClusterID)
 		}
 	}

@@ -78,13 +78,20 @@ func newWorld(t *testing.T) *world {
 
 // want makes the control plane want another node in a shard.
 func (w *world) want(shard int) string {
+	w.t.Helper()
+	return w.wantIn(clusterID, "Cluster0", shard)
+}
+
+// wantIn makes the control plane want another node in a shard of a cluster.
+func (w *world) wantIn(cluster, name string, shard int) string {
+	w.t.Helper()
 	id, token := w.server.AddNode()
 	w.command(id, protocol.KindStart)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tokens[id] = token
 	w.nodes = append(w.nodes, fleet.Waiting{
-		ClusterID: clusterID, ClusterName: "Cluster0", GroupID: groupID, NodeID: id, Shard: shard, Index: len(w.nodes),
+		ClusterID: cluster, ClusterName: name, GroupID: groupID, NodeID: id, Shard: shard, Index: len(w.nodes),
 		Kind: "electable", Priority: 7, Host: fmt.Sprintf("node-%d.example.net", len(w.nodes)), Port: 27017,
 	})
 	return id
@@ -370,6 +377,18 @@ func TestKeysStayWhereTheyAreWhenShardsCome(t *testing.T) {
 		for i := range 40 {
 			w.answers("GET", at+fmt.Sprint("k", i), "", http.StatusOK, fmt.Sprint("new", i))
 		}
+	})
+}
+
+// The API tells names apart by case, so they are of two clusters.
+func TestClustersWhoseNamesDifferInCaseOnlyHaveDataOfTheirOwn(t *testing.T) {
+	inBubble(t, 1, func(w *world) {
+		w.answers("PUT", at+"k", "of Cluster0", http.StatusNoContent, "")
+		w.wantIn("650000000000000000000003", "cluster0", 0)
+		w.running(2)
+		w.answers("GET", at+"k", "", http.StatusOK, "of Cluster0")
+		w.answers("GET", "/"+groupID+"/cluster0/db/k", "", http.StatusNotFound, "no such key\n")
+		w.answers("GET", "/"+groupID+"/CLUSTER0/db/k", "", http.StatusNotFound, "no such cluster\n")
 	})
 }
 
