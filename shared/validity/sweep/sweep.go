@@ -62,15 +62,16 @@ type Result struct {
 // causes for which any number of keys may become invalid at once: the operator knows better, and
 // with any the keys that are not VALID are checked even if this minute's turn was taken.
 func (s *Sweep) Run(ctx context.Context, now time.Time, accepted ...Cause) (Result, error) {
-	marks, err := loadProgress(ctx, s.Settings.Table)
+	minute := minuteOf(now)
+	marks, err := loadProgress(ctx, s.Settings.Table, minute)
 	if err != nil {
 		return Result{}, err
 	}
 	r := &run{Sweep: s, now: now, accepted: accepted, result: Result{Verdicts: map[verdict.Class]int{}}, valid: map[atlas.Provider]int{}}
-	turns := marks.due(minuteOf(now), len(accepted) > 0)
+	turns := marks.due(minute, len(accepted) > 0)
 	err = r.serve(ctx, turns)
 	r.settle(ctx)
-	err = errors.Join(err, marks.save(ctx, s.Settings.Table, turns))
+	err = errors.Join(err, marks.save(ctx, s.Settings.Table, minute, turns))
 	if err == nil && r.result.Failed > 0 && r.result.Failed >= r.attempted {
 		err = fmt.Errorf("sweep: no key went well: %w", errors.Join(r.failures...))
 	}

@@ -158,6 +158,26 @@ func TestAMissedMinuteIsADelay(t *testing.T) {
 	})
 }
 
+// A clock that ran ahead for a while must not keep keys from being checked until the others have
+// caught up with it.
+func TestAClockThatWasSetBackDelaysNoCheck(t *testing.T) {
+	inWorld(t, 3, func(w *world) {
+		_, err := w.sweep.Run(w.t.Context(), time.Now().Add(26*time.Hour))
+		w.must(err)
+		g := w.groups[0]
+		g.key.Break(verdict.KeyDisabled)
+		w.minutes(15, nil)
+		if s := w.load(g); s.Valid {
+			w.t.Errorf("after 15 minutes the key is %+v", s.Verdict)
+		}
+		g.key.Break(verdict.OK)
+		w.minutes(1, nil)
+		if s := w.load(g); !s.Valid {
+			w.t.Errorf("a minute after it was given back the key is %+v", s.Verdict)
+		}
+	})
+}
+
 func TestASlowTenantDelaysNobody(t *testing.T) {
 	inWorld(t, 1000, func(w *world) {
 		isSlow := map[string]bool{}

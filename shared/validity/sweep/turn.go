@@ -26,7 +26,13 @@ type progress struct {
 	version int64
 }
 
-func loadProgress(ctx context.Context, table store.Table) (progress, error) {
+// ahead is how many minutes of the future may have been served: by a run that overlaps with this
+// one, by an instance whose clock is a little ahead. More than that was served by a clock that has
+// been set back since; what it says would keep keys from being checked until time has caught up.
+const ahead = 2
+
+// loadProgress reads the progress as it is to be seen at a minute.
+func loadProgress(ctx context.Context, table store.Table, minute int64) (progress, error) {
 	p, version, err := store.Load[progress](ctx, table, keys.SweepProgress())
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return progress{}, fmt.Errorf("sweep: read progress: %w", err)
@@ -37,6 +43,11 @@ func loadProgress(ctx context.Context, table store.Table) (progress, error) {
 	}
 	if p.Resume == nil {
 		p.Resume = map[string]string{}
+	}
+	for slot, done := range p.Done {
+		if done > minute+ahead {
+			p.Done[slot] = minute - encryption.SweepSlots // every slot was due since then
+		}
 	}
 	return p, nil
 }
@@ -81,7 +92,7 @@ func (p progress) apply(turns []*turn) {
 const saveAttempts = 5
 
 // save stores how turns ended. What it fails to store is done once more by the next run.
-func (p progress) save(ctx context.Context, table store.Table, turns []*turn) error {
+func (p progress) save(ctx context.Context, table store.Table, minute int64, turns []*turn) error {
 	if len(turns) == 0 {
 		return nil
 	}
@@ -98,7 +109,7 @@ func (p progress) save(ctx context.Context, table store.Table, turns []*turn) er
 		if !errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("sweep: store progress: %w", err)
 		}
-		if p, err = loadProgress(ctx, table); err != nil {
+		if p, err = loadProgress(ctx, table, minute); err != nil {
 			return err
 		}
 	}
