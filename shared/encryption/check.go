@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
@@ -24,7 +25,7 @@ func (s *Service) Record(ctx context.Context, settings *Settings, p atlas.Provid
 func (s *Service) record(ctx context.Context, settings *Settings, p atlas.Provider, v verdict.Verdict, always bool) error {
 	for range recordAttempts {
 		before := settings.clone()
-		if !always && before.says(p, v) || !settings.conclude(p, v) {
+		if !always && before.says(p, v) || !settings.conclude(p, v, s.Now()) {
 			return nil
 		}
 		ops, err := s.verdictOps(before, *settings, p)
@@ -52,11 +53,23 @@ func (s Settings) says(p atlas.Provider, v verdict.Verdict) bool {
 	return state != nil && v.SameConclusion(state.Verdict)
 }
 
+// clocksDiffer is how far the clocks of two instances may be apart. A check that is to have begun
+// further in the future than that was timed by a clock that was wrong: it counts as an old one, or
+// else nothing that becomes of the key would count until time has caught up.
+const clocksDiffer = 2 * time.Minute
+
 // conclude applies a verdict to a provider's key, unless it is about another configuration or a
 // later one is already there. It is pure.
-func (s *Settings) conclude(p atlas.Provider, v verdict.Verdict) bool {
+func (s *Settings) conclude(p atlas.Provider, v verdict.Verdict, now time.Time) bool {
 	state := s.Key(p)
-	if state == nil || state.Revision != v.Settings || !v.Supersedes(state.Verdict) {
+	if state == nil || state.Revision != v.Settings {
+		return false
+	}
+	old := state.Verdict
+	if old.StartedAt.After(now.Add(clocksDiffer)) {
+		old.StartedAt = time.Time{}
+	}
+	if !v.Supersedes(old) {
 		return false
 	}
 	v.Since = v.StartedAt

@@ -177,3 +177,25 @@ func TestAKeyThatIsDisabledDuringItsValidationIsLeftOut(t *testing.T) {
 		t.Errorf("without a key: %+v", f)
 	}
 }
+
+// What a clock that ran ahead noted must not keep what becomes of the key from counting until time
+// has caught up.
+func TestAVerdictFromTheFutureIsReplaced(t *testing.T) {
+	w := enabledWorld(t)
+	w.now = w.now.Add(26 * time.Hour)
+	w.validate()
+	w.now = w.now.Add(-26 * time.Hour)
+	w.took()
+
+	w.keys[keyARN].Break(verdict.KeyDisabled)
+	if f := w.validate()[0]; f.Valid || w.stored().Verdict.Reason != verdict.KeyDisabled {
+		t.Errorf("found %+v, stored %+v", f, w.stored())
+	}
+	w.keys[keyARN].Break(verdict.OK)
+	if f := w.validate()[0]; !f.Valid || !w.stored().Valid {
+		t.Errorf("found %+v, stored %+v", f, w.stored())
+	}
+	if diff := cmp.Diff([]string{stopped, started}, w.took()); diff != "" {
+		t.Error(diff)
+	}
+}

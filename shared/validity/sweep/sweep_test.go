@@ -337,7 +337,7 @@ func TestAStaleEntryOfTheIndexDecidesNothing(t *testing.T) {
 			return put(w, *s)
 		},
 		"a later verdict was stored": func(w *world, s *encryption.Settings) store.Op {
-			s.AWS.Key.Verdict.StartedAt = time.Now().Add(time.Hour)
+			s.AWS.Key.Verdict.StartedAt = time.Now().Add(time.Minute)
 			return put(w, *s)
 		},
 	} {
