@@ -15,7 +15,8 @@ import (
 )
 
 func scenarios() []scenario {
-	return slices.Concat(awsScenarios(), azureScenarios(), googleScenarios(), generalScenarios(), roleScenarios(), clusterScenarios(), endpointScenarios())
+	return slices.Concat(awsScenarios(), azureScenarios(), googleScenarios(), generalScenarios(), roleScenarios(), clusterScenarios(), endpointScenarios(),
+		restoreScenarios())
 }
 
 // awsBroken makes a key, does something to it and returns the request to use it through a role.
