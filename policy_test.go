@@ -14,7 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/local/pocket/awscloud/policy"
 	"latchkey/local/template"
+	"latchkey/shared/kms/awskms"
 )
 
 // wide are the statements whose resource cannot be one that the template names, with the reason.
@@ -89,7 +91,7 @@ func TestPolicies_nameWhatTheyAllow(t *testing.T) {
 			t.Errorf("%s has no policy of its own", f.ID)
 		}
 		for _, s := range f.Statements {
-			if s.Sid == "" || len(s.Action) == 0 || len(s.Resource) == 0 {
+			if s.Sid == "" || len(s.Action) == 0 || (len(s.Resource) > 0) == (len(s.NotResource) > 0) || len(s.NotResource) > 0 && s.Effect == "Allow" {
 				t.Errorf("%s: a statement is incomplete: %+v", f.ID, s)
 			}
 			for _, action := range s.Action {
@@ -172,6 +174,104 @@ func TestPolicies_keepTenantsRolesToFewFunctions(t *testing.T) {
 			t.Errorf("%s may assume others than the functions before: %s", f.ID, text)
 		}
 		same = text
+	}
+}
+
+// trustOf is the trust policy of the template's canary.
+func trustOf(t *testing.T, tmpl *template.Template) (arn string, trust policy.Document) {
+	t.Helper()
+	canary, ok := tmpl.Resource("CanaryRole")
+	if !ok {
+		t.Fatal("there is no canary")
+	}
+	for name := range canary.Properties {
+		if !slices.Contains([]string{"AssumeRolePolicyDocument", "Description", "RoleName"}, name) {
+			t.Errorf("the canary has %s", name) // above all no policies
+		}
+	}
+	text, err := json.Marshal(canary.Properties["AssumeRolePolicyDocument"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err = policy.Parse(string(text), policy.Trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "arn:aws:iam::123456789012:role/" + fmt.Sprint(canary.Properties["RoleName"]), trust
+}
+
+// allowances is the policy of a function's role.
+func allowances(t *testing.T, f template.Function) policy.Document {
+	t.Helper()
+	var statements []map[string]any
+	for _, s := range f.Statements {
+		one := map[string]any{"Effect": s.Effect, "Action": s.Action, "Resource": s.Resource, "NotResource": s.NotResource, "Condition": s.Condition}
+		for name, value := range one {
+			if fmt.Sprint(value) == "[]" || fmt.Sprint(value) == "map[]" {
+				delete(one, name)
+			}
+		}
+		statements = append(statements, one)
+	}
+	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := policy.Parse(string(text), policy.Identity)
+	if err != nil {
+		t.Fatalf("%s: %v", f.ID, err)
+	}
+	return parsed
+}
+
+// The canary is the one role of its own account that a function may assume, its external id is
+// good for nothing else, and it says nothing about the function's permission if it can be assumed
+// without.
+func TestPolicies_spareTheCanaryAlone(t *testing.T) {
+	tmpl, functions, _ := load(t)
+	arn, trust := trustOf(t, tmpl)
+	const tenantID = "0d3b1a52-0000-4000-8000-000000000001"
+	for _, f := range functions {
+		document, role := allowances(t, f), "arn:aws:iam::123456789012:role/"+f.FunctionName
+		reaches := tenants[f.Name] != ""
+		if got := f.Environment["CANARY_ROLE_ARN"]; reaches != (got == arn) || !reaches && got != "" {
+			t.Errorf("%s is told of the canary %q", f.ID, got)
+		}
+		for _, c := range []struct {
+			role, externalID string
+			may              bool
+		}{
+			{"arn:aws:iam::111122223333:role/kms", tenantID, true},
+			{"arn:aws:iam::111122223333:role/kms", awskms.CanaryExternalID, false},
+			{"arn:aws:iam::111122223333:role/kms", "", false},
+			{"arn:aws:iam::123456789012:role/admin", tenantID, false},
+			{"arn:aws:iam::123456789012:role/admin", awskms.CanaryExternalID, false},
+			{"arn:aws:iam::123456789012:role/admin", "", false},
+			{arn, awskms.CanaryExternalID, true},
+			{arn, tenantID, false},
+			{arn, "", false},
+		} {
+			r := policy.Request{
+				Caller: policy.Caller{Account: "123456789012", Root: "arn:aws:iam::123456789012:root", Identity: role},
+				Action: "sts:AssumeRole", Resource: c.role, Context: map[string][]string{"aws:principalarn": {role}},
+			}
+			if c.externalID != "" {
+				r.Context["sts:externalid"] = []string{c.externalID}
+			}
+			if got := document.Decide(r).Allowed(); got != (c.may && reaches) {
+				t.Errorf("%s may assume %s with external id %q: %t", f.ID, c.role, c.externalID, got)
+			}
+			if c.role != arn {
+				continue
+			}
+			want := policy.Silent
+			if c.may && reaches {
+				want = policy.ToAccount // so that the function's own policy counts too
+			}
+			if got := trust.Decide(r); got != want {
+				t.Errorf("the canary says %v to %s with external id %q, want %v", got, f.ID, c.externalID, want)
+			}
+		}
 	}
 }
 

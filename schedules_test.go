@@ -101,6 +101,9 @@ func TestSchedules_mayInvokeTheirFunctionAndNothingElse(t *testing.T) {
 	invokes := map[string][]string{} // function ARNs by role
 	used := map[string]bool{}
 	for _, r := range tmpl.OfType("AWS::IAM::Role") {
+		if r.ID == "CanaryRole" { // which allows nothing, as another test sees to
+			continue
+		}
 		var p role
 		if err := r.Decode(&p); err != nil {
 			t.Fatal(err)

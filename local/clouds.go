@@ -25,6 +25,7 @@ import (
 	"latchkey/local/template"
 	"latchkey/shared/access/googleaccount"
 	"latchkey/shared/atlas"
+	"latchkey/shared/kms/awskms"
 	"latchkey/shared/kms/azurekv"
 	"latchkey/shared/kms/keyring"
 )
@@ -36,6 +37,10 @@ const (
 	operatorAccount   = "123456789012"
 	tenantDirectory   = "6f1b0000-0000-4000-8000-000000000002"
 	operatorDirectory = "6f1b0000-0000-4000-8000-0000000000aa"
+	// canaryARN is the role of the operator's that Latchkey assumes when a tenant's refuses it. The
+	// template names it so too.
+	canaryName = "latchkey-" + deployedRegion + "-canary"
+	canaryARN  = "arn:aws:iam::" + operatorAccount + ":role/" + canaryName
 )
 
 // secrets are what the pocket clouds' inhabitants sign in with. They are made once per data folder.
@@ -133,21 +138,29 @@ func (c *clouds) functionKeys(specs []template.Function) error {
 	return c.state.Put("local", "secrets", c.secrets)
 }
 
-// awsConfig is the tenant's account, which is empty, and the operator's with the role that the
-// encryption function runs as. As in the template, that role assumes other roles with an
-// external id only, and none of its own account.
+// awsConfig is the tenant's account, which is empty, and the operator's.
 func (c *clouds) awsConfig() awscloud.Config {
-	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + operatorAccount + `:root"},"Action":"sts:AssumeRole"}]}`
+	return awscloud.Config{Now: c.now, Accounts: []awscloud.Account{{ID: tenantAccount, Root: c.secrets.TenantAWS}, c.operatorsAccount()}}
+}
+
+// operatorsAccount has the role that the encryption function runs as, and the canary. As in the
+// template, the role assumes other roles with an external id only, and none of its own account
+// but the canary.
+func (c *clouds) operatorsAccount() awscloud.Account {
+	const root, function = "arn:aws:iam::" + operatorAccount + ":root", "latchkey-encryption"
+	const own = "arn:aws:iam::" + operatorAccount + ":role/"
+	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + root + `"},"Action":"sts:AssumeRole"}]}`
+	const canaryTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + root + `"},"Action":"sts:AssumeRole",
+		"Condition":{"StringEquals":{"aws:PrincipalArn":"` + own + function + `","sts:ExternalId":"` + awskms.CanaryExternalID + `"}}}]}`
 	const policy = `{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::*:role/*","Condition":{"Null":{"sts:ExternalId":"false"}}},
-		{"Effect":"Deny","Action":"sts:AssumeRole","Resource":"arn:aws:iam::` + operatorAccount + `:role/*"}]}`
-	return awscloud.Config{Now: c.now, Accounts: []awscloud.Account{
-		{ID: tenantAccount, Root: c.secrets.TenantAWS},
-		{ID: operatorAccount, Root: c.secrets.OperatorRoot, Roles: []awscloud.Role{{
-			Name: "latchkey-encryption", Trust: trust, Policies: map[string]string{"AssumeTenantRoles": policy},
-			Keys: c.secrets.OperatorAWS, Session: "encryption",
-		}}},
-	}}
+		{"Effect":"Deny","Action":"sts:AssumeRole","Resource":"` + own + `*","Condition":{"StringNotEquals":{"sts:ExternalId":"` + awskms.CanaryExternalID + `"}}},
+		{"Effect":"Deny","Action":"sts:AssumeRole","NotResource":"` + canaryARN + `","Condition":{"StringEquals":{"sts:ExternalId":"` + awskms.CanaryExternalID + `"}}}]}`
+	return awscloud.Account{ID: operatorAccount, Root: c.secrets.OperatorRoot, Roles: []awscloud.Role{{
+		Name: function, Trust: trust, Policies: map[string]string{functionPolicy: policy}, Keys: c.secrets.OperatorAWS, Session: "encryption",
+	}, {
+		Name: canaryName, Trust: canaryTrust,
+	}}}
 }
 
 // signUpGoogle makes the service account that Latchkey acts as in the operator's project and
@@ -222,7 +235,7 @@ func (c *clouds) identify(azureApp, googleProject string) error {
 	keys := c.secrets.OperatorAWS
 	c.ring = keyring.Config{
 		Transport: c.transport, Now: c.now,
-		AWS:    credentials.NewStaticCredentialsProvider(keys.AccessKeyID, keys.SecretAccessKey, ""),
+		AWS: credentials.NewStaticCredentialsProvider(keys.AccessKeyID, keys.SecretAccessKey, ""), AWSCanaryARN: canaryARN,
 		Azure:  azurekv.App{ClientID: azureApp, HomeTenant: operatorDirectory, Secret: c.secrets.AzureApp},
 		Google: own,
 	}

@@ -109,13 +109,15 @@ func TestNoTenantReachesTheOperatorsOwnRole(t *testing.T) {
 	t.Parallel()
 	r := startSuite(t)
 	roles := r.byKey().CloudProviderAccessApi
-	access, _, err := roles.CreateCloudProviderAccess(t.Context(), r.owner.GroupID, &admin.CloudProviderAccessRoleRequest{ProviderName: "AWS"}).Execute()
-	r.must(err)
-	_, _, err = roles.AuthorizeProviderAccessRole(t.Context(), r.owner.GroupID, access.GetRoleId(), &admin.CloudProviderAccessRoleRequestUpdate{
-		ProviderName: "AWS", IamAssumedRoleArn: aws.String("arn:aws:iam::" + operatorAccount + ":role/latchkey-encryption"),
-	}).Execute()
-	if !admin.IsErrorCode(err, "CANNOT_ASSUME_ROLE") {
-		t.Errorf("error = %v", err)
+	for _, arn := range []string{"arn:aws:iam::" + operatorAccount + ":role/latchkey-encryption", canaryARN} {
+		access, _, err := roles.CreateCloudProviderAccess(t.Context(), r.owner.GroupID, &admin.CloudProviderAccessRoleRequest{ProviderName: "AWS"}).Execute()
+		r.must(err)
+		_, _, err = roles.AuthorizeProviderAccessRole(t.Context(), r.owner.GroupID, access.GetRoleId(), &admin.CloudProviderAccessRoleRequestUpdate{
+			ProviderName: "AWS", IamAssumedRoleArn: &arn,
+		}).Execute()
+		if !admin.IsErrorCode(err, "CANNOT_ASSUME_ROLE") {
+			t.Errorf("%s: error = %v", arn, err)
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -9,9 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
 	"latchkey/agent"
+	"latchkey/local/pocket/awscloud/awssdk"
 	"latchkey/shared/cluster"
 	"latchkey/shared/node/protocol"
 )
@@ -90,7 +95,62 @@ func outages() []failure {
 			e.kms("")
 			e.untilIn(nextCheck, "the nodes stop", func() bool { return e.processes() == allStopped })
 		},
+	}, {
+		name: "Latchkey may assume no role any more: everything runs on, and a tenant who withdraws its trust is obeyed later",
+		inject: func(e *estate) {
+			restore := e.forbid()
+			e.validate() // with fresh credentials
+			time.Sleep(2 * time.Hour)
+			e.validate()
+			if got := e.processes(); got != allRun || e.event("CLUSTER_INSTANCE_DISABLED") {
+				e.t.Errorf("the processes are %s", got)
+			}
+			if !bytes.Contains(e.log.bytes(), []byte(`"Class":"INCONCLUSIVE"`)) { // which an alarm is on
+				e.t.Error("nobody is paged")
+			}
+			e.wrote("A", 20)
+			restore()
+			give := e.distrust()
+			time.Sleep(10 * time.Second)
+			e.validate()
+			e.untilIn(nextCheck, "the nodes stop", func() bool { return e.processes() == allStopped })
+			give()
+			e.idle("A")
+		},
 	}}
+}
+
+// forbid takes Latchkey's permission to assume roles, which restore gives back.
+func (e *estate) forbid() (restore func()) {
+	e.t.Helper()
+	role, policy := aws.String("latchkey-encryption"), aws.String(functionPolicy)
+	roles := iam.NewFromConfig(awssdk.Config(e.clouds, deployedRegion, e.suite.secrets.OperatorRoot))
+	had, err := roles.GetRolePolicy(e.t.Context(), &iam.GetRolePolicyInput{RoleName: role, PolicyName: policy})
+	e.must(err)
+	text, err := url.PathUnescape(aws.ToString(had.PolicyDocument))
+	e.must(err)
+	_, err = roles.DeleteRolePolicy(e.t.Context(), &iam.DeleteRolePolicyInput{RoleName: role, PolicyName: policy})
+	e.must(err)
+	return func() {
+		_, err := roles.PutRolePolicy(e.t.Context(), &iam.PutRolePolicyInput{RoleName: role, PolicyName: policy, PolicyDocument: &text})
+		e.must(err)
+	}
+}
+
+// distrust has the tenant's role trust nobody, until give.
+func (r *running) distrust() (give func()) {
+	r.t.Helper()
+	roles, role := iam.NewFromConfig(r.tenant), aws.String("atlas-kms")
+	had, err := roles.GetRole(r.t.Context(), &iam.GetRoleInput{RoleName: role})
+	r.must(err)
+	trusting, err := url.PathUnescape(aws.ToString(had.Role.AssumeRolePolicyDocument))
+	r.must(err)
+	trust := func(policy string) {
+		_, err := roles.UpdateAssumeRolePolicy(r.t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: role, PolicyDocument: &policy})
+		r.must(err)
+	}
+	trust(strings.Replace(trusting, `"Allow"`, `"Deny"`, 1))
+	return func() { trust(trusting) }
 }
 
 // secondary is a node that is not the primary.

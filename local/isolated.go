@@ -178,6 +178,11 @@ func (c *clouds) deploy(ctx context.Context, tmpl *template.Template, specs []te
 		}
 		account.Roles = append(account.Roles, role)
 	}
+	canary, err := canaryRole(tmpl)
+	if err != nil {
+		return err
+	}
+	account.Roles = append(account.Roles, canary)
 	for _, r := range tmpl.OfType("AWS::KMS::Key") {
 		policy, err := json.Marshal(r.Properties["KeyPolicy"])
 		if err != nil {
@@ -208,11 +213,26 @@ func functionRole(spec template.Function, keys awscloud.Keys) (awscloud.Role, er
 	}, err
 }
 
+// canaryRole is the template's role that tells whether functions may assume roles at all.
+func canaryRole(tmpl *template.Template) (awscloud.Role, error) {
+	r, ok := tmpl.Resource("CanaryRole")
+	if !ok {
+		return awscloud.Role{}, errors.New("the template has no CanaryRole")
+	}
+	trust, err := json.Marshal(r.Properties["AssumeRolePolicyDocument"])
+	return awscloud.Role{Name: fmt.Sprint(r.Properties["RoleName"]), Trust: string(trust)}, err
+}
+
 // policyOf is the IAM policy of a function's statements.
 func policyOf(statements []template.Statement) (string, error) {
 	var all []map[string]any
 	for _, s := range statements {
-		one := map[string]any{"Sid": s.Sid, "Effect": s.Effect, "Action": s.Action, "Resource": s.Resource}
+		one := map[string]any{"Sid": s.Sid, "Effect": s.Effect, "Action": s.Action}
+		if s.NotResource != nil {
+			one["NotResource"] = s.NotResource
+		} else {
+			one["Resource"] = s.Resource
+		}
 		if s.Condition != nil {
 			one["Condition"] = s.Condition
 		}

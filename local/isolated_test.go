@@ -331,6 +331,41 @@ func TestIsolated_clusters_need_no_more_than_the_template_gives(t *testing.T) {
 	startIsolated(t).estate()
 }
 
+// The template's canary tells the functions' own programs, under the template's policies, a
+// permission that they lost from a trust that the tenant withdrew.
+func TestIsolated_a_lost_permission_stops_nothing_and_a_withdrawn_trust_does(t *testing.T) {
+	t.Parallel()
+	i := startIsolated(t)
+	client := i.byKey()
+	j := i.bringAWS(client)
+	_, _, err := client.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(t.Context(), i.owner.GroupID, &j.update).Execute()
+	i.must(err)
+	validate := i.suite.specs[slices.IndexFunc(i.suite.specs, func(f template.Function) bool { return f.Name == "validate" })]
+	i.cluster("A", func() {}, func() {
+		j.take()
+		i.readKey() // makes the key urgent
+		j.give()
+		i.permit(validate, without(validate.Statements, "AssumeTenantRoles", "sts:AssumeRole"))
+		i.until("a check is inconclusive", func() bool { return strings.Contains(i.invoke("validate", `{}`), `"INCONCLUSIVE":1`) })
+		if got := i.state("A"); got != "IDLE "+allRun {
+			t.Errorf("the cluster is %s", got)
+		}
+		i.permit(validate, validate.Statements)
+		i.until("the key is valid", func() bool { return strings.Contains(i.invoke("validate", `{}`), `"VALID":1`) })
+		give := i.distrust()
+		i.until("nodes stop", func() bool {
+			i.readKey()
+			i.invoke("validate", `{}`)
+			return i.state("A") == "IDLE "+allStopped
+		})
+		give()
+		i.until("nodes run again", func() bool {
+			i.readKey()
+			return i.state("A") == "IDLE "+allRun
+		})
+	})
+}
+
 // attempt is a test that may fail.
 type attempt struct {
 	testing.TB

@@ -127,6 +127,9 @@ func (s *suite) inProcess(ctx context.Context, cfg config, log *slog.Logger) (*d
 	if around.clouds, err = s.openClouds(ctx, cfg, specs); err != nil {
 		return nil, err
 	}
+	if err := around.clouds.aws.Deploy(around.clouds.operatorsAccount()); err != nil { // the folder may be an earlier version's
+		return nil, err
+	}
 	around.workflows = s.workflows
 	functions, err := makeFunctions(ctx, specs, around)
 	return &deployment{template: tmpl, functions: functions, clouds: around.clouds}, err

@@ -39,11 +39,12 @@ type FunctionURL struct {
 
 // Statement is one statement of a function's policies.
 type Statement struct {
-	Sid       string
-	Effect    string
-	Action    Strings
-	Resource  Strings
-	Condition map[string]any
+	Sid         string
+	Effect      string
+	Action      Strings
+	Resource    Strings
+	NotResource Strings // in the place of Resource
+	Condition   map[string]any
 }
 
 // Event is something that starts a function.

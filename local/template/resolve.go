@@ -18,9 +18,10 @@ type resolver struct {
 	values     map[string]string     // parameters, pseudo parameters and resources, as Ref gives them
 	types      map[string]string     // of resources
 	machines   map[string]*yaml.Node // the names of state machines, of which their ARNs are made
+	roles      map[string]*yaml.Node // the names of roles that have one, likewise
 	conditions map[string]*yaml.Node
 	deciding   []string // conditions being decided, to find a circle
-	naming     bool     // whether a state machine's name is being resolved, to find a circle
+	naming     bool     // whether a name is being resolved, to find a circle
 }
 
 func pseudoParameters(opts Options) map[string]string {
@@ -33,22 +34,26 @@ func pseudoParameters(opts Options) map[string]string {
 	}
 }
 
-// urlSuffix is what SAM puts behind a function's logical id to name its URL.
+// What SAM puts behind a function's logical id to name its URL and its role.
 const (
-	urlSuffix = "Url"
-	urlType   = "AWS::Lambda::Url"
+	urlSuffix  = "Url"
+	urlType    = "AWS::Lambda::Url"
+	roleSuffix = "Role"
+	roleType   = "AWS::IAM::Role"
 )
 
 // declare gives every resource the value that Ref has for it: its logical id, and the ARN of a
-// state machine.
+// state machine. The role that SAM makes for a function is taken to be named like the function.
 func (r *resolver) declare(resources *yaml.Node) error {
-	r.types, r.machines = map[string]string{}, map[string]*yaml.Node{}
+	r.types, r.machines, r.roles = map[string]string{}, map[string]*yaml.Node{}, map[string]*yaml.Node{}
 	return eachPair(resources, func(name, value *yaml.Node) error {
 		var head struct {
 			Type       string `yaml:"Type"`
 			Properties struct {
 				FunctionURLConfig yaml.Node `yaml:"FunctionUrlConfig"`
+				FunctionName      yaml.Node `yaml:"FunctionName"`
 				Name              yaml.Node `yaml:"Name"`
+				RoleName          yaml.Node `yaml:"RoleName"`
 			} `yaml:"Properties"`
 		}
 		if err := value.Decode(&head); err != nil {
@@ -56,10 +61,15 @@ func (r *resolver) declare(resources *yaml.Node) error {
 		}
 		r.types[name.Value] = head.Type
 		r.values[name.Value] = name.Value
-		if head.Type == FunctionType && !head.Properties.FunctionURLConfig.IsZero() {
-			r.types[name.Value+urlSuffix] = urlType
-		}
-		if head.Type == StateMachineType {
+		switch head.Type {
+		case FunctionType:
+			r.types[name.Value+roleSuffix], r.roles[name.Value+roleSuffix] = roleType, &head.Properties.FunctionName
+			if !head.Properties.FunctionURLConfig.IsZero() {
+				r.types[name.Value+urlSuffix] = urlType
+			}
+		case roleType:
+			r.roles[name.Value] = &head.Properties.RoleName
+		case StateMachineType:
 			delete(r.values, name.Value)
 			r.machines[name.Value] = &head.Properties.Name
 		}
@@ -73,8 +83,29 @@ func (r *resolver) machineARN(id string, line int) (string, error) {
 	if node.IsZero() {
 		return "", fmt.Errorf("line %d: the state machine %s has no Name", line, id)
 	}
+	name, err := r.name(node, "state machine", line)
+	if err != nil {
+		return "", err
+	}
+	return "arn:aws:states:" + r.values["AWS::Region"] + ":" + r.values["AWS::AccountId"] + ":stateMachine:" + name, nil
+}
+
+// roleARN makes the ARN of a role from its name, or from its logical id if it has none.
+func (r *resolver) roleARN(id string, line int) (string, error) {
+	name := id
+	if node := r.roles[id]; !node.IsZero() {
+		var err error
+		if name, err = r.name(node, "role", line); err != nil {
+			return "", err
+		}
+	}
+	return "arn:aws:iam::" + r.values["AWS::AccountId"] + ":role/" + name, nil
+}
+
+// name resolves the name of a resource, which may not depend on such names.
+func (r *resolver) name(node *yaml.Node, kind string, line int) (string, error) {
 	if r.naming {
-		return "", fmt.Errorf("line %d: the name of a state machine depends on a state machine", line)
+		return "", fmt.Errorf("line %d: the name of a %s depends on a %[2]s", line, kind)
 	}
 	r.naming = true
 	defer func() { r.naming = false }()
@@ -82,7 +113,7 @@ func (r *resolver) machineARN(id string, line int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "arn:aws:states:" + r.values["AWS::Region"] + ":" + r.values["AWS::AccountId"] + ":stateMachine:" + fmt.Sprint(name), nil
+	return fmt.Sprint(name), nil
 }
 
 // noValue marks what AWS::NoValue removes.
@@ -223,8 +254,8 @@ func (r *resolver) attribute(path string, line int) (string, error) {
 		return "arn:aws:dynamodb:" + scope + "table/" + id, nil
 	case "AWS::DynamoDB::Table StreamArn":
 		return "arn:aws:dynamodb:" + scope + "table/" + id + "/stream/2026-01-01T00:00:00.000", nil
-	case "AWS::IAM::Role Arn":
-		return "arn:aws:iam::" + r.values["AWS::AccountId"] + ":role/" + id, nil
+	case roleType + " Arn":
+		return r.roleARN(id, line)
 	case "AWS::KMS::Key Arn":
 		return "arn:aws:kms:" + scope + "key/" + id, nil
 	case "AWS::Logs::LogGroup Arn":

@@ -178,6 +178,23 @@ func TestStateMachinesAndURLs_thatCannotRunHereAreRefusedWithTheirLine(t *testin
 	}
 }
 
+func TestParse_namesRolesAsTheyAreDeployed(t *testing.T) {
+	tmpl, err := template.Parse([]byte(`Resources:
+  AFunction: {Type: AWS::Serverless::Function, Properties: {FunctionName: !Sub "${AWS::StackName}-a"}}
+  B: {Type: AWS::IAM::Role, Properties: {RoleName: !Sub "${AWS::StackName}-b"}}
+  C: {Type: AWS::IAM::Role}
+  All: {Type: T, Properties: {Arns: [!GetAtt AFunctionRole.Arn, !GetAtt B.Arn, !GetAtt C.Arn]}}
+`), template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _ := tmpl.Resource("All")
+	const role = "arn:aws:iam::123456789012:role/"
+	if diff := cmp.Diff([]any{role + "latchkey-a", role + "latchkey-b", role + "C"}, all.Properties["Arns"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestParse_saysWhereAMistakeIs(t *testing.T) {
 	tests := map[string]struct {
 		body   string
@@ -190,6 +207,7 @@ func TestParse_saysWhereAMistakeIs(t *testing.T) {
 		"an unknown function":         {body: "Resources:\n  A: {Type: T, Properties: {B: !Cidr [a]}}", want: "line 2: !Cidr"},
 		"a machine without a name":    {body: "Resources:\n  A: {Type: T, Properties: {B: !Ref C}}\n  C: {Type: AWS::Serverless::StateMachine}", want: "line 2: the state machine C has no Name"},
 		"a machine named for itself":  {body: "Resources:\n  C: {Type: AWS::Serverless::StateMachine, Properties: {Name: !Ref C}}", want: "line 2: the name of a state machine depends"},
+		"a role named for itself":     {body: "Resources:\n  C: {Type: AWS::IAM::Role, Properties: {RoleName: !GetAtt C.Arn}}", want: "line 2: the name of a role depends"},
 		"a URL that is not there":     {body: "Resources:\n  A: {Type: AWS::Serverless::Function}\n  B: {Type: T, Properties: {C: !GetAtt AUrl.FunctionUrl}}", want: "line 3: there is no resource AUrl"},
 		"a long form":                 {body: "Resources:\n  A: {Type: T, Properties: {B: {Ref: A}}}", want: "write Ref in its short form"},
 		"an alias":                    {body: "Resources:\n  A: {Type: T, Properties: {B: &x 1, C: *x}}", want: "no YAML aliases"},

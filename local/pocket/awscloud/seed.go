@@ -113,7 +113,7 @@ func (c *Cloud) seedRole(a Account, r Role) error {
 }
 
 // Deploy does to an account of the cloud what a deployment does: it creates the users, roles
-// and keys that are not there, and gives the roles their policies whatever they had.
+// and keys that are not there, and gives the roles their policies and the trust whatever they had.
 func (c *Cloud) Deploy(a Account) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,20 +133,24 @@ func (c *Cloud) Deploy(a Account) error {
 	return c.seedKeys(a)
 }
 
-// redeploy gives a role the policies that it should have now, unless somebody deleted it.
+// redeploy gives a role the policies and the trust that it should have now, unless somebody
+// deleted it.
 func (c *Cloud) redeploy(a Account, r Role) error {
 	t, err := c.role(a.ID, r.Name)
 	if err != nil {
 		return err
 	}
 	made, ok := t.latest()
-	if !ok || maps.Equal(made.Policies, r.Policies) {
+	if !ok || maps.Equal(made.Policies, r.Policies) && made.Trust == r.Trust {
 		return nil
 	}
 	if _, err := parseAll(r.Policies); err != nil {
 		return err
 	}
-	made.Policies = r.Policies
+	if _, err := policy.Parse(r.Trust, policy.Trust); err != nil {
+		return fmt.Errorf("trust policy: %w", err)
+	}
+	made.Policies, made.Trust = r.Policies, r.Trust
 	return c.state.Put(kindRole, entityKey(a.ID, r.Name), t.with(&made, c.cfg.Now(), 0))
 }
 

@@ -33,6 +33,7 @@ type Identities struct {
 func Open(ctx context.Context, env *deployment.Environment) (Identities, error) {
 	ring := keyring.Config{
 		Transport: http.DefaultTransport, Now: env.Now, AWS: env.AWS.Credentials, AWSRegion: atlas.AWSRegion(env.AWS.Region),
+		AWSCanaryARN: canary(env),
 	}
 	var ids Identities
 	secrets := secretsmanager.NewFromConfig(env.AWS)
@@ -57,6 +58,19 @@ func Open(ctx context.Context, env *deployment.Environment) (Identities, error) 
 	var err error
 	ids.Keys, err = keyring.New(ctx, ring)
 	return ids, err
+}
+
+// canary is the role by which a permission that the deployment lost is told from a tenant's act;
+// "" if there is none.
+func canary(env *deployment.Environment) string {
+	arn := env.Optional("CANARY_ROLE_ARN")
+	if arn == "" {
+		return ""
+	}
+	if _, err := atlas.ParseAWSRole(arn); err != nil {
+		env.Fail("CANARY_ROLE_ARN", err)
+	}
+	return arn
 }
 
 // GoogleAccounts makes the service accounts that tenants admit; nil if the deployment has no
