@@ -221,8 +221,10 @@ func TestWhatARestoreWouldBeRefusedForIsFoundByPreparing(t *testing.T) {
 			snapshot int
 			reason   string
 		}{
-			{"AWS", 1, protocol.ReasonSnapshotDamaged}, {"AWS", 99, protocol.ReasonNoSnapshot},
-			{protocol.NoProvider, 2, protocol.ReasonSnapshotMismatch}, {"AWS", 2, string(atlas.InvalidSnapshotRestoreEncryption)},
+			{"AWS", 1, protocol.ReasonSnapshotDamaged},
+			{"AWS", 99, protocol.ReasonNoSnapshot},
+			{protocol.NoProvider, 2, protocol.ReasonSnapshotMismatch},
+			{"AWS", 2, string(atlas.InvalidSnapshotRestoreEncryption)},
 		} {
 			ack := w.acked(w.server.Prepare(w.nodeID, snapshotID(c.snapshot), restoreID(1), c.provider))
 			if ack.Outcome != protocol.Failed || ack.Reason != c.reason {
