@@ -87,15 +87,15 @@ func (d doubting) GetToken(ctx context.Context, o policy.TokenRequestOptions) (a
 	return token, err
 }
 
-// doubtful reports whether a refusal is what a tenant would answer if the application were
-// gone or disabled everywhere.
+// doubtful reports whether a refusal would be the tenant's act, if the application works at home.
 func doubtful(err error) bool {
 	refused, ok := errors.AsType[*azidentity.AuthenticationFailedError](err)
 	if !ok || refused.RawResponse == nil {
 		return false
 	}
-	codes := readRefusal(refused.RawResponse).Codes
-	return slices.Contains(codes, appNotFound) || slices.Contains(codes, appDisabled)
+	return slices.ContainsFunc(readRefusal(refused.RawResponse).Codes, func(code int) bool {
+		return loginReasons[code].own.Class() == verdict.Invalid
+	})
 }
 
 // homeError says that the application does not work in its home tenant.

@@ -2,7 +2,9 @@ package azurekv_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"latchkey/local/pocket"
+	"latchkey/local/pocket/azurecloud"
 	"latchkey/shared/atlas"
 	"latchkey/shared/kms"
 	"latchkey/shared/kms/azurekv"
@@ -210,14 +213,83 @@ func TestObjectIDIsTheServicePrincipalInTheCustomersTenant(t *testing.T) {
 func TestAnApplicationThatIsGoneAtHomeIsOurFault(t *testing.T) {
 	w := newWorld(t)
 	k := open(t, w.asLatchkey(t, latchkeySecret), "atlas")
-	r, _ := http.NewRequestWithContext(t.Context(), http.MethodDelete, graph+"/applications(appId='"+latchkeyApp+"')", nil)
-	r.Header.Set("Authorization", "Bearer "+adminToken)
-	r.Header.Set("X-Pocket-Tenant", operatorTenant)
-	if resp, err := w.transport.RoundTrip(r); err != nil || resp.StatusCode != http.StatusNoContent {
-		t.Fatalf("delete the application: %v, %v", resp, err)
-	}
+	w.atHome(t, http.MethodDelete, "", "")
 	if _, err := k.Describe(t.Context()); reasonOf(err) != verdict.OurCredentials {
 		t.Errorf("describe gives %v", err)
+	}
+}
+
+// atHome does something to Latchkey's application in the operator's tenant.
+func (w *world) atHome(t *testing.T, method, path, body string) map[string]any {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, graph+"/applications(appId='"+latchkeyApp+"')"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+adminToken)
+	r.Header.Set(azurecloud.TenantHeader, operatorTenant)
+	resp, err := w.transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	if resp.StatusCode >= 300 {
+		t.Fatalf("%s %s answers %s", method, path, resp.Status)
+	}
+	var answer map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// What befalls Latchkey's own secret is never the tenant's act, even when the tenant has
+// withdrawn its trust as well.
+func TestASecretOfOursThatIsNoLongerGoodIsOurFault(t *testing.T) {
+	w := newWorld(t)
+	expired := w.atHome(t, http.MethodPost, "/addPassword",
+		`{"passwordCredential":{"displayName":"s","startDateTime":"2020-01-01T00:00:00Z","endDateTime":"2021-01-01T00:00:00Z"}}`)["secretText"].(string)
+	for _, trusted := range []bool{true, false} {
+		if !trusted {
+			w.delete(t, graph+"/servicePrincipals/"+w.ourPrincipal)
+		}
+		for secret, code := range map[string]string{expired: "AADSTS7000222", "wrong": "AADSTS7000215"} {
+			_, err := open(t, w.asLatchkey(t, secret), "atlas").Describe(t.Context())
+			f, _ := errors.AsType[*verdict.Failure](err)
+			if f == nil || f.Reason != verdict.OurCredentials || f.ProviderCode != code {
+				t.Errorf("trusted %t: %v, want %s", trusted, err, code)
+			}
+		}
+	}
+}
+
+// The home tenant is asked only when a tenant seems to have removed the application.
+func TestOurHomeIsAskedOnlyInDoubt(t *testing.T) {
+	w := newWorld(t)
+	healthy := w.requests.Load()
+	c := w.asLatchkey(t, latchkeySecret)
+	if _, err := c.ObjectID(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	healthy = w.requests.Load() - healthy
+	without, err := azurekv.App{ClientID: latchkeyApp, Secret: latchkeySecret}.In(customerTenant, w.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.requests.Load()
+	if _, err := without.ObjectID(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.requests.Load() - before; n != healthy {
+		t.Errorf("a sign-in takes %d requests with a home and %d without", healthy, n)
+	}
+	w.delete(t, graph+"/servicePrincipals/"+w.ourPrincipal)
+	before = w.requests.Load()
+	if _, err := w.asLatchkey(t, latchkeySecret).ObjectID(t.Context()); reasonOf(err) != verdict.RoleDenied {
+		t.Errorf("without a service principal: %v", err)
+	}
+	if n := w.requests.Load() - before; n != 2*healthy {
+		t.Errorf("a refusal takes %d requests, want %d", n, 2*healthy)
 	}
 }
 

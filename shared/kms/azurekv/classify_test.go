@@ -127,12 +127,13 @@ func TestAnswersOfTheAuthorityAreClassified(t *testing.T) {
 		body        string
 		tenant, own verdict.Reason
 	}{
-		"wrong secret":         {401, aad("7000215"), verdict.CredentialsInvalid, verdict.OurCredentials},
-		"expired secret":       {401, aad("7000222"), verdict.CredentialsExpired, verdict.OurCredentials},
-		"wrong certificate":    {401, aad("700027"), verdict.CredentialsInvalid, verdict.OurCredentials},
-		"no principal":         {401, aad("7000229"), verdict.CredentialsInvalid, verdict.RoleDenied},
-		"no tenant":            {400, aad("90002"), verdict.CredentialsInvalid, verdict.RoleDenied},
-		"no application":       {400, aad("700016"), verdict.CredentialsInvalid, verdict.OurCredentials}, // forged at home too
+		"wrong secret":      {401, aad("7000215"), verdict.CredentialsInvalid, verdict.OurCredentials},
+		"expired secret":    {401, aad("7000222"), verdict.CredentialsExpired, verdict.OurCredentials},
+		"wrong certificate": {401, aad("700027"), verdict.CredentialsInvalid, verdict.OurCredentials},
+		// What is the tenant's act is forged at home too, and then it is not.
+		"no principal":         {401, aad("7000229"), verdict.CredentialsInvalid, verdict.OurCredentials},
+		"no tenant":            {400, aad("90002"), verdict.CredentialsInvalid, verdict.OurCredentials},
+		"no application":       {400, aad("700016"), verdict.CredentialsInvalid, verdict.OurCredentials},
 		"disabled application": {400, aad("7000112"), verdict.CredentialsInvalid, verdict.OurCredentials},
 		"conditional access":   {400, aad("53003"), verdict.NetworkRefused, verdict.NetworkRefused},
 		"throttled":            {429, "", verdict.RateLimited, verdict.RateLimited},
