@@ -267,3 +267,23 @@ func TestHostNamesAreSafe(t *testing.T) {
 		t.Errorf("the cluster is %s", d.State())
 	}
 }
+
+// Agents report addresses with ports, and names too; an access list takes neither.
+func TestOnlyAddressesThatAnAccessListTakesAreListed(t *testing.T) {
+	w := newWorld(t)
+	d := w.create("c1", "")
+	n := d.Nodes[slices.IndexFunc(d.Nodes, func(n cluster.Node) bool { return n.Index == 0 })]
+	report := n.Reported
+	report.Addresses = []string{
+		"203.0.113.9:27017", "203.0.113.9", "[2001:db8::1]:27017", "2001:0db8::2", "[::ffff:203.0.113.8]:1", "fe80::1%eth0",
+		"node-0.example.net:27017", "node-0.example.net", "203.0.113.7/24", ":27017", "0.0.0.0:27017",
+	}
+	if _, err := w.service.ReportNode(t.Context(), n.ClusterID, n.ID, report); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := w.raw(http.MethodGet, "/api/atlas/v2/groups/"+w.group+"/ipAddresses", "")
+	const want = `"inbound":["2001:db8::1","2001:db8::2","203.0.113.2","203.0.113.3","203.0.113.8","203.0.113.9"]`
+	if !strings.Contains(string(got), want) {
+		t.Errorf("%s\ndoes not have %s", got, want)
+	}
+}

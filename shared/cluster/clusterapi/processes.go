@@ -2,6 +2,7 @@ package clusterapi
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -94,8 +95,9 @@ func (a API) getProcess(ctx context.Context, r *httpapi.Request) (httpapi.Respon
 // Addresses implements projectapi.ClusterAddresses.
 type Addresses struct{ Clusters *cluster.Service }
 
-// ClusterAddresses lists the addresses that the nodes of a group's clusters said they have.
-// Nodes call and are called at the same ones.
+// ClusterAddresses lists the IP addresses that the nodes of a group's clusters said they have, as
+// customers put them on access lists: without ports, and without names. Nodes call and are called
+// at the same ones.
 func (a Addresses) ClusterAddresses(ctx context.Context, groupID string) ([]projectapi.ClusterIPs, error) {
 	deployments, err := a.Clusters.All(ctx, groupID)
 	if err != nil {
@@ -105,7 +107,11 @@ func (a Addresses) ClusterAddresses(ctx context.Context, groupID string) ([]proj
 	for _, d := range deployments {
 		addresses := []string{}
 		for _, n := range d.Nodes {
-			addresses = append(addresses, n.Reported.Addresses...)
+			for _, reported := range n.Reported.Addresses {
+				if ip, ok := ipOf(reported); ok {
+					addresses = append(addresses, ip)
+				}
+			}
 		}
 		slices.Sort(addresses)
 		addresses = slices.Compact(addresses)
@@ -114,4 +120,17 @@ func (a Addresses) ClusterAddresses(ctx context.Context, groupID string) ([]proj
 		})
 	}
 	return list, nil
+}
+
+// ipOf is the IP address of an address that an agent reported, with a port or without. A name has
+// none, nor has what means any address, or one that is valid on a single link.
+func ipOf(address string) (ip string, ok bool) {
+	addr, err := netip.ParseAddr(address)
+	if withPort, portErr := netip.ParseAddrPort(address); portErr == nil {
+		addr, err = withPort.Addr(), nil
+	}
+	if err != nil || addr.IsUnspecified() || addr.Zone() != "" {
+		return "", false
+	}
+	return addr.Unmap().String(), true
 }
