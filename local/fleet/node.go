@@ -167,7 +167,7 @@ func (n *node) once(ctx context.Context, token string) (err error) {
 	}
 	a := agent.New(agent.Config{
 		Client: client, State: statedir.New(files), Engine: n.member, EnrolToken: token, Snapshots: cfg.Snapshots,
-		Addresses: []string{net.JoinHostPort(n.profile.Host, strconv.Itoa(n.profile.Port))},
+		Addresses: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(n.profile.Port))}, // its host's name is in no DNS
 		Version:   "fleet", Log: n.log, Now: cfg.Now, StopTimeout: time.Minute, MaxInterval: cfg.Heartbeat,
 	})
 	ctx, cancel := context.WithCancelCause(ctx)

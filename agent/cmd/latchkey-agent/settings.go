@@ -58,7 +58,7 @@ func (s *settings) flags() *flag.FlagSet {
 	f.StringVar(&s.caFile, "ca-file", "", "PEM `file` of the authorities to trust for -control-plane, in place of the system's")
 	f.StringVar(&s.stateDir, "state-dir", "/var/lib/latchkey-agent", "`directory` for the agent's identity and wrapped keys")
 	f.StringVar(&s.tokenFile, "enrol-token-file", "", "`file` with the one-time enrolment token; needed for the first start only")
-	f.Var(&s.addresses, "address", "`host:port` at which the database can be reached, for the control plane's records; repeatable")
+	f.Var(&s.addresses, "address", "`ip:port` at which the database can be reached, for the list of the cluster's addresses; repeatable")
 	f.StringVar(&s.keyDir, "key-dir", "/dev/shm", "`directory` for the key file; must be on tmpfs or ramfs")
 	f.StringVar(&s.keyFormat, "key-format", "base64", "how the key file is written: raw, base64 (mongod), hex or mariadb")
 	f.BoolVar(&s.allowDisk, "allow-disk-key-file", false, "accept a -key-dir that is not in memory")

@@ -108,7 +108,7 @@ type Report struct {
 	CommandAcked int64 `json:"commandAcked"`
 	// StartedAt is when the database process last started; zero when it does not run.
 	StartedAt time.Time `json:"startedAt,omitzero"`
-	// Addresses are where the node can be reached, as configured.
+	// Addresses are where the node can be reached, as configured: ip:port. Others are not shown.
 	Addresses []string `json:"addresses,omitempty"`
 	// Version is the agent's.
 	Version string `json:"version,omitempty"`
