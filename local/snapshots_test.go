@@ -125,12 +125,17 @@ func snapshotFailures() []failure {
 			e.interrupted(6, e.reboot)
 			e.until("the snapshot is complete", func() bool { return e.snapshotOf("A", snapshot).GetStatus() == "completed" })
 			e.wrote("A", 10)
-			_, _, err := e.client.CloudBackupsApi.CreateBackupRestoreJob(e.t.Context(), e.owner.GroupID, "A", &admin.DiskBackupSnapshotRestoreJob{
+			job, _, err := e.client.CloudBackupsApi.CreateBackupRestoreJob(e.t.Context(), e.owner.GroupID, "A", &admin.DiskBackupSnapshotRestoreJob{
 				DeliveryType: "automated", SnapshotId: &snapshot, TargetClusterName: aws.String("A"), TargetGroupId: &e.owner.GroupID,
 			}).Execute()
 			e.must(err)
 			e.interrupted(8, e.reboot)
 			e.written["A"] = then
+			e.until("the restore is finished", func() bool {
+				now, _, err := e.client.CloudBackupsApi.GetBackupRestoreJob(e.t.Context(), e.owner.GroupID, "A", job.GetId()).Execute()
+				e.must(err)
+				return !now.GetFinishedAt().IsZero()
+			})
 			e.until("every node has it", func() bool {
 				for _, n := range e.deployment("A").Nodes {
 					if !n.Settled() {
