@@ -79,7 +79,7 @@ func restoreScenarios() []scenario {
 	changes := func(what string) func(*world, string) {
 		return func(w *world, key string) { w.awsKeyChanges(key)[what].take() }
 	}
-	another := func(w *world, _ string) { w.mustSend(configure("awsKms", w.byAWSRole(w.awsKey()))) }
+	another := func(w *world, _ string) { w.mustSend(configure("awsKms", members{"customerMasterKeyID": w.awsKey()})) }
 	return []scenario{
 		{
 			code: "CANNOT_DOWNLOAD_SNAPSHOT_WITH_ENCRYPTION", when: "download of an encrypted snapshot", params: `[]`,
