@@ -120,6 +120,8 @@ type world struct {
 	badger   string // the directory of engines with files, "" for engines in memory
 	log      bytes.Buffer
 	fleet    map[string]*process // by node
+
+	mu sync.Mutex // for what agents see of the fleet: which there are, and their engines
 }
 
 // inBubble runs a test with a world of its own, whose time passes at once.
@@ -193,14 +195,17 @@ func (p *process) start() {
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
-	p.engine = memengine.New(memengine.Config{Disk: p.data, Source: p.w.source(p.nodeID), Now: time.Now})
+	var engine enginetest.Store = memengine.New(memengine.Config{Disk: p.data, Source: p.w.source(p.nodeID), Now: time.Now})
 	if p.w.badger != "" {
-		p.engine = badgerengine.New(badgerengine.Config{
+		engine = badgerengine.New(badgerengine.Config{
 			Dir: filepath.Join(p.w.badger, p.nodeID), Source: badgerengine.Source(p.w.source(p.nodeID)), Now: time.Now,
 		})
 	}
+	p.w.mu.Lock()
+	p.engine = engine
+	p.w.mu.Unlock()
 	a := agent.New(agent.Config{
-		Client: client, State: statedir.New(p.disk), Engine: p.engine, EnrolToken: p.token, Snapshots: snapshotdir.New(p.w.dir),
+		Client: client, State: statedir.New(p.disk), Engine: engine, EnrolToken: p.token, Snapshots: snapshotdir.New(p.w.dir),
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Jitter: func(d time.Duration) time.Duration { return d / 2 },
 	})
 	ctx, cancel := context.WithCancel(p.w.t.Context())
@@ -229,6 +234,16 @@ func (p *process) crash() {
 	p.start()
 }
 
+// engine is that of a node, nil if it has none.
+func (w *world) engine(nodeID string) enginetest.Store {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.fleet[nodeID]; p != nil {
+		return p.engine
+	}
+	return nil
+}
+
 // source copies from a node of the same shard that runs.
 func (w *world) source(nodeID string) memengine.Source {
 	return func(ctx context.Context) (io.ReadCloser, error) {
@@ -238,12 +253,12 @@ func (w *world) source(nodeID string) memengine.Source {
 			return nil, err
 		}
 		for _, n := range d.Nodes {
-			peer := w.fleet[n.ID]
-			if n.ID == nodeID || n.ShardID != me.ShardID || peer == nil || peer.engine.Status().Phase != agent.Running {
+			peer := w.engine(n.ID)
+			if n.ID == nodeID || n.ShardID != me.ShardID || peer == nil || peer.Status().Phase != agent.Running {
 				continue
 			}
 			var stream bytes.Buffer
-			err := peer.engine.Export(ctx, &stream)
+			err := peer.Export(ctx, &stream)
 			return io.NopCloser(&stream), err
 		}
 		if me.Desired.Command == cluster.ResyncCommand {
@@ -333,7 +348,9 @@ func (w *world) work(d cluster.Deployment) {
 			w.t.Fatal(err)
 		}
 		p := &process{w: w, nodeID: n.ID, token: token, disk: &statedirtest.Disk{}, data: &memengine.Disk{}, net: agenttest.NewNetwork(w.agents)}
+		w.mu.Lock()
 		w.fleet[n.ID] = p
+		w.mu.Unlock()
 		p.start()
 	}
 	if d.Plan == nil {
