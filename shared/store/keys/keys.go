@@ -192,6 +192,19 @@ func EncryptionUse(groupID, provider string) store.Key {
 	return store.Key{PK: "GROUP#" + groupID, SK: "EARUSE#" + provider}
 }
 
+// Changeover is where the last change of a group's key at a provider is kept.
+func Changeover(groupID, provider string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: "CHANGEOVER#" + provider}
+}
+
+// ChangeoverInProgress places a change of a key that is not finished in the index.
+func ChangeoverInProgress(groupID, provider string) store.Key {
+	return store.Key{PK: "CHANGEOVERS", SK: ChangeoverPrefix + escape(groupID) + "#" + provider}
+}
+
+// ChangeoverPrefix selects all changes of keys that are not finished.
+const ChangeoverPrefix = "CHANGING#"
+
 // PrivateEndpoints is the record of a group's private endpoints at a provider.
 func PrivateEndpoints(groupID, provider string) store.Key {
 	return store.Key{PK: "GROUP#" + groupID, SK: "ENDPOINTS#" + provider}
@@ -262,7 +275,11 @@ func RetainedBackups(groupID, name, clusterID string) store.Key {
 }
 
 // RetainedPrefix selects the clusters that had a name and of which snapshots are kept.
-func RetainedPrefix(name string) string { return "RETAINED#" + escape(name) + "#" }
+func RetainedPrefix(name string) string { return RetainedBackupsPrefix + escape(name) + "#" }
+
+// RetainedBackupsPrefix selects all clusters of a group that are gone and of which snapshots are kept.
+// Their ids follow the last "#".
+const RetainedBackupsPrefix = "RETAINED#"
 
 // NeededBy places an entry of the ledger in the index under the customer key that wrapped it,
 // sorted by that key's version.

@@ -32,7 +32,7 @@ var (
 		"AlertRegister": keys.AlertRegister, "AlertConfig": keys.AlertConfig, "Alert": keys.Alert, "AlertCondition": keys.AlertCondition,
 		"AlertNotice": keys.AlertNotice, "AlertWatch": keys.AlertWatch, "Maintenance": keys.Maintenance,
 		"PrivateEndpoints": keys.PrivateEndpoints, "Snapshot": keys.Snapshot, "BackupPolicy": keys.BackupPolicy, "BackupDue": keys.BackupDue,
-		"RestoreJob": keys.RestoreJob, "Restoring": keys.Restoring, "RetainedBackups": keys.RetainedBackups,
+		"RestoreJob": keys.RestoreJob, "Restoring": keys.Restoring, "RetainedBackups": keys.RetainedBackups, "Changeover": keys.Changeover,
 		"Event of a group": func(id string, at time.Time, event string) store.Key {
 			return keys.Event(keys.GroupScope(id), at, event)
 		},
@@ -43,14 +43,15 @@ var (
 		"ServiceAccountsOf": keys.ServiceAccountsOf, "ClustersOf": keys.ClustersOf, "PlanInProgress": keys.PlanInProgress,
 		"NeededBy": keys.NeededBy, "Sweep": keys.Sweep, "WaitingNode": keys.WaitingNode,
 		"AlertDue": keys.AlertDue, "MaintenanceDue": keys.MaintenanceDue, "WatchedEndpoints": keys.WatchedEndpoints, "BackupsDue": keys.BackupsDue,
+		"ChangeoverInProgress": keys.ChangeoverInProgress,
 	}
 	// prefixes are all prefix constants and the kinds that a query with one may meet.
 	prefixes = map[string][]string{
 		keys.PersonPrefix: {"Person", "Member"}, keys.MemberPrefix: {"MembersOf"}, keys.APIKeyPrefix: {"APIKeyID"},
 		keys.ServiceAccountPrefix: {"ServiceAccountID"}, keys.RolePrefix: {"Role"},
 		keys.NodePrefix: {"Node"}, keys.WaitingPrefix: {"WaitingNode"}, keys.ClusterNamePrefix: {"ClusterName"}, keys.ClusterPrefix: {"ClustersOf"}, keys.PlanPrefix: {"PlanInProgress"},
-		keys.WrappedKeysPrefix: {"WrappedKey"},
-		keys.SnapshotPrefix:    {"Snapshot"}, keys.RestoreJobPrefix: {"RestoreJob"}, keys.WatchedEndpointsPrefix: {"WatchedEndpoints"},
+		keys.WrappedKeysPrefix: {"WrappedKey"}, keys.ChangeoverPrefix: {"ChangeoverInProgress"}, keys.RetainedBackupsPrefix: {"RetainedBackups"},
+		keys.SnapshotPrefix: {"Snapshot"}, keys.RestoreJobPrefix: {"RestoreJob"}, keys.WatchedEndpointsPrefix: {"WatchedEndpoints"},
 		keys.AlertConfigPrefix: {"AlertConfig"}, keys.AlertPrefix: {"Alert"}, keys.AlertConditionsPrefix: {"AlertCondition"},
 		keys.AlertNoticePrefix: {"AlertNotice"}, keys.AlertWatchPrefix: {"AlertWatch"},
 		keys.AlertDuePrefix: {"AlertDue", "MaintenanceDue"},
@@ -138,7 +139,7 @@ func TestKeys_of_two_entities_never_collide(t *testing.T) {
 
 // One owner's partition is never another's, so that a query of one tenant can't meet another's.
 func TestKeys_of_two_owners_lie_in_two_partitions(t *testing.T) {
-	shared := []string{"SigningKeys", "RecipientKeys", "SweepProgress", "ClosedGroups", "PlanInProgress", "WaitingNode", "AlertDue", "MaintenanceDue", "WatchedEndpoints", "BackupsDue"} // not a tenant's
+	shared := []string{"SigningKeys", "RecipientKeys", "SweepProgress", "ClosedGroups", "PlanInProgress", "WaitingNode", "AlertDue", "MaintenanceDue", "WatchedEndpoints", "BackupsDue", "ChangeoverInProgress"} // not a tenant's
 	for space, kinds := range map[string]map[string]any{"table": tableKinds, "index": indexKinds} {
 		t.Run(space, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
