@@ -38,6 +38,8 @@ var ErrTooLong = errors.New("kms: plaintext is longer than 64 bytes")
 type Key struct {
 	name string
 	drv  driver.Key
+	// other opens what this one is refused; nil if there is no other way.
+	other *Key
 }
 
 // NewKey wraps a driver's key. name identifies the key in errors; it does no I/O.
@@ -62,9 +64,23 @@ func (k *Key) Encrypt(ctx context.Context, plaintext []byte, b Binding) (Sealed,
 	return s, nil
 }
 
+// Or returns the key with another way to it, which opens what the customer lets this one open no
+// more. What the other way makes of it does not show: the failure is that of this one.
+func (k *Key) Or(other *Key) *Key { return &Key{name: k.name, drv: k.drv, other: other} }
+
 // Decrypt opens what Encrypt made under the same binding. A ciphertext of another binding
 // fails with KEY_MISMATCH.
 func (k *Key) Decrypt(ctx context.Context, s Sealed, b Binding) ([]byte, error) {
+	plaintext, err := k.decrypt(ctx, s, b)
+	if f, ok := errors.AsType[*verdict.Failure](err); ok && k.other != nil && f.Class() == verdict.Invalid {
+		if opened, otherErr := k.other.Decrypt(ctx, s, b); otherErr == nil {
+			return opened, nil
+		}
+	}
+	return plaintext, err
+}
+
+func (k *Key) decrypt(ctx context.Context, s Sealed, b Binding) ([]byte, error) {
 	plaintext, err := k.drv.Decrypt(ctx, s, b)
 	if err != nil {
 		return nil, k.failure(ctx, err)

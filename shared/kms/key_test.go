@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"latchkey/shared/kms"
@@ -68,4 +69,44 @@ func TestKeyBindsWhereTheProviderCanNot(t *testing.T) {
 			t.Errorf("decrypted under %+v: %q", other, got)
 		}
 	}
+}
+
+func TestAnotherWayOpensWhatTheCustomerRefuses(t *testing.T) {
+	ctx := t.Context()
+	memory := kmstest.NewMemory()
+	binding := kms.Binding{GroupID: "g", Use: "u"}
+	sealed, err := memory.Key("k").Encrypt(ctx, []byte("secret"), binding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reason, opens := range map[verdict.Reason]bool{
+		verdict.OK: true, verdict.AccessDenied: true, verdict.RoleDenied: true,
+		verdict.ConnectFailed: false, verdict.RateLimited: false, verdict.Internal: false,
+	} {
+		refused := refusing{Memory: memory, reason: reason}
+		opened, err := kms.NewKey("k", refused).Or(memory.Key("k")).Decrypt(ctx, sealed, binding)
+		if (err == nil) != opens || opens && string(opened) != "secret" {
+			t.Errorf("%s: %q, %v", reason, opened, err)
+		}
+	}
+	refused := kms.NewKey("k", refusing{Memory: memory, reason: verdict.AccessDenied})
+	memory.Break(verdict.KeyDisabled)
+	_, err = refused.Or(memory.Key("k")).Decrypt(ctx, sealed, binding)
+	if f, ok := errors.AsType[*verdict.Failure](err); !ok || f.Reason != verdict.AccessDenied {
+		t.Errorf("where neither opens: %v", err)
+	}
+}
+
+// refusing is a key that decrypts nothing, for a reason.
+type refusing struct {
+	*kmstest.Memory
+
+	reason verdict.Reason
+}
+
+func (r refusing) Decrypt(ctx context.Context, s driver.Sealed, b driver.Binding) ([]byte, error) {
+	if r.reason == verdict.OK {
+		return r.Memory.Decrypt(ctx, s, b)
+	}
+	return nil, &verdict.Failure{Reason: r.reason}
 }

@@ -79,6 +79,18 @@ func (r Reference) Provider() atlas.Provider {
 	return ""
 }
 
+// Equal reports whether two references lead to the same key in the same way.
+func (r Reference) Equal(other Reference) bool {
+	return r.GroupID == other.GroupID && equal(r.AWS, other.AWS) && equal(r.Azure, other.Azure) && equal(r.Google, other.Google)
+}
+
+func equal[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
 // String hides everything but the provider and the group, so that a reference that is logged
 // by mistake gives no secret away.
 func (r Reference) String() string { return string(r.Provider()) + " key of group " + r.GroupID }
