@@ -38,6 +38,9 @@ type Subject struct {
 	// Ref resolves the key's name and credentials; it may unseal secrets. Its error makes the
 	// check INCONCLUSIVE, unless it is a *verdict.Failure.
 	Ref func(ctx context.Context) (kms.Reference, error)
+	// Former resolves the way to the key that was used before, while a change of it can still be
+	// taken back; nil otherwise. What opens that way is VALID: no node stops for a change.
+	Former func(ctx context.Context) (kms.Reference, error)
 	// Name tells the subjects of a group apart: the provider.
 	Name string
 	// Fresh checks with credentials that nobody has used: for a tenant who asks. Cached ones
@@ -108,6 +111,9 @@ func (c *Checker) check(ctx context.Context, s Subject) verdict.Verdict {
 			err = c.probe(ctx, c.keys.Renew, ref, s)
 		}
 	}
+	if s.Former != nil && reasonOf(err).Class() == verdict.Invalid && c.opensFormerly(ctx, s) {
+		return v
+	}
 	if err == nil {
 		return v
 	}
@@ -116,6 +122,12 @@ func (c *Checker) check(ctx context.Context, s Subject) verdict.Verdict {
 		v.ProviderCode, v.RequestID = f.ProviderCode, f.RequestID
 	}
 	return v
+}
+
+// opensFormerly reports whether the probe opens in the way that was used before.
+func (c *Checker) opensFormerly(ctx context.Context, s Subject) bool {
+	ref, err := s.Former(ctx)
+	return err == nil && c.probe(ctx, c.keys.Renew, ref, s) == nil
 }
 
 // probe opens the key and decrypts the subject's probe with it. Once the expiry that is known
