@@ -85,6 +85,13 @@ func (s Settings) Apply(u atlas.EncryptionAtRestUpdate, p Policy) (Settings, []C
 
 func (s Settings) roleOnly(p atlas.Provider) bool { return slices.Contains(s.RoleOnly, p) }
 
+// isSwitching reports whether a switch to role-based access is under way, which is not final yet.
+func (s Settings) isSwitching(p atlas.Provider) bool { return s.RoleID(p) != "" && !s.roleOnly(p) }
+
+// switching says why static credentials are refused meanwhile.
+const switching = "A switch to role-based access is under way. It cannot be undone once it is finished; " +
+	"if a key does not open through the role, the former credentials come back."
+
 // intent is what the enabled member of a block asks for, given whether the provider is enabled.
 type intent int
 

@@ -25,6 +25,9 @@ func (s Settings) applyAWS(u *atlas.AWSKMSUpdate, p Policy) (*AWS, *Change, erro
 	m := merger{}
 	keyChanged := m.set("customerMasterKeyID", &next.KeyID, u.CustomerMasterKeyID)
 	accessChanged := m.set("region", &next.Region, u.Region)
+	if keyChanged && s.AWS != nil && areReplicas(s.AWS.KeyID, next.KeyID) {
+		keyChanged, accessChanged = false, true // the same key in another region
+	}
 	m.flag("requirePrivateNetworking", &next.PrivateNetworking, u.RequirePrivateNetworking)
 	secret, err := s.mergeAWSAccess(&next, &m, u, p)
 	if err != nil {
@@ -47,6 +50,9 @@ func (s Settings) mergeAWSAccess(next *AWS, m *merger, u *atlas.AWSKMSUpdate, p 
 	}
 	if !sent(u.AccessKeyID, u.SecretAccessKey) {
 		return "", nil
+	}
+	if s.isSwitching(atlas.AWS) {
+		return "", atlas.Fail(atlas.AWSCredentialsDeprecated).Hinting(switching)
 	}
 	if s.roleOnly(atlas.AWS) {
 		return "", atlas.Fail(atlas.AWSCredentialsDeprecated).

@@ -52,7 +52,10 @@ func (s Settings) mergeAzureAccess(next *Azure, m *merger, u *atlas.AzureKeyVaul
 		next.ClientID, next.Secret = "", nil
 		return "", nil
 	}
-	if s.roleOnly(atlas.Azure) {
+	if s.isSwitching(atlas.Azure) && sent(u.ClientID, u.Secret) {
+		return "", atlas.Fail(atlas.AzureCredentialsDeprecated).Hinting(switching)
+	}
+	if s.roleOnly(atlas.Azure) || s.RoleID(atlas.Azure) != "" {
 		if sent(u.ClientID, u.Secret) {
 			return "", atlas.Fail(atlas.AzureCredentialsDeprecated).
 				Hinting("This project has switched to role-based access, which cannot be undone. Send \"roleId\".")

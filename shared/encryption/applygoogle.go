@@ -27,6 +27,8 @@ func (s Settings) applyGoogle(u *atlas.GoogleCloudKMSUpdate) (*Google, *Change, 
 	switch {
 	case sent(u.RoleID):
 		next.Secret, secret = nil, ""
+	case secret != "" && s.isSwitching(atlas.GCP):
+		return nil, nil, atlas.Fail(atlas.GoogleCredentialsRefused).Hinting(switching)
 	case secret != "" && s.roleOnly(atlas.GCP):
 		return nil, nil, atlas.Fail(atlas.GoogleCredentialsRefused).Hinting("This cannot be undone. Send \"roleId\".")
 	}

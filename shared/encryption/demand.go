@@ -199,9 +199,15 @@ func (s *Service) checkAll(ctx context.Context, settings Settings, anew bool) ma
 
 func (s *Service) subject(settings Settings, p atlas.Provider, anew bool) validity.Subject {
 	state := settings.Key(p)
-	return validity.Subject{
+	subject := validity.Subject{
 		GroupID: settings.GroupID, Name: string(p), Revision: state.Revision, Probe: state.Probe,
 		Expires: state.Expires, Fresh: true, Anew: anew,
 		Ref: func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
 	}
+	if f, ok := settings.Fallback(p); ok && sameKey(settings.back(f), settings, p) {
+		subject.Former = func(ctx context.Context) (kms.Reference, error) {
+			return s.reference(ctx, settings.back(f), p, credential{})
+		}
+	}
+	return subject
 }

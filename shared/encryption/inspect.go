@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
 	"latchkey/shared/store"
 	"latchkey/shared/verdict"
 )
@@ -57,6 +59,42 @@ func (s *Service) describe(ctx context.Context, settings Settings, p atlas.Provi
 	return observation{version: d.Version, expires: d.Expires.UTC()}, err
 }
 
+// observationOps stores settings with what an inspection saw. A key that its provider gave new material
+// since was rotated: what wraps from now on is new, and what was wrapped opens as before.
+func (s *Service) observationOps(settings *Settings, p atlas.Provider, from string) ([]store.Op, error) {
+	state := settings.Key(p)
+	var events []store.Op
+	if isRotation(p, from, state.Version) {
+		state.Since = s.Now().UTC()
+		e := audit.New(s.Now(), audit.Type(string(p)+"_ENCRYPTION_KEY_ROTATED"), audit.System(), settings.OrgID, settings.GroupID).
+			With("from", from).With("to", state.Version).With("by", "the key's provider")
+		op, err := s.Journal.Put(e)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, op)
+	}
+	put, err := settings.put()
+	return append([]store.Op{put}, events...), err
+}
+
+// isRotation reports whether a key that shows another version was given new material. AWS names the
+// material behind the key's ARN, where it tells it; a replica of a multi-Region key is the same key.
+func isRotation(p atlas.Provider, from, to string) bool {
+	if from == "" || from == to {
+		return false
+	}
+	if p != atlas.AWS {
+		return true
+	}
+	fromKey, fromMaterial, _ := strings.Cut(from, "#")
+	toKey, toMaterial, _ := strings.Cut(to, "#")
+	if fromKey != toKey && !areReplicas(fromKey, toKey) {
+		return true // an alias that points to another key by now
+	}
+	return fromMaterial != "" && toMaterial != "" && fromMaterial != toMaterial
+}
+
 // observe stores what an inspection saw of the configuration with the revision.
 func (s *Service) observe(ctx context.Context, settings *Settings, p atlas.Provider, revision int64, seen observation) error {
 	for range recordAttempts {
@@ -64,12 +102,13 @@ func (s *Service) observe(ctx context.Context, settings *Settings, p atlas.Provi
 		if state == nil || state.Revision != revision || state.Version == seen.version && state.Expires.Equal(seen.expires) {
 			return nil
 		}
+		from := state.Version
 		state.Version, state.Expires = seen.version, seen.expires
-		put, err := settings.put()
+		ops, err := s.observationOps(settings, p, from)
 		if err != nil {
 			return err
 		}
-		err = s.Table.Write(ctx, put)
+		err = s.Table.Write(ctx, ops...)
 		if err == nil {
 			settings.version++
 			return nil

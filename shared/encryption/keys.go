@@ -2,13 +2,11 @@ package encryption
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/kms"
 	"latchkey/shared/ledger"
-	"latchkey/shared/verdict"
 )
 
 // KeyFor opens the key that a group uses now at a provider, and names it as the ledger does but
@@ -29,30 +27,50 @@ func (s *Service) KeyFor(ctx context.Context, groupID string, p atlas.Provider, 
 
 // KeyOf opens a key that the ledger names, whether the group still uses it or not, with the
 // credentials of now. A multi-Region key of AWS is opened in the region that the group uses now,
-// so that moving to another region rescues what was wrapped before.
+// so that moving to another region rescues what was wrapped before. While a change of how keys are
+// reached is not finished, what the new way may not open is opened the former way.
 func (s *Service) KeyOf(ctx context.Context, groupID string, cmk ledger.CMK, fresh bool) (*kms.Key, error) {
-	settings, current, err := s.currentReference(ctx, groupID, cmk.Provider)
+	settings, err := s.loadEnabled(ctx, groupID, cmk.Provider)
 	if err != nil {
 		return nil, err
 	}
-	ref, err := settings.referenceOf(cmk)
-	if err != nil {
-		return nil, &verdict.Failure{Reason: verdict.Internal, Err: fmt.Errorf("the ledger's key %s: %w", cmk.Name, err)}
+	key, err := s.keyBy(ctx, settings, cmk, fresh)
+	f, isHeld := settings.Fallback(cmk.Provider)
+	if !isHeld {
+		return key, err
 	}
-	ref, _ = withAccessOf(ref, current)
-	if err := s.direct(ctx, settings, cmk.Provider, &ref); err != nil {
+	former, formerErr := s.keyBy(ctx, settings.back(f), cmk, fresh)
+	switch {
+	case formerErr != nil:
+		return key, err
+	case err != nil:
+		return former, nil //nolint:nilerr // the former way is there for that
+	}
+	return key.Or(former), nil
+}
+
+// keyBy opens a key of the ledger as settings reach it.
+func (s *Service) keyBy(ctx context.Context, settings Settings, cmk ledger.CMK, fresh bool) (*kms.Key, error) {
+	ref, err := s.wayTo(ctx, settings, cmk)
+	if err != nil {
 		return nil, err
 	}
 	return s.openKey(ref, fresh)
 }
 
-func (s *Service) currentReference(ctx context.Context, groupID string, p atlas.Provider) (Settings, kms.Reference, error) {
+// loadEnabled reads settings at which a provider is enabled.
+func (s *Service) loadEnabled(ctx context.Context, groupID string, p atlas.Provider) (Settings, error) {
 	settings, err := s.Load(ctx, groupID)
+	if err == nil && settings.Key(p) == nil {
+		err = atlas.Fail(atlas.EARNotEnabled, groupID)
+	}
+	return settings, err
+}
+
+func (s *Service) currentReference(ctx context.Context, groupID string, p atlas.Provider) (Settings, kms.Reference, error) {
+	settings, err := s.loadEnabled(ctx, groupID, p)
 	if err != nil {
 		return Settings{}, kms.Reference{}, err
-	}
-	if settings.Key(p) == nil {
-		return Settings{}, kms.Reference{}, atlas.Fail(atlas.EARNotEnabled, groupID)
 	}
 	ref, err := s.reference(ctx, settings, p, credential{})
 	return settings, ref, err
@@ -76,7 +94,7 @@ func ledgerName(settings Settings, ref kms.Reference) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return id.VaultURL() + "/keys/" + strings.ToLower(id.Name), nil // case says nothing there
+		return azureName(id), nil
 	default:
 		version, err := atlas.ParseGoogleKeyVersion(ref.Google.KeyVersion)
 		if err != nil {
@@ -84,6 +102,10 @@ func ledgerName(settings Settings, ref kms.Reference) (string, error) {
 		}
 		return version.CryptoKey(), nil
 	}
+}
+
+func azureName(id atlas.AzureKeyID) string {
+	return id.VaultURL() + "/keys/" + strings.ToLower(id.Name) // case says nothing there
 }
 
 // referenceOf names a key of the ledger as its provider knows it, without a way to reach it.

@@ -113,11 +113,7 @@ func secretContext(groupID string, p atlas.Provider) seal.Context {
 // reference names the key as KMS knows it in the configured region: the ARN of a multi-Region
 // key is that of the region's replica.
 func (a AWS) reference(role *access.Role, secret string) (*kms.AWSReference, error) {
-	region, err := atlas.ParseAWSRegion(a.Region)
-	if err != nil {
-		return nil, err
-	}
-	name, err := atlas.ParseAWSKeyName(a.KeyID)
+	name, region, err := a.named()
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +135,16 @@ func (a AWS) reference(role *access.Role, secret string) (*kms.AWSReference, err
 		ref.AccessKeyID, ref.SecretAccessKey = a.AccessKeyID, secret
 	}
 	return ref, nil
+}
+
+// named reads the configured names of the key and its region.
+func (a AWS) named() (atlas.AWSKeyName, atlas.AWSRegion, error) {
+	region, err := atlas.ParseAWSRegion(a.Region)
+	if err != nil {
+		return atlas.AWSKeyName{}, region, err
+	}
+	name, err := atlas.ParseAWSKeyName(a.KeyID)
+	return name, region, err
 }
 
 func (a Azure) reference(role *access.Role, secret string) (*kms.AzureReference, error) {

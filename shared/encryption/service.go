@@ -51,11 +51,14 @@ type Service struct {
 	// Enforcer acts at once on what is found outside the schedule of checks; nil leaves it all
 	// to the schedule.
 	Enforcer Enforcer
-	Checker  *validity.Checker
-	Patience consistency.Patience
-	Policy   Policy
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Changeovers carries changes of keys on after they were committed. Without it there is no way
+	// back from a change: it is finished at once.
+	Changeovers Changeovers
+	Checker     *validity.Checker
+	Patience    consistency.Patience
+	Policy      Policy
+	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 // Load reads a group's settings. It returns GROUP_NOT_FOUND if the group is closed.
@@ -92,6 +95,9 @@ func (s *Service) RolesInUse(ctx context.Context, groupID string) (map[string]bo
 	for _, p := range atlas.Providers() {
 		if id := settings.RoleID(p); id != "" {
 			ids[id] = true
+		}
+		if f, ok := settings.Fallback(p); ok && settings.back(f).RoleID(p) != "" {
+			ids[settings.back(f).RoleID(p)] = true
 		}
 	}
 	return ids, store.Check(keys.Encryption(groupID), settings.version), nil

@@ -36,6 +36,9 @@ type Settings struct { //nolint:recvcheck // updates merge copies; what changes 
 	// configuration" (private-endpoints document).
 	RoleOnly []atlas.Provider `json:"roleOnly,omitempty"`
 
+	// Fallbacks are the ways back from changes that are not finished.
+	Fallbacks []Fallback `json:"fallbacks,omitempty"`
+
 	version int64
 }
 

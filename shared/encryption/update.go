@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,10 +63,15 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 		s.recordRefusal(ctx, c, current, changes, err)
 		return Settings{}, err
 	}
-	stored, err := s.commit(ctx, c, current, next, changes, append(relied, unused...))
+	begun, ops, err := s.begin(ctx, current, &next, changes)
 	if err != nil {
 		return Settings{}, err
 	}
+	stored, err := s.commit(ctx, c, current, next, changes, slices.Concat(relied, unused, ops))
+	if err != nil {
+		return Settings{}, err
+	}
+	s.carryOut(ctx, begun)
 	for _, change := range changes {
 		if change.Kind == Modify && change.validates() {
 			s.enforce(ctx, groupID, change.Provider) // this may have given access back
@@ -340,6 +346,10 @@ func (s *Service) events(c identity.Caller, current, next Settings, changes []Ch
 		}
 		if next.roleOnly(p) && !current.roleOnly(p) {
 			updated = updated.With(string(p)+" access", "Role-based from now on; static credentials are refused for ever.")
+		}
+		if next.isSwitching(p) && !current.isSwitching(p) {
+			updated = updated.With(string(p)+" access",
+				"Switching to role-based access. It cannot be undone once it is finished: static credentials are refused for ever then.")
 		}
 	}
 	ops := make([]store.Op, 0, len(all)+1)
