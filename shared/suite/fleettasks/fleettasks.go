@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/shared/audit"
+	"latchkey/shared/changeover"
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
 	"latchkey/shared/enforcement"
@@ -42,24 +43,32 @@ func New(d Deps) lambda.Handler {
 		Table: d.Table, Journal: journal, Projects: &project.Service{Table: d.Table, Journal: journal, Now: d.Now},
 		Start: d.Start, Now: d.Now, Log: d.Log, Domain: d.Domain,
 	})
+	settings := &encryption.Service{Table: d.Table, Journal: journal, Now: d.Now, Log: d.Log}
 	f := function{
+		changes: suite.Changeover(suite.ChangeDeps{
+			Table: d.Table, Settings: settings, Clusters: clusters, Start: d.Start, Now: d.Now,
+		}),
 		snapshots: suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Now: d.Now, Log: d.Log}),
 		clusters:  clusters, executions: suite.PlanExecutions{Executions: d.Start}, now: d.Now, log: d.Log,
-		officer: &enforcement.Officer{Table: d.Table, Settings: &encryption.Service{Table: d.Table}, Clusters: clusters, Now: d.Now},
+		officer: &enforcement.Officer{Table: d.Table, Settings: settings, Clusters: clusters, Now: d.Now},
 	}
 	return task.Dispatch(d.Log, map[string]lambda.Handler{
-		"advancePlan":  handler(d.Log, f.advancePlan),
-		"rollBackPlan": handler(d.Log, f.rollBackPlan),
-		"continuePlan": handler(d.Log, f.continuePlan),
-		"resumePlans":  handler(d.Log, f.resumePlans),
-		"enforce":      handler(d.Log, f.enforce),
-		"awaitNodes":   handler(d.Log, f.awaitNodes),
-		"backups":      handler(d.Log, f.backups),
+		"advancePlan":    handler(d.Log, f.advancePlan),
+		"rollBackPlan":   handler(d.Log, f.rollBackPlan),
+		"continuePlan":   handler(d.Log, f.continuePlan),
+		"resumePlans":    handler(d.Log, f.resumePlans),
+		"enforce":        handler(d.Log, f.enforce),
+		"awaitNodes":     handler(d.Log, f.awaitNodes),
+		"advanceChange":  handler(d.Log, f.advanceChange),
+		"continueChange": handler(d.Log, f.continueChange),
+		"resumeChanges":  handler(d.Log, f.resumeChanges),
+		"backups":        handler(d.Log, f.backups),
 	})
 }
 
 // function is what the tasks work with.
 type function struct {
+	changes    *changeover.Service
 	clusters   *cluster.Service
 	snapshots  *snapshot.Service
 	executions cluster.Executions

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/changeover"
 	"latchkey/shared/encryption"
 	"latchkey/shared/endpoint"
 	"latchkey/shared/obs"
@@ -37,11 +38,13 @@ func New(d Deps) lambda.Handler {
 	})
 	f := function{
 		keys: settings, now: d.Now, log: d.Log,
+		prover:    &changeover.Prover{Table: d.Table, Keys: settings},
 		endpoints: suite.Endpoints(suite.EndpointDeps{Table: d.Table, Now: d.Now, Log: d.Log, Prover: settings}),
 	}
 	return task.Dispatch(d.Log, map[string]lambda.Handler{
-		"checkKey":    task.Handler(d.Log, task.AtlasCodes, f.checkKey),
-		"tryEndpoint": task.Handler(d.Log, task.AtlasCodes, f.tryEndpoint),
+		"checkKey":         task.Handler(d.Log, task.AtlasCodes, f.checkKey),
+		"proveWrappedKeys": task.Handler(d.Log, task.AtlasCodes, f.proveWrappedKeys),
+		"tryEndpoint":      task.Handler(d.Log, task.AtlasCodes, f.tryEndpoint),
 	})
 }
 
@@ -52,6 +55,7 @@ type keys interface {
 
 type function struct {
 	keys      keys
+	prover    *changeover.Prover
 	endpoints *endpoint.Service
 	now       func() time.Time
 	log       *slog.Logger
