@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/google/go-cmp/cmp"
 
 	"latchkey/local/pocket"
@@ -248,4 +250,26 @@ func TestACrashAtAnyWriteIsMadeUpFor(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What nobody can open any more does not keep a group from switching.
+func TestAWrappedKeyThatIsLostAnywayHoldsNobodyUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		former := w.newKey(false)
+		w.byUser(former)
+		w.populate(1)
+		w.snapshot(w.fleetOf[0], "s1", time.Now().Add(1000*time.Hour))
+		w.mustPatch(`{"awsKms":{"customerMasterKeyID":%q}}`, w.newKey(false))
+		if c := w.over(time.Hour); c.State != encryption.Finished {
+			t.Fatalf("the rotation ended as %+v", c)
+		}
+		_, err := w.KMS("us-east-1").ScheduleKeyDeletion(w.t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: &former, PendingWindowInDays: aws.Int32(7)})
+		w.must(err)
+		w.pass(8 * 24 * time.Hour)
+		w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
+		if c := w.over(time.Hour); c.State != encryption.Finished || c.Lost != 1 || c.Proved != 3 {
+			t.Errorf("the switch ended as %+v", c)
+		}
+		w.allStart()
+	})
 }
