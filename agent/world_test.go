@@ -30,7 +30,7 @@ type world struct {
 	net    *agenttest.Network
 	disk   *statedirtest.Disk // the agent's
 	data   *memengine.Disk    // the database's
-	log    bytes.Buffer
+	log    logBook
 	nodeID string
 	token  string
 	skew   atomic.Int64 // of the agent's clock
@@ -118,6 +118,15 @@ func (w *world) crash(kept int) {
 	w.end() //nolint:errcheck // it may say anything now
 	w.disk.Reboot(kept)
 }
+
+// logBook is read while agents write to it.
+type logBook struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBook) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
+func (l *logBook) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 // command gives a command that wants the node to run under AWS.
 func (w *world) command(kind protocol.Kind) int64 {
