@@ -43,6 +43,9 @@ func (s *Service) create(ctx context.Context, caller identity.Caller, groupID st
 	case !errors.Is(err, store.ErrNotFound):
 		return Cluster{}, err
 	}
+	if err := s.checkLocations(ctx, Cluster{}, c); err != nil {
+		return Cluster{}, err
+	}
 	claims, err := s.rely(ctx, caller, Cluster{}, c, Change{Provider: c.Spec.Provider != None})
 	if err != nil {
 		return Cluster{}, err
@@ -82,6 +85,9 @@ func (s *Service) update(ctx context.Context, caller identity.Caller, groupID, n
 	next, ch, err := d.Apply(r, s.Now(), s.mint)
 	if err != nil || ch.None() {
 		return d.Cluster, ch, err
+	}
+	if err := s.checkLocations(ctx, d.Cluster, next); err != nil {
+		return Cluster{}, Change{}, err
 	}
 	claims, err := s.rely(ctx, caller, d.Cluster, next, ch)
 	if err != nil {

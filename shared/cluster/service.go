@@ -43,7 +43,7 @@ type Starter interface {
 	StartPlan(ctx context.Context, p Plan) error
 }
 
-// Service performs the use cases. All fields are required.
+// Service performs the use cases. All fields but Networks are required.
 type Service struct {
 	Table    store.Table
 	Journal  audit.Journal
@@ -53,6 +53,8 @@ type Service struct {
 	Starter  Starter
 	Now      func() time.Time
 	Log      *slog.Logger
+	// Networks tells where nodes may be added; nil is anywhere.
+	Networks Networks
 	// Domain is what the nodes' host names lie in.
 	Domain string
 }

@@ -279,19 +279,23 @@ func (n Network) Ways(ctx context.Context, groupID string, p atlas.Provider) (wa
 }
 
 // CheckLocations demands that nodes are where private networking lets them be: "Atlas creates all
-// new clusters only in the regions with approved private endpoints".
+// new clusters only in the regions with approved private endpoints". From the first endpoint on they
+// must be at its provider, since all clusters must be at one.
 func (n Network) CheckLocations(ctx context.Context, groupID string, locations []Location) error {
 	for _, p := range []atlas.Provider{atlas.AWS, atlas.Azure} {
-		ways, inForce, err := n.Ways(ctx, groupID, p)
+		set, err := (&Service{Table: n.Table}).load(ctx, groupID, p)
 		if err != nil {
 			return err
 		}
-		if !inForce {
-			continue
-		}
+		ways, inForce := set.Ways(), set.InForce()
+		isStaying := slices.ContainsFunc(set.Endpoints, func(e Endpoint) bool { return e.Status != Deleting })
 		for _, l := range locations {
 			isThere := slices.ContainsFunc(ways, func(w kms.PrivateEndpoint) bool { return w.Region == l.Region })
-			if l.Provider != p || !isThere {
+			if l.Provider != p && isStaying {
+				return atlas.Fail(atlas.PrivateNetworkingNotSupported).
+					Hinting("It needs clusters that are all at %s, where the project has private endpoints.", p)
+			}
+			if inForce && !isThere {
 				return atlas.Fail(atlas.PrivateNetworkingNotSupported).
 					Hinting("Nodes can be added only in regions with an active private endpoint, which %s of %s is not.", l.Region, l.Provider)
 			}

@@ -178,8 +178,14 @@ func TestNetwork_letsNodesOnlyWhereThereIsAnEndpoint(t *testing.T) {
 		}
 	}
 	here, there := endpoint.Location{Provider: atlas.AWS, Region: "US_EAST_1"}, endpoint.Location{Provider: atlas.AWS, Region: "EU_WEST_1"}
+	abroad := endpoint.Location{Provider: atlas.Azure, Region: "US_EAST_2"}
+	check(true, here, there, abroad)
+	e := w.create(atlas.AWS, "US_EAST_1")
 	check(true, here, there)
-	w.active(atlas.AWS, "US_EAST_1")
+	check(false, here, abroad)
+	w.run(atlas.AWS, e.ID)
+	w.aws.Set(e.ID, endpoint.Ready, "")
+	w.run(atlas.AWS, e.ID)
 	check(true, here)
 	check(false, here, there)
 	check(false, endpoint.Location{Provider: atlas.GCP, Region: "CENTRAL_US"})

@@ -8,6 +8,7 @@ import (
 	"latchkey/shared/audit"
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
+	"latchkey/shared/endpoint"
 	"latchkey/shared/identity"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
@@ -40,5 +41,18 @@ func Clusters(d ClusterDeps) *cluster.Service {
 	return &cluster.Service{
 		Table: d.Table, Journal: d.Journal, Projects: d.Projects, Keys: &encryption.Service{Table: d.Table}, Gate: d.Gate,
 		Starter: Plans{Start: d.Start}, Now: d.Now, Log: d.Log, Domain: d.Domain,
+		Networks: clusterNetworks{endpoint.Network{Table: d.Table}},
 	}
+}
+
+// clusterNetworks tells where private endpoints let nodes be.
+type clusterNetworks struct{ network endpoint.Network }
+
+// CheckLocations implements cluster.Networks.
+func (n clusterNetworks) CheckLocations(ctx context.Context, groupID string, added []cluster.Location) error {
+	locations := make([]endpoint.Location, len(added))
+	for i, l := range added {
+		locations[i] = endpoint.Location(l)
+	}
+	return n.network.CheckLocations(ctx, groupID, locations)
 }
