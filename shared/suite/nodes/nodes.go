@@ -8,6 +8,7 @@ import (
 
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
+	"latchkey/shared/endpoint"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/kms/keyring"
@@ -31,8 +32,10 @@ func New(d Deps) *httpapi.API {
 	service := &node.Service{
 		Table: d.Table, Now: d.Now, Log: d.Log,
 		Nodes: &cluster.Service{Table: d.Table, Now: d.Now},
-		// It opens the keys of settings, and changes none.
-		Keys:       &encryption.Service{Table: d.Table, Sealer: d.Sealer, Keys: d.Keys, Now: d.Now, Log: d.Log},
+		// It opens the keys of settings, through the private endpoints that lead to them, and changes none.
+		Keys: &encryption.Service{
+			Table: d.Table, Sealer: d.Sealer, Keys: d.Keys, Endpoints: endpoint.Network{Table: d.Table}, Now: d.Now, Log: d.Log,
+		},
 		Recipients: &node.Recipients{Table: d.Table, Sealer: d.Sealer, Now: d.Now},
 	}
 	return httpapi.New(httpapi.Config{Gate: identity.Gate{}, Now: d.Now, Log: d.Log}, nodeapi.API{Nodes: service}.Routes())
