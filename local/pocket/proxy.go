@@ -2,6 +2,7 @@ package pocket
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -23,7 +25,8 @@ import (
 // real names, with HTTPS_PROXY set to its address and SSL_CERT_FILE to a file with its
 // certificate. It ends TLS itself, for the hosts that the clouds serve and no others, so
 // nothing that goes through it leaves the machine. Everything that is no CONNECT goes to the
-// clouds as it is.
+// clouds as it is. A tunnel to an IP address other than this machine's is one to a private endpoint:
+// the clouds learn the address, and TLS is for the host that the client names.
 //
 // The key of its certificate authority is made anew by NewProxy and exists in memory only.
 type Proxy struct {
@@ -41,7 +44,7 @@ func NewProxy(clouds *Clouds, now func() time.Time) (*Proxy, error) {
 		return nil, fmt.Errorf("pocket: certificate authority: %w", err)
 	}
 	p := &Proxy{
-		clouds: clouds, ca: ca, server: &http.Server{Handler: clouds, ReadHeaderTimeout: time.Minute},
+		clouds: clouds, ca: ca, server: &http.Server{Handler: atAddress(clouds), ReadHeaderTimeout: time.Minute, ConnContext: withAddress},
 		tunnels: &tunnels{conns: make(chan net.Conn), closed: make(chan struct{})},
 	}
 	go p.server.Serve(p.tunnels) //nolint:errcheck // it ends when Close is called, in no other way
@@ -60,14 +63,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.clouds.ServeHTTP(w, r)
 		return
 	}
-	host := bareHost(r.Host)
-	if _, port, err := net.SplitHostPort(r.Host); err != nil || port != "443" || !p.clouds.serves(host) {
-		http.Error(w, "no pocket cloud serves "+r.Host, http.StatusForbidden)
-		return
-	}
-	config, err := p.ca.config(host)
+	config, address, err := p.serverFor(r.Host)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
@@ -81,13 +79,63 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// What the client sent ahead of the answer has been read already.
 	early := io.LimitReader(buffered, int64(buffered.Reader.Buffered()))
-	p.tunnels.add(tls.Server(&tunnel{Conn: conn, reader: io.MultiReader(early, conn)}, config))
+	p.tunnels.add(tls.Server(&tunnel{Conn: conn, reader: io.MultiReader(early, conn), address: address}, config))
+}
+
+// serverFor is the server's side of TLS for what a tunnel leads to: a host that the clouds serve or,
+// at the address of a private endpoint, whichever of them the client names.
+func (p *Proxy) serverFor(target string) (*tls.Config, netip.Addr, error) {
+	refused := fmt.Errorf("no pocket cloud serves %s", target)
+	host := bareHost(target)
+	_, port, err := net.SplitHostPort(target)
+	if err != nil || port != "443" {
+		return nil, netip.Addr{}, refused
+	}
+	if p.clouds.serves(host) {
+		config, err := p.ca.config(host)
+		return config, netip.Addr{}, err
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil || !address.IsPrivate() {
+		return nil, netip.Addr{}, refused
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if name := bareHost(hello.ServerName); p.clouds.serves(name) {
+			return p.ca.config(name)
+		}
+		return nil, fmt.Errorf("no pocket cloud serves %q", hello.ServerName)
+	}}, address, nil
+}
+
+// addressKey is what the context of a connection has the address of a private endpoint under.
+type addressKey struct{}
+
+// withAddress remembers the address that a connection leads to.
+func withAddress(ctx context.Context, conn net.Conn) context.Context {
+	if secured, ok := conn.(*tls.Conn); ok {
+		if t, ok := secured.NetConn().(*tunnel); ok && t.address.IsValid() {
+			return context.WithValue(ctx, addressKey{}, t.address)
+		}
+	}
+	return ctx
+}
+
+// atAddress tells the clouds the address that a request was sent to.
+func atAddress(clouds http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del(AddressHeader)
+		if address, ok := r.Context().Value(addressKey{}).(netip.Addr); ok {
+			r.Header.Set(AddressHeader, address.String())
+		}
+		clouds.ServeHTTP(w, r)
+	})
 }
 
 // tunnel is a connection of which a part has been read.
 type tunnel struct {
 	net.Conn
-	reader io.Reader
+	reader  io.Reader
+	address netip.Addr // of a private endpoint, if it leads to one
 }
 
 // Read reads what came early first.

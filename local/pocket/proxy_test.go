@@ -24,7 +24,7 @@ func (echo) Refuse(w http.ResponseWriter, _ *pocket.Call, _ pocket.FaultKind) {
 }
 
 func (echo) Serve(w http.ResponseWriter, c *pocket.Call) {
-	io.WriteString(w, c.Method+" "+c.Host+c.URL.RequestURI()+" "+string(c.Body)) //nolint:errcheck // the client tells
+	io.WriteString(w, c.Method+" "+c.Host+c.URL.RequestURI()+" "+string(c.Body)+c.Header.Get(pocket.AddressHeader)) //nolint:errcheck // the client tells
 }
 
 // client is a program that knows the proxy's address and certificate only.
@@ -66,9 +66,37 @@ func TestProxy_leads_to_the_clouds(t *testing.T) {
 	}
 }
 
+// As azurekv does, a client may send a request for a host to the address of a private endpoint.
+func TestProxy_leads_to_private_endpoints(t *testing.T) {
+	c, _ := client(t)
+	transport, ok := c.Transport.(*http.Transport)
+	if !ok {
+		t.Fatal("no transport")
+	}
+	for name, want := range map[string]string{"vault.example": "GET vault.example/k 10.1.2.3", "example.com": ""} {
+		named := transport.Clone()
+		t.Cleanup(named.CloseIdleConnections)
+		named.TLSClientConfig.ServerName = name
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://10.1.2.3/k", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = name
+		req.Header.Set(pocket.AddressHeader, "10.9.9.9") // is not believed
+		body := []byte{}
+		if resp, err := named.RoundTrip(req); err == nil {
+			body, _ = io.ReadAll(resp.Body)
+			resp.Body.Close() //nolint:errcheck // it was only read
+		}
+		if string(body) != want {
+			t.Errorf("%s: %q, want %q", name, body, want)
+		}
+	}
+}
+
 func TestProxy_leads_nowhere_else(t *testing.T) {
 	c, _ := client(t)
-	for _, address := range []string{"https://example.com/", "https://vault.example:8443/", "https://127.0.0.2/"} {
+	for _, address := range []string{"https://example.com/", "https://vault.example:8443/", "https://127.0.0.2/", "https://192.0.2.1/"} {
 		if resp, err := c.Get(address); err == nil {
 			t.Errorf("%s answers %d", address, resp.StatusCode)
 		}
