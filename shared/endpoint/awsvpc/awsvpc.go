@@ -34,18 +34,11 @@ const (
 	attemptDuration = 10 * time.Second
 )
 
-// Network is where endpoints are made in a region.
-type Network struct {
-	VPCID            string   `json:"vpcId"`
-	SubnetIDs        []string `json:"subnetIds"` // one per availability zone
-	SecurityGroupIDs []string `json:"securityGroupIds"`
-}
-
 // Config is the operator's account. All fields are required.
 type Config struct {
 	Credentials aws.CredentialsProvider
 	Transport   http.RoundTripper
-	Networks    map[atlas.AWSRegion]Network
+	Networks    map[atlas.AWSRegion]endpoint.AWSNetwork
 }
 
 // Cloud implements endpoint.Cloud. It is safe for concurrent use.

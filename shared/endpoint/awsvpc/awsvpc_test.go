@@ -69,7 +69,7 @@ func newWorld(t testing.TB) *world {
 	network := awscloud.DefaultNetwork(operator, "us-east-1")
 	w.awsvpc = awsvpc.New(awsvpc.Config{
 		Credentials: credentials.NewStaticCredentialsProvider(keys.AccessKeyID, keys.SecretAccessKey, ""), Transport: w.http,
-		Networks: map[atlas.AWSRegion]awsvpc.Network{
+		Networks: map[atlas.AWSRegion]endpoint.AWSNetwork{
 			"us-east-1": {VPCID: network.VPC, SubnetIDs: network.Subnets, SecurityGroupIDs: []string{network.SecurityGroup}},
 			"us-west-2": {VPCID: "vpc-0123", SubnetIDs: []string{"subnet-0123"}},
 		},

@@ -33,13 +33,6 @@ const (
 	attemptDuration = 10 * time.Second
 )
 
-// Network is where endpoints are made in a region.
-type Network struct {
-	Location      string `json:"location"` // Azure's own name: "eastus2"
-	ResourceGroup string `json:"resourceGroup"`
-	SubnetID      string `json:"subnetId"` // the resource id of a subnet
-}
-
 // App is the operator's application and the tenant that it belongs to, which is that of the
 // subscription.
 type App struct {
@@ -57,7 +50,7 @@ type Config struct {
 	SubscriptionID string
 	App            App
 	Transport      http.RoundTripper
-	Networks       map[string]Network // by the region in the API's spelling
+	Networks       map[string]endpoint.AzureNetwork // by the region in the API's spelling
 }
 
 // Cloud implements endpoint.Cloud. It is safe for concurrent use.
@@ -126,13 +119,13 @@ func (c *Cloud) Regions() []string {
 func nameOf(h endpoint.Handle) string { return "pec-" + h.EndpointID }
 
 // network is where an endpoint is, or would be.
-func (c *Cloud) network(h endpoint.Handle) (Network, error) {
+func (c *Cloud) network(h endpoint.Handle) (endpoint.AzureNetwork, error) {
 	network, ok := c.cfg.Networks[h.Region]
 	switch {
 	case !ok:
-		return Network{}, &endpoint.Failure{Kind: endpoint.Refused, Message: "Private endpoints cannot be made in " + h.Region + "."}
+		return endpoint.AzureNetwork{}, &endpoint.Failure{Kind: endpoint.Refused, Message: "Private endpoints cannot be made in " + h.Region + "."}
 	case h.Target.Environment != c.cfg.Environment:
-		return Network{}, &endpoint.Failure{
+		return endpoint.AzureNetwork{}, &endpoint.Failure{
 			Kind: endpoint.Refused, Message: "Private endpoints cannot lead to the Azure environment " + string(h.Target.Environment) + ".",
 		}
 	}

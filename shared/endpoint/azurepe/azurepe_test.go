@@ -58,7 +58,7 @@ func newWorld(t testing.TB) *world {
 		`{"properties":{"roleDefinitionId":"/x/`+azurecloud.RoleNetworkContributor+`","principalId":"`+principal+`"}}`)
 	w.azure, err = azurepe.New(azurepe.Config{
 		SubscriptionID: operatorSubscription, App: azurepe.App{TenantID: operatorTenant, ClientID: app, Secret: "s"}, Transport: w.http,
-		Networks: map[string]azurepe.Network{
+		Networks: map[string]endpoint.AzureNetwork{
 			"US_EAST_2":    {Location: "eastus2", ResourceGroup: "rg-net", SubnetID: group + "/providers/Microsoft.Network/virtualNetworks/v/subnets/s"},
 			"EUROPE_NORTH": {Location: "northeurope", ResourceGroup: "rg-other", SubnetID: "/x"},
 		},
@@ -201,7 +201,7 @@ func TestCloud_anIdentityThatIsRefusedIsTheOperators(t *testing.T) {
 	w := newWorld(t)
 	bad, err := azurepe.New(azurepe.Config{
 		SubscriptionID: operatorSubscription, App: azurepe.App{TenantID: operatorTenant, ClientID: app, Secret: "wrong"}, Transport: w.http,
-		Networks: map[string]azurepe.Network{"US_EAST_2": {ResourceGroup: "rg-net"}},
+		Networks: map[string]endpoint.AzureNetwork{"US_EAST_2": {ResourceGroup: "rg-net"}},
 	})
 	must(t, err)
 	_, err = bad.Find(t.Context(), handle(one))

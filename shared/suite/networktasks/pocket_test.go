@@ -97,7 +97,7 @@ func TestPrivateEndpoint_overThePocketCloud(t *testing.T) {
 		network := awscloud.DefaultNetwork(operator, "us-east-1")
 		vpc := awsvpc.New(awsvpc.Config{
 			Credentials: credentials.NewStaticCredentialsProvider(latchkey.AccessKeyID, latchkey.SecretAccessKey, ""), Transport: wire.base,
-			Networks: map[atlas.AWSRegion]awsvpc.Network{"us-east-1": {VPCID: network.VPC, SubnetIDs: network.Subnets, SecurityGroupIDs: []string{network.SecurityGroup}}},
+			Networks: map[atlas.AWSRegion]endpoint.AWSNetwork{"us-east-1": {VPCID: network.VPC, SubnetIDs: network.Subnets, SecurityGroupIDs: []string{network.SecurityGroup}}},
 		})
 		w.api = suite.Endpoints(suite.EndpointDeps{
 			Table: w.table, Journal: journals, Start: w, Now: time.Now, Log: log, Regions: map[atlas.Provider][]string{atlas.AWS: vpc.Regions()},
