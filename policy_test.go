@@ -16,13 +16,19 @@ import (
 
 	"latchkey/local/pocket/awscloud/policy"
 	"latchkey/local/template"
+	"latchkey/shared/endpoint/awsvpc"
 	"latchkey/shared/kms/awskms"
 )
 
 // wide are the statements whose resource cannot be one that the template names, with the reason.
 var wide = map[string]string{
 	"AssumeTenantRoles": "tenants' roles are in accounts and under names that only they choose",
-	"SeeExecutions":     "executions of the one state machine, each named for the plan that it carries out",
+	"SeeExecutions":     "executions of the one state machine, each named for what it carries out",
+	"SeeEndpoints":      "descriptions have no resources",
+	"MakeEndpoints":     "endpoints get their ids from AWS; they must bear the tag of Latchkey's",
+	"UseNetworks":       "which networks is a parameter; the endpoint that is made in them must bear the tag",
+	"TagEndpoints":      "endpoints get their ids from AWS; they are tagged only as they are made",
+	"RemoveEndpoints":   "endpoints get their ids from AWS; they must bear the tag of Latchkey's",
 }
 
 // evidence is the code that needs a permission: without it in a function, the permission is too
@@ -33,6 +39,10 @@ var evidence = map[string]*regexp.Regexp{
 	"dynamodb:GetItem":              regexp.MustCompile(`dynamodb\.GetItemInput\{`),
 	"dynamodb:PutItem":              regexp.MustCompile(`types\.Put\{|dynamodb\.PutItemInput\{`),
 	"dynamodb:Query":                regexp.MustCompile(`dynamodb\.QueryInput\{`),
+	"ec2:CreateTags":                regexp.MustCompile(`types\.TagSpecification\{`),
+	"ec2:CreateVpcEndpoint":         regexp.MustCompile(`ec2\.CreateVpcEndpointInput\{`),
+	"ec2:DeleteVpcEndpoints":        regexp.MustCompile(`ec2\.DeleteVpcEndpointsInput\{`),
+	"ec2:DescribeVpcEndpoints":      regexp.MustCompile(`ec2\.DescribeVpcEndpointsInput\{`),
 	"kms:Decrypt":                   regexp.MustCompile(`package awsseal\b[\s\S]*kms\.DecryptInput\{`),
 	"kms:GenerateDataKey":           regexp.MustCompile(`package awsseal\b[\s\S]*kms\.GenerateDataKeyInput\{`),
 	"secretsmanager:GetSecretValue": regexp.MustCompile(`secretsmanager\.GetSecretValueInput\{`),
@@ -43,7 +53,10 @@ var evidence = map[string]*regexp.Regexp{
 
 // Permissions of which every function that has the code must have the permission too. Those
 // of the table are left out: its adapter has the code for all, whoever uses it.
-var mutual = []string{"kms:Decrypt", "kms:GenerateDataKey", "secretsmanager:GetSecretValue", "states:StartExecution", "sts:AssumeRole"}
+var mutual = []string{
+	"ec2:CreateTags", "ec2:CreateVpcEndpoint", "ec2:DeleteVpcEndpoints", "ec2:DescribeVpcEndpoints", "kms:Decrypt", "kms:GenerateDataKey",
+	"secretsmanager:GetSecretValue", "states:StartExecution", "sts:AssumeRole",
+}
 
 // opensOnly are functions that make no secrets, and so need not seal.
 var opensOnly = map[string]string{
@@ -270,6 +283,56 @@ func TestPolicies_spareTheCanaryAlone(t *testing.T) {
 			}
 			if got := trust.Decide(r); got != want {
 				t.Errorf("the canary says %v to %s with external id %q, want %v", got, f.ID, c.externalID, want)
+			}
+		}
+	}
+}
+
+// What must be tagged, and with what, is the same in the policy and in the code.
+func TestPolicies_letOnlyEndpointsOfLatchkeyBeMadeAndRemoved(t *testing.T) {
+	conditions := map[string]string{
+		"ec2:CreateTags":         `{"StringEquals":{"ec2:CreateAction":"CreateVpcEndpoint"}}`,
+		"ec2:CreateVpcEndpoint":  `{"Null":{"aws:RequestTag/` + awsvpc.TagEndpoint + `":"false"}}`,
+		"ec2:DeleteVpcEndpoints": `{"Null":{"aws:ResourceTag/` + awsvpc.TagEndpoint + `":"false"}}`,
+	}
+	bound := 0
+	for _, f := range withSecrets(t) {
+		for _, s := range f.Statements {
+			for _, action := range s.Action {
+				want := conditions[action]
+				if want == "" || s.Sid == "UseNetworks" {
+					continue
+				}
+				bound++
+				if got, err := json.Marshal(s.Condition); err != nil || string(got) != want {
+					t.Errorf("%s: %s on the condition %s, want %s", f.ID, action, got, want)
+				}
+			}
+		}
+	}
+	if bound != len(conditions) {
+		t.Errorf("%d statements are bound, want %d", bound, len(conditions))
+	}
+}
+
+// Private endpoints are reached from within networks alone.
+func TestPolicies_attachTheFunctionsThatUseKeysToTheVPCAndNoOthers(t *testing.T) {
+	for _, parameters := range []map[string]string{nil, {"KeyVpcSubnetIds": "subnet-1,subnet-2", "KeyVpcSecurityGroupIds": "sg-1"}} {
+		tmpl, err := template.Load("template.yaml", template.Options{Parameters: parameters})
+		if err != nil {
+			t.Fatal(err)
+		}
+		functions, err := tmpl.Functions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range functions {
+			var want []string
+			if parameters != nil && tenants[f.Name] != "" {
+				want = []string{"subnet-1", "subnet-2"}
+			}
+			if !slices.Equal(f.SubnetIDs, want) {
+				t.Errorf("%s is attached to %q, want %q", f.ID, f.SubnetIDs, want)
 			}
 		}
 	}

@@ -23,8 +23,10 @@ import (
 // served are the routes of each function, as its main package assembles them.
 func served() map[string][]httpapi.Route {
 	return map[string][]httpapi.Route{
-		"adminapi":   adminapi.New(adminapi.Deps{Now: time.Now}).Routes(),
-		"encryption": encryption.New(encryption.Deps{Now: time.Now}).Routes(),
+		"adminapi": adminapi.New(adminapi.Deps{Now: time.Now}).Routes(),
+		"encryption": encryption.New(encryption.Deps{
+			Now: time.Now, PrivateEndpointRegions: map[atlas.Provider][]string{atlas.AWS: {"US_EAST_1"}},
+		}).Routes(),
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"latchkey/local/template"
 	"latchkey/shared/identity/identitytest"
 	"latchkey/shared/suite/fleettasks"
+	"latchkey/shared/suite/networktasks"
 	"latchkey/shared/suite/operator"
 	"latchkey/shared/suite/validate"
 )
@@ -33,6 +34,7 @@ func TestSchedules_comeAsOftenAsTheyShould(t *testing.T) {
 	want := map[string]time.Duration{ // the longest wait
 		"FleetTasksFunction/Backups":           time.Minute,
 		"FleetTasksFunction/ResumePlans":       5 * time.Minute,
+		"NetworkTasksFunction/WatchEndpoints":  2 * time.Minute,
 		"OperatorFunction/PurgeClosedProjects": 24 * time.Hour,
 		"OperatorFunction/RotateNodeKeys":      31 * 24 * time.Hour,
 		"OperatorFunction/RotateSigningKeys":   31 * 24 * time.Hour,
@@ -61,9 +63,10 @@ func TestSchedules_areUnderstoodByTheirFunctions(t *testing.T) {
 	functions := map[string]interface {
 		Invoke(ctx context.Context, payload []byte) ([]byte, error)
 	}{
-		"FleetTasksFunction": fleettasks.New(fleettasks.Deps{Table: table, Now: now, Log: log}),
-		"OperatorFunction":   operator.New(operator.Deps{Table: table, Sealer: identitytest.NewSealer(t), Now: now}),
-		"ValidateFunction":   validate.New(validate.Deps{Table: table, Now: now, Log: log}),
+		"FleetTasksFunction":   fleettasks.New(fleettasks.Deps{Table: table, Now: now, Log: log}),
+		"NetworkTasksFunction": networktasks.New(networktasks.Deps{Table: table, Now: now, Log: log}),
+		"OperatorFunction":     operator.New(operator.Deps{Table: table, Sealer: identitytest.NewSealer(t), Now: now}),
+		"ValidateFunction":     validate.New(validate.Deps{Table: table, Now: now, Log: log}),
 	}
 	for _, s := range schedules(t) {
 		f, ok := functions[s.Function]

@@ -41,6 +41,8 @@ const (
 	// template names it so too.
 	canaryName = "latchkey-" + deployedRegion + "-canary"
 	canaryARN  = "arn:aws:iam::" + operatorAccount + ":role/" + canaryName
+	// operatorSubscription has the operator's networks at Azure.
+	operatorSubscription = "6f1b0000-0000-4000-8000-0000000000ab"
 )
 
 // secrets are what the pocket clouds' inhabitants sign in with. They are made once per data folder.
@@ -64,17 +66,19 @@ type clouds struct {
 	state     pocket.State
 	now       func() time.Time
 	secrets   secrets
-	ring      keyring.Config
-	accounts  *googleaccount.Accounts
+	// endpointDelay is how long private endpoints take; nil is the clouds' own.
+	endpointDelay func() time.Duration
+	ring          keyring.Config
+	accounts      *googleaccount.Accounts
 }
 
 // openClouds opens what the tenants' clouds hold and signs Latchkey up in each. azureApp and
 // googleProject are the deployment's, from the template.
 func openClouds(
-	ctx context.Context, db *bbolt.DB, now func() time.Time, w *workflows, azureApp, googleProject string,
+	ctx context.Context, db *bbolt.DB, cfg config, w *workflows, azureApp, googleProject string,
 ) (*clouds, error) {
 	state := pocket.Bolt(db)
-	c := &clouds{state: state, now: now}
+	c := &clouds{state: state, now: cfg.now, endpointDelay: cfg.endpointDelay}
 	if err := c.loadSecrets(state); err != nil {
 		return nil, err
 	}
@@ -82,7 +86,9 @@ func openClouds(
 	if c.aws, err = awscloud.New(state, c.awsConfig()); err != nil {
 		return nil, err
 	}
-	azure, err := azurecloud.New(azurecloud.Config{State: state, Now: c.now, AdminToken: c.secrets.Admin, Tenant: tenantDirectory})
+	azure, err := azurecloud.New(azurecloud.Config{
+		State: state, Now: c.now, AdminToken: c.secrets.Admin, Tenant: tenantDirectory, EndpointDelay: c.endpointDelay,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +101,14 @@ func openClouds(
 	services = append(services, google, tables, statescloud.New(w.api, operatorAccount, c.aws))
 	c.served = pocket.New(&pocket.Faults{}, awscloud.Alias, services...)
 	c.transport = pocket.Transport(c.served)
-	_, err = azure.SeedApplication(azurecloud.Seed{
+	principal, err := azure.SeedApplication(azurecloud.Seed{
 		Tenant: operatorDirectory, AppID: azureApp, Name: "Latchkey", Secret: c.secrets.AzureApp, MultiTenant: true,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := c.lendNetworks(ctx, principal); err != nil {
+		return nil, fmt.Errorf("pocket Azure: %w", err)
 	}
 	if err := c.signUpGoogle(ctx, state, googleProject); err != nil {
 		return nil, fmt.Errorf("pocket Google: %w", err)
@@ -140,7 +149,10 @@ func (c *clouds) functionKeys(specs []template.Function) error {
 
 // awsConfig is the tenant's account, which is empty, and the operator's.
 func (c *clouds) awsConfig() awscloud.Config {
-	return awscloud.Config{Now: c.now, Accounts: []awscloud.Account{{ID: tenantAccount, Root: c.secrets.TenantAWS}, c.operatorsAccount()}}
+	return awscloud.Config{
+		Now: c.now, EndpointDelay: c.endpointDelay,
+		Accounts: []awscloud.Account{{ID: tenantAccount, Root: c.secrets.TenantAWS}, c.operatorsAccount()},
+	}
 }
 
 // operatorsAccount has the role that the encryption function runs as, and the canary. As in the
@@ -171,18 +183,18 @@ func (c *clouds) signUpGoogle(ctx context.Context, state pocket.State, project s
 	}
 	email := "latchkey@" + project + ".iam.gserviceaccount.com"
 	accounts := "https://iam.googleapis.com/v1/projects/" + project + "/serviceAccounts"
-	if err := c.google(ctx, accounts, `{"accountId":"latchkey"}`, nil); err != nil && !errors.Is(err, errExists) {
+	if err := c.administer(ctx, http.MethodPost, accounts, `{"accountId":"latchkey"}`, nil); err != nil && !errors.Is(err, errExists) {
 		return err
 	}
 	policy := `{"policy":{"bindings":[{"role":"roles/iam.serviceAccountAdmin","members":["serviceAccount:` + email + `"]},` +
 		`{"role":"roles/iam.serviceAccountTokenCreator","members":["serviceAccount:` + email + `"]}]}}`
-	if err := c.google(ctx, "https://cloudresourcemanager.googleapis.com/v1/projects/"+project+":setIamPolicy", policy, nil); err != nil {
+	if err := c.administer(ctx, http.MethodPost, "https://cloudresourcemanager.googleapis.com/v1/projects/"+project+":setIamPolicy", policy, nil); err != nil {
 		return err
 	}
 	var key struct {
 		PrivateKeyData string `json:"privateKeyData"`
 	}
-	if err := c.google(ctx, accounts+"/"+email+"/keys", `{}`, &key); err != nil {
+	if err := c.administer(ctx, http.MethodPost, accounts+"/"+email+"/keys", `{}`, &key); err != nil {
 		return err
 	}
 	file, err := base64.StdEncoding.DecodeString(key.PrivateKeyData)
@@ -196,13 +208,14 @@ func (c *clouds) signUpGoogle(ctx context.Context, state pocket.State, project s
 // errExists says that what was to be made is there already.
 var errExists = errors.New("it exists")
 
-// google performs one administrator's request to the pocket Google.
-func (c *clouds) google(ctx context.Context, url, body string, answer any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
+// administer performs one administrator's request to the pocket Azure or Google.
+func (c *clouds) administer(ctx context.Context, method, url, body string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+c.secrets.Admin)
+	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return err
@@ -214,7 +227,7 @@ func (c *clouds) google(ctx context.Context, url, body string, answer any) error
 		return err
 	case resp.StatusCode == http.StatusConflict:
 		return errExists
-	case resp.StatusCode != http.StatusOK:
+	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated:
 		return fmt.Errorf("%s answers %d %s", url, resp.StatusCode, text)
 	case answer == nil:
 		return nil

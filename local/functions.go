@@ -10,6 +10,7 @@ import (
 
 	"latchkey/local/lambdasvc"
 	"latchkey/local/template"
+	"latchkey/shared/endpoint"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/httpapi/functionurl"
 	"latchkey/shared/identity/authn"
@@ -23,6 +24,7 @@ import (
 	"latchkey/shared/suite/encryption"
 	"latchkey/shared/suite/fleettasks"
 	"latchkey/shared/suite/keytasks"
+	"latchkey/shared/suite/networktasks"
 	"latchkey/shared/suite/nodes"
 	"latchkey/shared/suite/operator"
 	"latchkey/shared/suite/validate"
@@ -80,6 +82,8 @@ func makeHandler(ctx context.Context, spec template.Function, around surrounding
 		return fleettasksFunction(around, spec.Environment)
 	case "keytasks":
 		return keytasksFunction(ctx, around)
+	case "networktasks":
+		return networktasksFunction(around, spec)
 	}
 	return nil, errors.New("the program does not have this function of the template")
 }
@@ -136,11 +140,15 @@ func encryptionFunction(ctx context.Context, s surroundings, env map[string]stri
 	if err != nil {
 		return nil, err
 	}
+	networks, err := privateEndpointNetworks(env)
+	if err != nil {
+		return nil, err
+	}
 	// The pocket clouds' grants take effect at once, so nobody waits for them here.
 	return apigw.New(encryption.New(encryption.Deps{
 		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys, EventRetention: retention, Start: starter,
 		AllowAWSUserKeys: env["ALLOW_AWS_USER_KEYS"] == "true", AWSPrincipalARN: env["AWS_PRINCIPAL_ARN"],
-		AzureAppID: env["AZURE_APP_ID"], Google: s.clouds.accounts,
+		AzureAppID: env["AZURE_APP_ID"], Google: s.clouds.accounts, PrivateEndpointRegions: networks.Regions(),
 	})), nil
 }
 
@@ -190,6 +198,32 @@ func keytasksFunction(ctx context.Context, s surroundings) (lambdasvc.Invoker, e
 		return nil, err
 	}
 	return keytasks.New(keytasks.Deps{Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys}), nil
+}
+
+func networktasksFunction(s surroundings, spec template.Function) (lambdasvc.Invoker, error) {
+	retention, err := eventRetention(spec.Environment)
+	if err != nil {
+		return nil, err
+	}
+	starter, err := s.workflows.starter(spec.Environment)
+	if err != nil {
+		return nil, err
+	}
+	connected, err := s.clouds.connect(spec)
+	if err != nil {
+		return nil, err
+	}
+	return networktasks.New(networktasks.Deps{
+		Table: s.table, Now: s.now, Log: s.log, EventRetention: retention, Executions: starter, Clouds: connected,
+	}), nil
+}
+
+func privateEndpointNetworks(env map[string]string) (endpoint.Networks, error) {
+	n, err := endpoint.ParseNetworks(env["PRIVATE_ENDPOINT_NETWORKS"])
+	if err != nil {
+		return endpoint.Networks{}, fmt.Errorf("PRIVATE_ENDPOINT_NETWORKS: %w", err)
+	}
+	return n, nil
 }
 
 func eventRetention(env map[string]string) (time.Duration, error) {

@@ -45,6 +45,7 @@ func startIsolated(t *testing.T) *isolated {
 	cfg := testConfig(t)
 	cfg.isolated, cfg.functions, cfg.invocations, cfg.data = true, programs, 1, t.TempDir()
 	nodes := httptest.NewUnstartedServer(nil) // its address must be known to the agents
+	cfg.endpointDelay = func() time.Duration { return time.Second }
 	cfg.owner = owner{
 		OrgID: "650000000000000000000002", GroupID: "650000000000000000000001",
 		PublicKey: "abcdefgh", PrivateKey: "00000000-0000-4000-8000-000000000060",
@@ -280,6 +281,61 @@ func (i *isolated) estate() {
 	i.must(err)
 }
 
+// endpoints has keys reached through private endpoints.
+func (i *isolated) endpoints() {
+	i.t.Helper()
+	i.throughEndpoint("AWS", "US_EAST_1", (*running).bringAWS, func(string) {})
+	i.throughEndpoint("AZURE", "US_EAST_2", (*running).bringAzure, func(connection string) {
+		i.cloud("PUT", "https://management.azure.com/subscriptions/6f1b0000-0000-4000-8000-000000000003/resourceGroups/rg-kms"+
+			"/providers/Microsoft.KeyVault/vaults/kv-kms/privateEndpointConnections/"+connection+"?api-version=2023-07-01",
+			`{"properties":{"privateLinkServiceConnectionState":{"status":"Approved"}}}`)
+	})
+}
+
+// throughEndpoint brings a key, has it reached through a private endpoint and removes both.
+func (i *isolated) throughEndpoint(provider, region string, bring func(*running, *admin.APIClient) journey, approve func(connection string)) {
+	i.t.Helper()
+	ctx, ear := i.t.Context(), i.byKey().EncryptionAtRestUsingCustomerKeyManagementApi
+	j := bring(&i.running, i.byKey())
+	if j.update.AwsKms != nil {
+		j.update.AwsKms.RequirePrivateNetworking = aws.Bool(true)
+	} else {
+		j.update.AzureKeyVault.RequirePrivateNetworking = aws.Bool(true)
+	}
+	_, _, err := ear.UpdateEncryptionAtRest(ctx, i.owner.GroupID, &j.update).Execute()
+	i.must(err)
+	made, _, err := ear.CreateRestPrivateEndpoint(ctx, i.owner.GroupID, provider, &admin.EARPrivateEndpoint{RegionName: &region}).Execute()
+	i.must(err)
+	status := func() string {
+		i.invoke("networktasks", `{"task":"watchEndpoints"}`)
+		e, _, err := ear.GetRestPrivateEndpoint(ctx, i.owner.GroupID, provider, made.GetId()).Execute()
+		if admin.IsErrorCode(err, "RESOURCE_NOT_FOUND") {
+			return "GONE"
+		}
+		i.must(err)
+		if e.GetStatus() == "PENDING_ACCEPTANCE" {
+			approve(e.GetPrivateEndpointConnectionName())
+		}
+		return e.GetStatus()
+	}
+	i.until("the endpoint is active", func() bool { return status() == "ACTIVE" })
+	got, _, err := ear.GetEncryptionAtRest(ctx, i.owner.GroupID).Execute()
+	i.must(err)
+	if !j.valid(got) {
+		i.t.Fatal("the key is not valid through its endpoint")
+	}
+	_, err = ear.RequestPrivateEndpointDeletion(ctx, i.owner.GroupID, provider, made.GetId()).Execute()
+	i.must(err)
+	i.until("the endpoint is gone", func() bool { return status() == "GONE" })
+	_, _, err = ear.UpdateEncryptionAtRest(ctx, i.owner.GroupID, &j.disable).Execute()
+	i.must(err)
+}
+
+func TestIsolated_private_endpoints_need_no_more_than_the_template_gives(t *testing.T) {
+	t.Parallel()
+	startIsolated(t).endpoints()
+}
+
 // readKey reads the configuration of the key, which checks it.
 func (i *isolated) readKey() {
 	i.t.Helper()
@@ -393,7 +449,9 @@ func (i *isolated) fails(function, action string) (why string) {
 		}
 		why = a.failure
 	}()
-	if strings.HasPrefix(action, "states:") || slices.Contains([]string{"fleettasks", "keytasks", "nodes", "validate"}, function) {
+	if function == "networktasks" {
+		i.endpoints()
+	} else if strings.HasPrefix(action, "states:") || slices.Contains([]string{"fleettasks", "keytasks", "nodes", "validate"}, function) {
 		i.estate()
 	} else {
 		i.journey()

@@ -59,6 +59,7 @@ type config struct {
 	parameters             map[string]string
 	owner                  owner // ids and keys of the first start, "" where any will do
 	now                    func() time.Time
+	endpointDelay          func() time.Duration // of the clouds' private endpoints, nil for the clouds' own
 	quiet                  bool
 	verbose                bool
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -135,8 +136,16 @@ func (s *suite) inProcess(ctx context.Context, cfg config, log *slog.Logger) (*d
 	return &deployment{template: tmpl, functions: functions, clouds: around.clouds}, err
 }
 
+// resolve reads the template with some of its parameters; the networks are the pocket clouds' unless
+// they are among them.
 func resolve(parameters map[string]string) (*template.Template, []template.Function, error) {
-	tmpl, err := template.Parse(latchkey.Template(), template.Options{Parameters: parameters})
+	networks, err := pocketNetworks()
+	if err != nil {
+		return nil, nil, err
+	}
+	all := map[string]string{"PrivateEndpointNetworks": networks}
+	maps.Copy(all, parameters)
+	tmpl, err := template.Parse(latchkey.Template(), template.Options{Parameters: all})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,7 +176,7 @@ func (s *suite) openClouds(ctx context.Context, cfg config, specs []template.Fun
 		return nil, errors.New("the template has no function encryption")
 	}
 	env := specs[i].Environment
-	c, err := openClouds(ctx, db, cfg.now, s.workflows, env["AZURE_APP_ID"], env["GOOGLE_PROJECT_ID"])
+	c, err := openClouds(ctx, db, cfg, s.workflows, env["AZURE_APP_ID"], env["GOOGLE_PROJECT_ID"])
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,7 @@ func TestSuite_keepsHouseOnSchedule(t *testing.T) {
 		want := map[string]int{
 			"FleetTasksFunction/Backups: schedule done":           24 * 60,
 			"FleetTasksFunction/ResumePlans: schedule done":       24 * 60 / 5,
+			"NetworkTasksFunction/WatchEndpoints: schedule done":  24 * 60 / 2,
 			"OperatorFunction/PurgeClosedProjects: schedule done": 1,
 			"OperatorFunction/RotateNodeKeys: schedule done":      1,
 			"OperatorFunction/RotateSigningKeys: schedule done":   1,

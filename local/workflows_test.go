@@ -114,7 +114,7 @@ func TestAnExecutionGoesOnAfterTheProgramWasKilled(t *testing.T) {
 	for _, m := range machines.StateMachines {
 		names = append(names, aws.ToString(m.Name))
 	}
-	if got := strings.Join(names, " "); got != "latchkey-encrypt-cluster latchkey-enforce-validity" {
+	if got := strings.Join(names, " "); got != "latchkey-encrypt-cluster latchkey-enforce-validity latchkey-private-endpoint" {
 		t.Fatalf("state machines: %s", got)
 	}
 	list, err := client.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: machines.StateMachines[0].StateMachineArn})

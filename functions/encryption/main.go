@@ -10,6 +10,7 @@ import (
 
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/identities"
+	"latchkey/functions/internal/deployment/networks"
 	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/suite/encryption"
@@ -29,6 +30,8 @@ func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler,
 		AWSPrincipalARN:  env.Required("AWS_PRINCIPAL_ARN"),
 		AzureAppID:       own.AzureAppID,
 		Start:            workflows.Starter(env),
+
+		PrivateEndpointRegions: networks.Read(env).Regions(),
 	}
 	accounts, err := own.GoogleAccounts(env)
 	if err != nil {

@@ -27,6 +27,8 @@ type Function struct {
 	LogGroup     string // logical id
 	Statements   []Statement
 	Events       []Event
+	// SubnetIDs are those of the VPC that it is attached to; it is to none without any.
+	SubnetIDs []string
 	// URL is how the function is reached by HTTP without an API; nil if it is not.
 	URL *FunctionURL
 }
@@ -91,8 +93,11 @@ type functionProperties struct {
 	MemorySize    int
 	Environment   struct{ Variables map[string]any }
 	LoggingConfig struct{ LogGroup string }
-	Policies      []struct{ Statement []Statement }
-	Events        map[string]struct {
+	VpcConfig     struct {
+		SubnetIDs []string `json:"SubnetIds"`
+	}
+	Policies []struct{ Statement []Statement }
+	Events   map[string]struct {
 		Type       string
 		Properties map[string]any
 	}
@@ -113,6 +118,7 @@ func (t *Template) function(r Resource) (Function, error) {
 		ID: r.ID, Name: strings.ToLower(name), FunctionName: p.FunctionName, Description: p.Description,
 		Environment: map[string]string{}, Timeout: time.Duration(p.Timeout) * time.Second,
 		MemorySize: p.MemorySize, LogGroup: p.LoggingConfig.LogGroup,
+		SubnetIDs: p.VpcConfig.SubnetIDs,
 	}
 	if p.FunctionURLConfig != nil {
 		var err error

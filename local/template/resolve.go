@@ -219,6 +219,8 @@ func (r *resolver) intrinsic(node *yaml.Node) (any, error) {
 		return r.substitute(node)
 	case "!If":
 		return r.choose(node)
+	case "!Split":
+		return r.split(node)
 	case "!Equals", "!Not", "!And", "!Or", "!Condition":
 		return r.decide(node)
 	}
@@ -299,6 +301,26 @@ func (r *resolver) choose(node *yaml.Node) (any, error) {
 		return r.resolve(node.Content[1])
 	}
 	return r.resolve(node.Content[2])
+}
+
+// split cuts a text at a separator.
+func (r *resolver) split(node *yaml.Node) (any, error) {
+	if node.Kind != yaml.SequenceNode || len(node.Content) != 2 {
+		return nil, fmt.Errorf("line %d: !Split takes a separator and a text", node.Line)
+	}
+	v, err := r.resolve(node.Content[1])
+	if err != nil {
+		return nil, err
+	}
+	text, ok := v.(string)
+	if !ok {
+		return nil, fmt.Errorf("line %d: !Split takes a text", node.Line)
+	}
+	list := []any{}
+	for part := range strings.SplitSeq(text, node.Content[0].Value) {
+		list = append(list, part)
+	}
+	return list, nil
 }
 
 // condition decides a named condition.

@@ -55,7 +55,7 @@ Resources:
   Rare:
     Type: AWS::Logs::LogGroup
     Condition: Either
-    Properties: {A: !If [Both, yes it is, no]}
+    Properties: {A: !If [Both, yes it is, no], B: !Split [",", !Sub "${Name},b"]}
 Outputs:
   Name: {Value: !Ref Name}
   Role: {Value: !GetAtt Invoker.Arn}
@@ -82,7 +82,7 @@ func TestParse_resolvesReferencesAndConditions(t *testing.T) {
 		t.Error("a resource whose condition is false is there")
 	}
 	tmpl = parse(t, map[string]string{"Flag": "false"})
-	if rare, ok := tmpl.Resource("Rare"); !ok || rare.Properties["A"] != "no" {
+	if rare, ok := tmpl.Resource("Rare"); !ok || rare.Properties["A"] != "no" || !cmp.Equal(rare.Properties["B"], []any{"p-a", "b"}) {
 		t.Errorf("Rare = %v, %v", rare.Properties, ok)
 	}
 	if got := parse(t, map[string]string{"Name": "p-z"}).Outputs; got["Name"] != "p-z" || got["Role"] != "arn:aws:iam::123456789012:role/Invoker" {
@@ -208,6 +208,8 @@ func TestParse_saysWhereAMistakeIs(t *testing.T) {
 		"a machine without a name":    {body: "Resources:\n  A: {Type: T, Properties: {B: !Ref C}}\n  C: {Type: AWS::Serverless::StateMachine}", want: "line 2: the state machine C has no Name"},
 		"a machine named for itself":  {body: "Resources:\n  C: {Type: AWS::Serverless::StateMachine, Properties: {Name: !Ref C}}", want: "line 2: the name of a state machine depends"},
 		"a role named for itself":     {body: "Resources:\n  C: {Type: AWS::IAM::Role, Properties: {RoleName: !GetAtt C.Arn}}", want: "line 2: the name of a role depends"},
+		"a text that is a list":       {body: "Resources:\n  A: {Type: T, Properties: {B: !Split [\",\", []]}}", want: "line 2: !Split takes a text"},
+		"a split without a text":      {body: "Resources:\n  A: {Type: T, Properties: {B: !Split [\",\"]}}", want: "line 2: !Split takes a separator and a text"},
 		"a URL that is not there":     {body: "Resources:\n  A: {Type: AWS::Serverless::Function}\n  B: {Type: T, Properties: {C: !GetAtt AUrl.FunctionUrl}}", want: "line 3: there is no resource AUrl"},
 		"a long form":                 {body: "Resources:\n  A: {Type: T, Properties: {B: {Ref: A}}}", want: "write Ref in its short form"},
 		"an alias":                    {body: "Resources:\n  A: {Type: T, Properties: {B: &x 1, C: *x}}", want: "no YAML aliases"},

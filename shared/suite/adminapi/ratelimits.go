@@ -8,6 +8,7 @@ import (
 	"latchkey/shared/access/accessapi"
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption/encryptionapi"
+	"latchkey/shared/endpoint/endpointapi"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
@@ -36,7 +37,7 @@ func (l *rateLimits) endpoints() []httpapi.Route {
 // elsewhere are the routes that other functions serve, so that clients are told of all operations
 // that share a limit. They are only listed, never called, so they have no services behind them.
 func elsewhere() []httpapi.Route {
-	return slices.Concat(encryptionapi.Routes(nil), accessapi.Routes(nil), snapshotapi.API{}.KeyRoutes())
+	return slices.Concat(encryptionapi.Routes(nil), endpointapi.Routes(nil), accessapi.Routes(nil), snapshotapi.API{}.KeyRoutes())
 }
 
 // endpointSetView is an endpoint set on the wire. The applied values are the defaults: nobody

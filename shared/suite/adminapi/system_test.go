@@ -59,8 +59,14 @@ func TestRateLimits_AreToldThroughTheOfficialSDK(t *testing.T) {
 	}
 	slices.Sort(endpoints)
 	want := []string{ // another function serves these
-		"GET /api/atlas/v1.0/groups/{groupId}/encryptionAtRest", "GET /api/atlas/v2/groups/{groupId}/encryptionAtRest",
-		"PATCH /api/atlas/v1.0/groups/{groupId}/encryptionAtRest", "PATCH /api/atlas/v2/groups/{groupId}/encryptionAtRest",
+		"DELETE /api/atlas/v2/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpoints/{endpointId}",
+		"GET /api/atlas/v1.0/groups/{groupId}/encryptionAtRest",
+		"GET /api/atlas/v2/groups/{groupId}/encryptionAtRest",
+		"GET /api/atlas/v2/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpoints",
+		"GET /api/atlas/v2/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpoints/{endpointId}",
+		"PATCH /api/atlas/v1.0/groups/{groupId}/encryptionAtRest",
+		"PATCH /api/atlas/v2/groups/{groupId}/encryptionAtRest",
+		"POST /api/atlas/v2/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpoints",
 		"POST /api/latchkey/v1/groups/{groupId}/encryptionAtRest/validate",
 	}
 	if diff := cmp.Diff(want, endpoints); diff != "" {

@@ -37,7 +37,7 @@ import (
 	"latchkey/shared/workflow"
 )
 
-const definition = "testdata/private-endpoint.asl.json"
+const definition = "../../../statemachines/private-endpoint.asl.json"
 
 var owner = identity.Caller{Kind: identity.KindAPIKey, ID: "650000000000000000000060", OrgID: "650000000000000000000002"}
 

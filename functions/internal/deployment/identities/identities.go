@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"golang.org/x/oauth2/google"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/secrets"
 	"latchkey/shared/access/googleaccount"
 	"latchkey/shared/atlas"
 	"latchkey/shared/kms/azurekv"
@@ -36,9 +35,8 @@ func Open(ctx context.Context, env *deployment.Environment) (Identities, error) 
 		AWSCanaryARN: canary(env),
 	}
 	var ids Identities
-	secrets := secretsmanager.NewFromConfig(env.AWS)
 	if arn := env.Optional("AZURE_APP_SECRET_ARN"); arn != "" {
-		secret, err := secretValue(ctx, secrets, arn)
+		secret, err := secrets.Value(ctx, env, arn)
 		if err != nil {
 			return Identities{}, err
 		}
@@ -46,7 +44,7 @@ func Open(ctx context.Context, env *deployment.Environment) (Identities, error) 
 		ring.Azure = azurekv.App{ClientID: ids.AzureAppID, HomeTenant: env.Required("AZURE_HOME_TENANT_ID"), Secret: secret}
 	}
 	if arn := env.Optional("GOOGLE_CREDENTIALS_SECRET_ARN"); arn != "" {
-		secret, err := secretValue(ctx, secrets, arn)
+		secret, err := secrets.Value(ctx, env, arn)
 		if err != nil {
 			return Identities{}, err
 		}
@@ -80,14 +78,6 @@ func (i Identities) GoogleAccounts(env *deployment.Environment) (*googleaccount.
 		return nil, nil //nolint:nilnil // the documentation says so
 	}
 	return googleaccount.NewAccounts(i.google, env.Required("GOOGLE_PROJECT_ID"), http.DefaultTransport)
-}
-
-func secretValue(ctx context.Context, client *secretsmanager.Client, arn string) (string, error) {
-	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
-	if err != nil {
-		return "", fmt.Errorf("read secret %s: %w", arn, err)
-	}
-	return aws.ToString(out.SecretString), nil
 }
 
 // googleIdentity reads the operator's Google credentials: the key of a service account, or the

@@ -1,0 +1,28 @@
+// Command networktasks makes, watches and removes private endpoints for workflows and a schedule. Its
+// role may change the operator's networks and start and describe executions; it reaches no tenant's key.
+package main
+
+import (
+	"context"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/clouds"
+	"latchkey/functions/internal/deployment/networks"
+	"latchkey/functions/internal/deployment/workflows"
+	"latchkey/shared/suite/networktasks"
+)
+
+func main() { deployment.Run(assemble) }
+
+func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler, error) {
+	connected, err := clouds.Connect(ctx, env, networks.Read(env))
+	if err != nil {
+		return nil, err
+	}
+	return networktasks.New(networktasks.Deps{
+		Table: env.Table(), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
+		Executions: workflows.Starter(env), Clouds: connected,
+	}), nil
+}
