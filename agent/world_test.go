@@ -126,7 +126,8 @@ type logBook struct {
 }
 
 func (l *logBook) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
-func (l *logBook) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+func (l *logBook) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 // command gives a command that wants the node to run under AWS.
 func (w *world) command(kind protocol.Kind) int64 {
