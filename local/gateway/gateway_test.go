@@ -114,7 +114,7 @@ func TestRoutes_leadToTheFunctionThatTheTemplateNames(t *testing.T) {
 	tests := map[string]string{
 		project + "/encryptionAtRest":                                   "encryption",
 		project + "/encryptionAtRest/":                                  "encryption",
-		project + "/encryptionAtRest/AWS/privateEndpoints":              "adminapi",
+		project + "/encryptionAtRest/AWS/privateEndpoints":              "encryption",
 		"/" + project + "/encryptionAtRest":                             "encryption",
 		project + "/cloudProviderAccess/x":                              "encryption",
 		strings.Replace(project, "v2", "v1.0", 1) + "/encryptionAtRest": "encryption",

