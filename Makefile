@@ -34,7 +34,7 @@ test: ## vet and test: hermetic, needs only Go
 
 .PHONY: race
 race: ## test with the race detector
-	go test -race -shuffle=on -count=1 ./...
+	go test -race -shuffle=on -count=1 -timeout=40m ./...
 
 .PHONY: cover
 cover: ## test, and report what is covered
