@@ -9,7 +9,8 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
-	"strings"
+
+	"latchkey/local/lambdahttp"
 )
 
 // answer is what a function returns. Members that are not of the format are ignored.
@@ -98,32 +99,5 @@ func (a answer) header() (http.Header, error) {
 	for _, cookie := range a.Cookies {
 		h.Add("Set-Cookie", cookie)
 	}
-	for name, values := range h {
-		if !isHeader(name, values) {
-			return nil, fmt.Errorf("the header %q", name)
-		}
-	}
-	h.Del("Transfer-Encoding")
-	for _, name := range remapped {
-		if values := h.Values(name); len(values) > 0 {
-			h.Del(name)
-			h[http.CanonicalHeaderKey("X-Amzn-Remapped-"+name)] = values
-		}
-	}
-	if h.Get("Content-Type") == "" {
-		h.Set("Content-Type", "application/json")
-	}
-	return h, nil
-}
-
-func isHeader(name string, values []string) bool {
-	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' }) {
-		return false
-	}
-	for _, v := range values {
-		if strings.ContainsAny(v, "\r\n\x00") {
-			return false
-		}
-	}
-	return true
+	return h, lambdahttp.Remap(h, remapped)
 }

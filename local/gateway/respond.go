@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"latchkey/local/lambdahttp"
 )
 
 // builtin is what a REST API answers unless the API says otherwise: the status, the message
@@ -209,32 +211,8 @@ func (a answer) header() (http.Header, error) {
 			h.Add(name, v)
 		}
 	}
-	for name, values := range h {
-		if !validHeader(name, values) {
-			return nil, errors.New("malformed Lambda proxy response: the header " + strconv.Quote(name))
-		}
-	}
-	h.Del("Transfer-Encoding")
-	for _, name := range remapped {
-		if values := h.Values(name); len(values) > 0 {
-			h.Del(name)
-			h[http.CanonicalHeaderKey("X-Amzn-Remapped-"+name)] = values
-		}
-	}
-	if h.Get("Content-Type") == "" {
-		h.Set("Content-Type", "application/json")
+	if err := lambdahttp.Remap(h, remapped); err != nil {
+		return nil, fmt.Errorf("malformed Lambda proxy response: %w", err)
 	}
 	return h, nil
-}
-
-func validHeader(name string, values []string) bool {
-	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == ':' }) {
-		return false
-	}
-	for _, v := range values {
-		if v != oneLine(v) {
-			return false
-		}
-	}
-	return true
 }
