@@ -247,24 +247,12 @@ func (e *Engine) close() error {
 func (e *Engine) Rotate(_ context.Context, next *agent.MasterKey) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case !e.running():
+	if !e.running() {
 		return ErrNotRunning
-	case e.key == nil:
-		return agent.ErrUnsupported
-	case e.key.ID() == next.ID():
-		return nil
 	}
-	table, err := e.table.Rotated(e.key, next)
-	if err != nil {
-		return err
-	}
-	if err := e.store(table); err != nil {
-		return err
-	}
-	e.key.Destroy()
-	e.table, e.key = table, next.Clone()
-	return nil
+	var err error
+	e.table, e.key, err = e.table.Turn(e.key, next, e.store)
+	return err
 }
 
 // Wipe implements agent.Engine. The stores go first: as long as the table is there, what is

@@ -74,26 +74,12 @@ func (e *Engine) copyOut(ctx context.Context, sink agent.SnapshotSink) error {
 			if !entry.Type().IsRegular() || entry.Name() == lockFile {
 				continue
 			}
-			if err := copyFile(root, path.Join(dir, entry.Name()), sink); err != nil {
+			if err := agent.CopyFile(root, path.Join(dir, entry.Name()), sink); err != nil {
 				return err
 			}
 		}
 	}
-	return copyFile(root, tableFile, sink)
-}
-
-func copyFile(root *os.Root, name string, sink agent.SnapshotSink) error {
-	from, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer from.Close() //nolint:errcheck // it was only read
-	to, err := sink.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close())
+	return agent.CopyFile(root, tableFile, sink)
 }
 
 // Restore implements agent.Engine. The table comes last: stores without a table do not open.

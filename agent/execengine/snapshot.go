@@ -63,22 +63,8 @@ func copyOut(ctx context.Context, dir string, sink agent.SnapshotSink) error {
 		case !entry.Type().IsRegular():
 			return nil
 		}
-		return copyFile(root, name, sink)
+		return agent.CopyFile(root, name, sink)
 	})
-}
-
-func copyFile(root *os.Root, name string, sink agent.SnapshotSink) error {
-	from, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer from.Close() //nolint:errcheck // it was only read
-	to, err := sink.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close())
 }
 
 // Restore implements agent.Engine. The first file to go and the last to come would have to be the

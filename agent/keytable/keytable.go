@@ -137,6 +137,26 @@ func (t Table) Rotated(current, next *agent.MasterKey) (Table, error) {
 	return rotated, nil
 }
 
+// Turn puts the table under next, as agent.Engine's Rotate demands: store writes it in one step.
+// It returns the table and the key that hold from then on, and destroys the key of before.
+func (t Table) Turn(current, next *agent.MasterKey, store func(Table) error) (Table, *agent.MasterKey, error) {
+	switch {
+	case current == nil:
+		return t, current, agent.ErrUnsupported
+	case current.ID() == next.ID():
+		return t, current, nil
+	}
+	rotated, err := t.Rotated(current, next)
+	if err != nil {
+		return t, current, err
+	}
+	if err := store(rotated); err != nil {
+		return t, current, err
+	}
+	current.Destroy()
+	return rotated, next.Clone(), nil
+}
+
 func (t Table) rewrapped(name string, current, next *agent.MasterKey) ([]byte, error) {
 	secret, err := t.Key(name, current)
 	if err != nil {
