@@ -33,6 +33,7 @@ func schedules(t *testing.T) []schedule.Schedule {
 func TestSchedules_comeAsOftenAsTheyShould(t *testing.T) {
 	want := map[string]time.Duration{ // the longest wait
 		"FleetTasksFunction/Backups":           time.Minute,
+		"FleetTasksFunction/ResumeChanges":     5 * time.Minute,
 		"FleetTasksFunction/ResumePlans":       5 * time.Minute,
 		"NetworkTasksFunction/WatchEndpoints":  2 * time.Minute,
 		"OperatorFunction/PurgeClosedProjects": 24 * time.Hour,

@@ -139,13 +139,13 @@ func changes(t *testing.T, waiting, done string) map[string]specification {
 }
 
 func TestSwitchRole(t *testing.T) {
-	check(t, "testdata/switch-role", changeInput, changes(t, "Wait for keys", "Switched"))
+	check(t, "switch-role", changeInput, changes(t, "Wait for keys", "Switched"))
 }
 
 func TestRotateKey(t *testing.T) {
-	check(t, "testdata/rotate-key", changeInput, changes(t, "Wait for nodes", "Rotated"))
+	check(t, "rotate-key", changeInput, changes(t, "Wait for nodes", "Rotated"))
 }
 
 func TestReconfigureRegion(t *testing.T) {
-	check(t, "testdata/reconfigure-region", changeInput, changes(t, "Wait for keys or nodes", "Moved"))
+	check(t, "reconfigure-region", changeInput, changes(t, "Wait for keys or nodes", "Moved"))
 }

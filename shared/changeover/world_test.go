@@ -179,7 +179,7 @@ func (w *world) assemble() {
 	w.fleet = fleettasks.New(fleettasks.Deps{Table: w.table, Now: time.Now, Log: log, Start: w, Domain: "example.net"})
 	machines, arns := map[string]*asl.Machine{}, map[workflow.Kind]string{}
 	for _, kind := range []workflow.Kind{workflow.SwitchRole, workflow.RotateKey, workflow.ReconfigureRegion} {
-		machines[string(kind)] = statestest.Load(w.t, "../../statemachines/testdata/"+string(kind)+".asl.json", nil)
+		machines[string(kind)] = statestest.Load(w.t, "../../statemachines/"+string(kind)+".asl.json", nil)
 	}
 	w.engine = engine.New(engine.Config{
 		Journal: journal.Memory(), Now: time.Now, Rand: rand.NewPCG(1, 2), Log: slog.New(slog.DiscardHandler), Machines: machines,
@@ -198,7 +198,7 @@ func (w *world) assemble() {
 		Table: w.db, Journal: audit.Journal{Table: w.db, Now: time.Now}, Sealer: w.sealer, Keys: ring,
 		Policy: encryption.Policy{AllowAWSUserKeys: true}, Now: time.Now, Log: log,
 	})
-	w.api.Changeovers = suite.Changes{Executions: w}
+	w.api.Changeovers = suite.Changes{Start: w}
 	w.nodes = &node.Service{
 		Table: w.db, Now: time.Now, Log: log, Nodes: &cluster.Service{Table: w.db, Now: time.Now}, Keys: w.api,
 		Recipients: &node.Recipients{Table: w.db, Sealer: w.sealer, Now: time.Now},

@@ -39,9 +39,6 @@ func (s *Service) Changeover(ctx context.Context, groupID string, p atlas.Provid
 // begin keeps the ways back from changes that are about to be stored, and returns what has to be
 // carried out then, with the operations that store it.
 func (s *Service) begin(ctx context.Context, current Settings, next *Settings, changes []Change) ([]Changeover, []store.Op, error) {
-	if s.Changeovers == nil {
-		return nil, nil, nil
-	}
 	all, err := current.begun(next, changes, s.Now())
 	if err != nil {
 		return nil, nil, err
@@ -63,6 +60,9 @@ func (s *Service) begin(ctx context.Context, current Settings, next *Settings, c
 // carryOut starts the workflows of changes. What can't be started now is by the schedule that
 // resumes them.
 func (s *Service) carryOut(ctx context.Context, changes []Changeover) {
+	if s.Changeovers == nil {
+		return
+	}
 	for _, c := range changes {
 		if err := s.Changeovers.StartChangeover(context.WithoutCancel(ctx), c); err != nil {
 			s.Log.ErrorContext(ctx, "change of a key not carried on at once", slog.String("groupId", c.GroupID),

@@ -51,8 +51,8 @@ type Service struct {
 	// Enforcer acts at once on what is found outside the schedule of checks; nil leaves it all
 	// to the schedule.
 	Enforcer Enforcer
-	// Changeovers carries changes of keys on after they were committed. Without it there is no way
-	// back from a change: it is finished at once.
+	// Changeovers carries changes of keys on at once after they were committed; nil leaves that to the
+	// schedule that resumes them.
 	Changeovers Changeovers
 	Checker     *validity.Checker
 	Patience    consistency.Patience

@@ -483,6 +483,13 @@ func TestRotationKeepsWhenTheKeyBeganToBeUsed(t *testing.T) {
 	if got := w.mustPatch(`{"awsKms":{"roleId":"` + role2 + `"}}`).AWS.Key.Since; !got.Equal(since) {
 		t.Errorf("another role changed the age of the key: %s", got)
 	}
+	c, err := w.Changeover(t.Context(), groupID, atlas.AWS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Finish(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
 	w.key(keyID)
 	if got := w.mustPatch(`{"awsKms":{"customerMasterKeyID":"` + keyID + `"}}`).AWS.Key.Since; !got.Equal(w.now) {
 		t.Errorf("another key is as old as the old one: %s", got)

@@ -12,18 +12,28 @@ import (
 	"latchkey/shared/workflow"
 )
 
-// Changes starts the workflows that finish changes of keys, and knows which have ended.
-type Changes struct{ Executions Executions }
+// Changes starts the workflows that finish changes of keys.
+type Changes struct{ Start Starter }
 
-var _ changeover.Executions = Changes{}
+var _ encryption.Changeovers = Changes{}
 
 // StartChangeover implements encryption.Changeovers.
 func (s Changes) StartChangeover(ctx context.Context, c encryption.Changeover) error {
+	return s.Start.Start(ctx, changeExecution(c))
+}
+
+// ChangeExecutions knows also which of these workflows have ended.
+type ChangeExecutions struct{ Executions Executions }
+
+var _ changeover.Executions = ChangeExecutions{}
+
+// StartChangeover implements encryption.Changeovers.
+func (s ChangeExecutions) StartChangeover(ctx context.Context, c encryption.Changeover) error {
 	return s.Executions.Start(ctx, changeExecution(c))
 }
 
 // EnsureChangeover implements changeover.Executions.
-func (s Changes) EnsureChangeover(ctx context.Context, c encryption.Changeover) (ended bool, err error) {
+func (s ChangeExecutions) EnsureChangeover(ctx context.Context, c encryption.Changeover) (ended bool, err error) {
 	return s.Executions.Ensure(ctx, changeExecution(c))
 }
 
@@ -53,5 +63,5 @@ type ChangeDeps struct {
 
 // Changeover assembles the service that carries out changes of keys.
 func Changeover(d ChangeDeps) *changeover.Service {
-	return &changeover.Service{Table: d.Table, Settings: d.Settings, Nodes: d.Clusters, Executions: Changes{d.Start}, Now: d.Now}
+	return &changeover.Service{Table: d.Table, Settings: d.Settings, Nodes: d.Clusters, Executions: ChangeExecutions{d.Start}, Now: d.Now}
 }

@@ -29,8 +29,8 @@ type EncryptionDeps struct {
 	Journal audit.Journal
 	Sealer  encryption.Sealer
 	Keys    Keyring
-	// Start starts the workflows that enforce at once what is found of keys; nil leaves that to
-	// the schedule of checks.
+	// Start starts the workflows that enforce at once what is found of keys, and those that finish
+	// changes of keys; nil leaves that to schedules.
 	Start Starter
 	// Patience waits for grants to take effect; the zero value does not.
 	Patience consistency.Patience
@@ -47,6 +47,7 @@ func Encryption(d EncryptionDeps) *encryption.Service {
 		Clusters: clusterUsage{d.Table}, Endpoints: endpoint.Network{Table: d.Table}, Patience: d.Patience, Policy: d.Policy, Now: d.Now, Log: d.Log,
 	}
 	if d.Start != nil {
+		s.Changeovers = Changes{Start: d.Start}
 		s.Enforcer = &enforcement.Enforcer{
 			Table: d.Table, Settings: s, Clusters: &cluster.Service{Table: d.Table}, Start: d.Start, Now: d.Now,
 		}

@@ -43,8 +43,8 @@ type Deps struct {
 	AzureAppID string
 	// Google makes service accounts; nil if the deployment has no Google project.
 	Google access.GoogleAccounts
-	// Start starts the workflows that stop and start nodes at once when a tenant asks for a
-	// validation or gives access back; nil leaves that to the schedule of checks.
+	// Start starts the workflows that finish changes of keys, and those that stop and start nodes at once
+	// when a tenant asks for a validation or gives access back; nil leaves all that to schedules.
 	Start suite.Starter
 	// PrivateEndpointRegions are where the operator has networks for private endpoints, in the API's
 	// spelling. Without any, private endpoints are not offered.

@@ -56,9 +56,10 @@ func TestEveryWayToReachAKey(t *testing.T) {
 	}
 }
 
-// TestARoleDropsTheStaticCredentials goes from each static credential to a role. The sealed
-// secret is gone then; a switch that fails leaves it, and the key usable.
-func TestARoleDropsTheStaticCredentials(t *testing.T) {
+// TestARoleReplacesTheStaticCredentials goes from each static credential to a role. The configuration
+// has no secret then: the way back keeps it, until the workflow has opened every wrapped key. A switch
+// that fails at once leaves it, and the key usable.
+func TestARoleReplacesTheStaticCredentials(t *testing.T) {
 	for name, set := range map[string]func(w *world) (block, section string, m, byRole members, deny func()){
 		"AWS": func(w *world) (string, string, members, members, func()) {
 			key := w.awsKey()
