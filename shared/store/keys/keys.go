@@ -331,6 +331,37 @@ func AlertNotice(groupID, alertID, thread, stage string) store.Key {
 // AlertNoticePrefix selects the notifications of a group.
 const AlertNoticePrefix = "NOTICE#"
 
+// Mail is an e-mail that is to be sent to people of a group. kind and id are its one name.
+func Mail(groupID, kind, id string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: MailPrefix + escape(kind) + "#" + id}
+}
+
+// MailPrefix selects the e-mails of a group.
+const MailPrefix = "MAIL#"
+
+// Delivery is the record of how far the delivery of a notification or an e-mail has come. entry is
+// the sort key of what is delivered.
+func Delivery(groupID, entry string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: DeliveryPrefix + entry}
+}
+
+// DeliveryPrefix selects the deliveries of a group.
+const DeliveryPrefix = "DELIVERY#"
+
+// DeliveryDue places a delivery that is not finished in the index under the time at which it is
+// attempted next.
+func DeliveryDue(at time.Time, groupID, entry string) store.Key {
+	return store.Key{PK: "DELIVERIES#DUE", SK: AlertDuePrefix + EventTime(at) + "#" + escape(groupID) + "#" + entry}
+}
+
+// DeadLetter places a delivery that was given up in the index under the time at which it was.
+func DeadLetter(at time.Time, groupID, entry string) store.Key {
+	return store.Key{PK: "DELIVERIES#DEAD", SK: DeadLetterPrefix + EventTime(at) + "#" + escape(groupID) + "#" + entry}
+}
+
+// DeadLetterPrefix selects the deliveries that were given up, oldest first.
+const DeadLetterPrefix = "DEAD#"
+
 // AlertWatch is the record of the dates of a provider's key: its age, and what ends when.
 func AlertWatch(groupID, provider string) store.Key {
 	return store.Key{PK: "GROUP#" + groupID, SK: AlertWatchPrefix + provider}
