@@ -343,7 +343,7 @@ func TestPolicies_attachTheFunctionsThatUseKeysToTheVPCAndNoOthers(t *testing.T)
 func TestPolicies_openWhatTheFunctionHasBusinessWith(t *testing.T) {
 	want := map[string][]string{
 		"authorizer": {"apiKey/*", "system"},
-		"adminapi":   {"system"},
+		"adminapi":   {"system", "group/* notification.microsoftTeamsWebhookUrl,notification.webhookUrl"},
 		"encryption": {"group/*"},
 		"operator":   {"apiKey/*", "system"},
 		"nodes":      {"group/*", "system recipientKeys"},
@@ -365,9 +365,9 @@ func TestPolicies_openWhatTheFunctionHasBusinessWith(t *testing.T) {
 				t.Fatal(err)
 			}
 			const scope, field = "kms:EncryptionContext:latchkey:scope", "kms:EncryptionContext:latchkey:field"
-			got[f.Name] = append(got[f.Name], bound.StringLike[scope]...)
-			for _, name := range bound.StringEquals[scope] {
-				got[f.Name] = append(got[f.Name], name+" "+strings.Join(bound.StringEquals[field], ","))
+			for _, name := range slices.Concat(bound.StringLike[scope], bound.StringEquals[scope]) {
+				fields := strings.Join(slices.Concat(bound.StringLike[field], bound.StringEquals[field]), ",")
+				got[f.Name] = append(got[f.Name], strings.TrimSpace(name+" "+fields))
 			}
 		}
 	}

@@ -1,5 +1,6 @@
 // Command adminapi serves the operations that need the table and workflows alone. Its role may use
-// the table, seal the identities' secrets and start workflows; it reaches no tenant's cloud.
+// the table, seal the secrets of identities and of notifications, and start workflows; it reaches no
+// tenant's cloud.
 package main
 
 import (

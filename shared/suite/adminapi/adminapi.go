@@ -1,12 +1,14 @@
 // Package adminapi assembles the function that serves every operation which needs the table
 // alone, and to start workflows: organisations, projects and what is read along with them,
-// clusters and their snapshots, identities, the activity feeds, and what clients ask the service about itself.
+// clusters and their snapshots, alerts, maintenance windows, identities, the activity feeds, and what clients ask the
+// service about itself.
 package adminapi
 
 import (
 	"log/slog"
 	"time"
 
+	"latchkey/shared/alert/alertapi"
 	"latchkey/shared/audit"
 	"latchkey/shared/audit/auditapi"
 	"latchkey/shared/cluster/clusterapi"
@@ -15,6 +17,7 @@ import (
 	"latchkey/shared/identity/directory"
 	"latchkey/shared/identity/identityapi"
 	"latchkey/shared/identity/keyring"
+	"latchkey/shared/maintenance/maintenanceapi"
 	"latchkey/shared/project/projectapi"
 	"latchkey/shared/snapshot/snapshotapi"
 	"latchkey/shared/store"
@@ -51,11 +54,14 @@ func New(d Deps) *httpapi.API {
 		Table: d.Table, Journal: journal, Projects: projects, Gate: gate, Start: d.Start, Now: d.Now, Log: d.Log, Domain: d.Domain,
 	})
 	snapshots := suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Gate: gate, Now: d.Now, Log: d.Log})
+	warnings := suite.AlertDeps{Table: d.Table, Journal: journal, Sealer: d.Sealer, Now: d.Now}
 	sys := system{controlPlane: d.ControlPlane, build: d.Build, identities: identities}
 	served := [][]httpapi.Route{
 		projectapi.API{Projects: projects, Addresses: clusterapi.Addresses{Clusters: clusters}}.Routes(),
 		clusterapi.API{Clusters: clusters, Projects: projects}.Routes(),
 		snapshotapi.API{Snapshots: snapshots}.Routes(),
+		alertapi.API{Alerts: suite.Alerts(warnings)}.Routes(),
+		maintenanceapi.API{Windows: suite.Maintenance(warnings)}.Routes(),
 		auditapi.API{Journal: journal, Groups: projects}.Routes(),
 		identityapi.API{
 			Directory: identities, Groups: projects, Now: d.Now,
