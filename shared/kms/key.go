@@ -27,6 +27,20 @@ type Sealed = driver.Sealed
 // Description is what the provider says of the key.
 type Description = driver.Description
 
+// Dates are what the provider says of a key's age and end.
+type Dates = driver.Dates
+
+// Recovery is whether a key that is deleted can be recovered.
+type Recovery = driver.Recovery
+
+// The kinds of recovery.
+const (
+	RecoveryUnknown = driver.RecoveryUnknown
+	Unrecoverable   = driver.Unrecoverable
+	Purgeable       = driver.Purgeable
+	Protected       = driver.Protected
+)
+
 // MaxPlaintext is how many bytes a key wraps: what is left of RSA-OAEP-256 under a 2048-bit
 // key (190 bytes), rounded down to what every provider takes.
 const MaxPlaintext = 64
@@ -101,6 +115,21 @@ func (k *Key) Describe(ctx context.Context) (Description, error) {
 	d, err := k.drv.Describe(ctx)
 	if err != nil {
 		return Description{}, k.failure(ctx, err)
+	}
+	return d, nil
+}
+
+// Dates asks the provider about the key's age and end, also while the key can't be used. Dates that
+// it does not tell, or not to these credentials, are zero. A failure says nothing about whether the
+// key is valid.
+func (k *Key) Dates(ctx context.Context) (Dates, error) {
+	dated, ok := k.drv.(driver.Dated)
+	if !ok {
+		return Dates{}, nil
+	}
+	d, err := dated.Dates(ctx)
+	if err != nil {
+		return Dates{}, k.failure(ctx, err)
 	}
 	return d, nil
 }

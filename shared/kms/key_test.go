@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"latchkey/shared/kms"
 	"latchkey/shared/kms/driver"
@@ -14,6 +15,7 @@ import (
 func TestMemoryKeyPassesTheConformanceSuite(t *testing.T) {
 	kmstest.Run(t, func(*testing.T) *kmstest.Harness {
 		m := kmstest.NewMemory()
+		m.Date(kms.Dates{Created: time.Now()})
 		h := &kmstest.Harness{
 			Key: m.Key("k"), Other: kmstest.NewMemory().Key("other"), Breaks: map[kmstest.Break]kmstest.Breaking{},
 		}

@@ -180,6 +180,7 @@ func (s armService) putVault(w http.ResponseWriter, c *pocket.Call, fresh, old v
 		fresh.DeletedAt = time.Time{}
 	case found:
 		fresh.Policies, fresh.PurgeProtection, fresh.Tenant = old.Policies, old.PurgeProtection, old.Tenant
+		fresh.Location, fresh.NoSoftDelete, fresh.RetentionDays = old.Location, old.NoSoftDelete, old.RetentionDays
 	default:
 		status = http.StatusCreated
 		if in.Location == "" {

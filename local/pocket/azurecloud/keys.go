@@ -148,10 +148,10 @@ func (s vaultService) createKey(c *pocket.Call, v vault, op operation) (any, err
 		k = key{Vault: v.Host, Name: op.key}
 	}
 	version := keyVersion{Kty: in.Kty, Ops: in.Ops, Enabled: true}.with(in)
-	return s.addVersion(k, version, in.Size)
+	return s.addVersion(v, k, version, in.Size)
 }
 
-func (s vaultService) addVersion(k key, version keyVersion, bits int) (any, error) {
+func (s vaultService) addVersion(v vault, k key, version keyVersion, bits int) (any, error) {
 	private, err := s.cfg.GenerateKey(bits)
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (s vaultService) addVersion(k key, version keyVersion, bits int) (any, erro
 	version.ID, version.Created, version.Updated = newVersion(), now, now
 	version.Private = x509.MarshalPKCS1PrivateKey(private)
 	k.Versions = append(k.Versions, version)
-	return s.bundle(k, version), s.putKey(k)
+	return s.bundle(v, k, version), s.putKey(k)
 }
 
 // rotateKey makes a new version like the current one.
@@ -175,7 +175,7 @@ func (s vaultService) rotateKey(v vault, op operation) (any, error) {
 		return nil, err
 	}
 	next := keyVersion{Kty: current.Kty, Ops: slices.Clone(current.Ops), Tags: maps.Clone(current.Tags), Enabled: true}
-	return s.addVersion(k, next, private.N.BitLen())
+	return s.addVersion(v, k, next, private.N.BitLen())
 }
 
 // with is the version with what a client changes.
@@ -205,7 +205,7 @@ func (s vaultService) getKey(v vault, op operation) (any, error) {
 	if i < 0 {
 		return nil, keyNotFound(op)
 	}
-	return s.bundle(k, k.Versions[i]), nil
+	return s.bundle(v, k, k.Versions[i]), nil
 }
 
 func (s vaultService) updateKey(c *pocket.Call, v vault, op operation) (any, error) {
@@ -223,7 +223,7 @@ func (s vaultService) updateKey(c *pocket.Call, v vault, op operation) (any, err
 	}
 	k.Versions[i] = k.Versions[i].with(in)
 	k.Versions[i].Updated = s.cfg.Now().Unix()
-	return s.bundle(k, k.Versions[i]), s.putKey(k)
+	return s.bundle(v, k, k.Versions[i]), s.putKey(k)
 }
 
 func (s vaultService) deleteKey(v vault, op operation) (any, error) {
@@ -231,9 +231,12 @@ func (s vaultService) deleteKey(v vault, op operation) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v.NoSoftDelete { // it is gone
+		return s.deletedBundle(v, k), s.cfg.State.Delete(kindKey, k.Vault+"/"+strings.ToLower(k.Name))
+	}
 	k.DeletedAt = s.cfg.Now()
 	k.PurgeAt = k.DeletedAt.AddDate(0, 0, v.RetentionDays)
-	return s.deletedBundle(k), s.putKey(k)
+	return s.deletedBundle(v, k), s.putKey(k)
 }
 
 // deleted finds a key that can be recovered.
@@ -250,7 +253,7 @@ func (s vaultService) getDeletedKey(v vault, op operation) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.deletedBundle(k), nil
+	return s.deletedBundle(v, k), nil
 }
 
 func (s vaultService) recoverKey(v vault, op operation) (any, error) {
@@ -259,7 +262,7 @@ func (s vaultService) recoverKey(v vault, op operation) (any, error) {
 		return nil, err
 	}
 	k.DeletedAt, k.PurgeAt = time.Time{}, time.Time{}
-	return s.bundle(k, k.Versions[len(k.Versions)-1]), s.putKey(k)
+	return s.bundle(v, k, k.Versions[len(k.Versions)-1]), s.putKey(k)
 }
 
 func (s vaultService) purgeKey(v vault, op operation) error {
@@ -274,10 +277,10 @@ func (s vaultService) purgeKey(v vault, op operation) error {
 }
 
 // attributes are a version's attributes on the wire.
-func (v keyVersion) attributes() map[string]any {
+func (v keyVersion) attributes(in vault) map[string]any {
+	level, days := in.recoveryLevel()
 	a := map[string]any{
-		"enabled": v.Enabled, "created": v.Created, "updated": v.Updated,
-		"recoveryLevel": "Recoverable+Purgeable", "recoverableDays": defaultRetention,
+		"enabled": v.Enabled, "created": v.Created, "updated": v.Updated, "recoveryLevel": level, "recoverableDays": days,
 	}
 	if v.NotBefore != nil {
 		a["nbf"] = *v.NotBefore
@@ -288,8 +291,8 @@ func (v keyVersion) attributes() map[string]any {
 	return a
 }
 
-func (s vaultService) bundle(k key, v keyVersion) map[string]any {
-	out := map[string]any{"attributes": v.attributes()}
+func (s vaultService) bundle(in vault, k key, v keyVersion) map[string]any {
+	out := map[string]any{"attributes": v.attributes(in)}
 	jwk := map[string]any{"kid": k.kid(v.ID), "kty": v.Kty, "key_ops": append([]string{}, v.Ops...)}
 	if private, err := s.private(v); err == nil {
 		jwk["n"] = encode(private.N.Bytes())
@@ -302,8 +305,11 @@ func (s vaultService) bundle(k key, v keyVersion) map[string]any {
 	return out
 }
 
-func (s vaultService) deletedBundle(k key) map[string]any {
-	out := s.bundle(k, k.Versions[len(k.Versions)-1])
+func (s vaultService) deletedBundle(v vault, k key) map[string]any {
+	out := s.bundle(v, k, k.Versions[len(k.Versions)-1])
+	if v.NoSoftDelete {
+		return out
+	}
 	out["recoveryId"] = "https://" + k.Vault + "/deletedkeys/" + k.Name
 	out["deletedDate"], out["scheduledPurgeDate"] = k.DeletedAt.Unix(), k.PurgeAt.Unix()
 	return out
@@ -335,7 +341,7 @@ func (s vaultService) listKeys(v vault) (any, error) {
 		}
 		if k.DeletedAt.IsZero() {
 			items = append(items, map[string]any{
-				"kid": strings.TrimSuffix(k.kid(""), "/"), "attributes": k.Versions[len(k.Versions)-1].attributes(),
+				"kid": strings.TrimSuffix(k.kid(""), "/"), "attributes": k.Versions[len(k.Versions)-1].attributes(v),
 			})
 		}
 		return nil
@@ -350,7 +356,7 @@ func (s vaultService) listVersions(v vault, op operation) (any, error) {
 	}
 	items := []any{}
 	for _, version := range k.Versions {
-		items = append(items, map[string]any{"kid": k.kid(version.ID), "attributes": version.attributes()})
+		items = append(items, map[string]any{"kid": k.kid(version.ID), "attributes": version.attributes(v)})
 	}
 	return map[string]any{"value": items, "nextLink": nil}, nil
 }

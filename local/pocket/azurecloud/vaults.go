@@ -14,15 +14,17 @@ import (
 // vault is a key vault as Resource Manager knows it. Its id is its host name: vault names are
 // unique in all of Azure.
 type vault struct {
-	Host            string                   `json:"host"`
-	Environment     atlas.AzureEnvironment   `json:"environment"`
-	Subscription    string                   `json:"subscription"`
-	Group           string                   `json:"group"`
-	Name            string                   `json:"name"`
-	Location        string                   `json:"location"`
-	Tags            map[string]string        `json:"tags"`
-	Tenant          string                   `json:"tenant"`
-	RBAC            bool                     `json:"rbac"`
+	Host         string                 `json:"host"`
+	Environment  atlas.AzureEnvironment `json:"environment"`
+	Subscription string                 `json:"subscription"`
+	Group        string                 `json:"group"`
+	Name         string                 `json:"name"`
+	Location     string                 `json:"location"`
+	Tags         map[string]string      `json:"tags"`
+	Tenant       string                 `json:"tenant"`
+	RBAC         bool                   `json:"rbac"`
+	// NoSoftDelete is a vault from the time when soft delete could be declined.
+	NoSoftDelete    bool                     `json:"noSoftDelete,omitempty"`
 	PurgeProtection bool                     `json:"purgeProtection"`
 	RetentionDays   int                      `json:"retentionDays"`
 	PublicAccess    string                   `json:"publicAccess"` // "Enabled" or "Disabled"
@@ -87,7 +89,8 @@ func (in vaultInput) apply(v *vault, now time.Time, lag time.Duration) error {
 	if p.PurgeProtection != nil && !*p.PurgeProtection && v.PurgeProtection {
 		return refuse(http.StatusBadRequest, "BadRequest", `The property "enablePurgeProtection" cannot be set to false. Enabling the purge protection for a vault is an irreversible action.`)
 	}
-	if p.SoftDelete != nil && !*p.SoftDelete {
+	isNew := v.Location == ""
+	if p.SoftDelete != nil && !*p.SoftDelete && !isNew && !v.NoSoftDelete {
 		return refuse(http.StatusBadRequest, "BadRequest", `The property "enableSoftDelete" can be set to false only for creating new vault. Enabling the 'soft delete' functionality is an irreversible action.`)
 	}
 	if p.TenantID != nil {
@@ -101,6 +104,9 @@ func (in vaultInput) apply(v *vault, now time.Time, lag time.Duration) error {
 			return err
 		}
 		v.ACLs = *p.ACLs
+	}
+	if p.SoftDelete != nil {
+		v.NoSoftDelete = !*p.SoftDelete
 	}
 	set(&v.RBAC, p.RBAC)
 	set(&v.PurgeProtection, p.PurgeProtection)
@@ -167,6 +173,21 @@ func (v vault) admits(from netip.Addr) error {
 		from, v.Name, v.Location).because("ForbiddenByFirewall")
 }
 
+// recoveryLevel is what becomes of a key that is deleted, as its attributes tell.
+func (v vault) recoveryLevel() (level string, days int) {
+	if v.NoSoftDelete {
+		return "Purgeable", 0
+	}
+	level = "Recoverable"
+	if v.RetentionDays < defaultRetention {
+		level = "CustomizedRecoverable"
+	}
+	if !v.PurgeProtection {
+		level += "+Purgeable"
+	}
+	return level, v.RetentionDays
+}
+
 // body is the vault as Resource Manager shows it.
 func (v vault) body() map[string]any {
 	orEmpty := func(p []accessPolicy) []accessPolicy { return append([]accessPolicy{}, p...) }
@@ -176,7 +197,7 @@ func (v vault) body() map[string]any {
 		"id": v.id(), "name": v.Name, "type": "Microsoft.KeyVault/vaults", "location": v.Location, "tags": v.Tags,
 		"properties": map[string]any{
 			"sku": map[string]string{"family": "A", "name": "standard"}, "tenantId": v.Tenant,
-			"accessPolicies": orEmpty(v.Policies.Now), "enableRbacAuthorization": v.RBAC, "enableSoftDelete": true,
+			"accessPolicies": orEmpty(v.Policies.Now), "enableRbacAuthorization": v.RBAC, "enableSoftDelete": !v.NoSoftDelete,
 			"enablePurgeProtection": v.PurgeProtection, "softDeleteRetentionInDays": v.RetentionDays,
 			"networkAcls": acls, "publicNetworkAccess": v.PublicAccess,
 			"vaultUri": "https://" + v.Host + "/", "provisioningState": "Succeeded",

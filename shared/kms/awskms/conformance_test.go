@@ -115,7 +115,7 @@ func (w *world) harness(c *awskms.Credential) (h *kmstest.Harness, key string) {
 		return enable()
 	}
 	return &kmstest.Harness{
-		Key: w.open(c, key), Other: w.open(c, w.newKey()),
+		Key: w.open(c, key), Other: w.open(c, w.newKey()), Deletes: 7 * 24 * time.Hour,
 		Rotate: w.undo(func() error {
 			_, err := w.kms.RotateKeyOnDemand(w.ctx(), &sdkkms.RotateKeyOnDemandInput{KeyId: id})
 			return err

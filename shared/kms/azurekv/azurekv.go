@@ -9,6 +9,7 @@ package azurekv
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
@@ -95,6 +96,45 @@ func (k *key) Describe(ctx context.Context) (driver.Description, error) {
 	return driver.Description{
 		Version: version, Created: instant(out.Attributes.Created), Expires: instant(out.Attributes.Expires),
 	}, nil
+}
+
+// Dates implements driver.Dated. It takes the permission to get the key, which Describe needs too.
+func (k *key) Dates(ctx context.Context) (driver.Dates, error) {
+	out, err := k.client.GetKey(ctx, k.id.Name, k.id.Version, nil)
+	if err != nil {
+		if k.Classify(err).Reason == verdict.AccessDenied {
+			return driver.Dates{}, nil
+		}
+		return driver.Dates{}, err
+	}
+	a := out.Attributes
+	if a == nil {
+		return driver.Dates{}, verdict.Failed(verdict.ProviderError, "the answer to get describes no key")
+	}
+	d := driver.Dates{Created: instant(a.Created), NotBefore: instant(a.NotBefore), Expires: instant(a.Expires)}
+	if a.RecoveryLevel != nil {
+		d.Recovery = recovery(*a.RecoveryLevel)
+	}
+	if a.RecoverableDays != nil {
+		d.RecoverableDays = int(*a.RecoverableDays)
+	}
+	return d, nil
+}
+
+// recovery reads a recovery level: "Purgeable" alone is a vault without soft delete; with soft delete it
+// is "Recoverable", or "CustomizedRecoverable" for less than 90 days, to which "+Purgeable" is added
+// without purge protection, and "+ProtectedSubscription" where the subscription can't be cancelled either.
+func recovery(level string) driver.Recovery {
+	first, _, _ := strings.Cut(level, "+")
+	switch {
+	case level == "Purgeable":
+		return driver.Unrecoverable
+	case first != "Recoverable" && first != "CustomizedRecoverable":
+		return driver.RecoveryUnknown // a level that we do not know
+	case strings.Contains(level, "+Purgeable"):
+		return driver.Purgeable
+	}
+	return driver.Protected
 }
 
 // usable checks a key's description. A key that expires soon is usable still.

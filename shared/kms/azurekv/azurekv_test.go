@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -451,4 +452,40 @@ func (h *hostLog) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	h.seen[r.URL.Host] = true
 	return h.base.RoundTrip(r)
+}
+
+// Microsoft documents the levels; the days tell custom retention apart.
+func TestDatesTellWhatBecomesOfADeletedKey(t *testing.T) {
+	for name, c := range map[string]struct {
+		properties string
+		want       kms.Recovery
+		days       int
+	}{
+		"no soft delete":                     {`"enableSoftDelete":false`, kms.Unrecoverable, 0},
+		"soft delete":                        {`"enableSoftDelete":true`, kms.Purgeable, 90},
+		"soft delete for a week":             {`"softDeleteRetentionInDays":7`, kms.Purgeable, 7},
+		"purge protection":                   {`"enablePurgeProtection":true`, kms.Protected, 90},
+		"purge protection for a short while": {`"enablePurgeProtection":true,"softDeleteRetentionInDays":10`, kms.Protected, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			policies := fmt.Sprintf(`[{"tenantId":%q,"objectId":%q,"permissions":{"keys":["get"]}}]`, customerTenant, w.ourPrincipal)
+			w.put(t, strings.Replace(vaultPath, "kv-kms", "kv-two", 1), `{"location":"eastus2","properties":{"tenantId":"`+customerTenant+
+				`","sku":{"family":"A","name":"standard"},"accessPolicies":`+policies+`,`+c.properties+`}}`)
+			url := strings.Replace(vaultURL, "kv-kms", "kv-two", 1) + "/keys/atlas"
+			w.post(t, url+"/create", `{"kty":"RSA","key_size":2048,"attributes":{"nbf":1700000000,"exp":4000000000}}`)
+			id, err := atlas.ParseAzureKeyID(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k, err := azurekv.Open(w.asLatchkey(t, latchkeySecret), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := k.Dates(t.Context())
+			if err != nil || d.Recovery != c.want || d.RecoverableDays != c.days || d.NotBefore.Unix() != 1700000000 || d.Expires.Unix() != 4000000000 {
+				t.Errorf("%+v, %v", d, err)
+			}
+		})
+	}
 }

@@ -42,6 +42,51 @@ type Description struct {
 	MultiRegion bool
 }
 
+// Dates are what the provider says of a key's age and end; each is zero where it says nothing, or
+// where the credentials may not ask.
+type Dates struct {
+	// Created is when the key was made (AWS), or the key version that is configured (Azure, Google).
+	Created time.Time `json:"created,omitzero"`
+	// Rotated is when the key was last given the material that it encrypts with now, automatically
+	// or on demand (AWS); zero for the material that it was made with.
+	Rotated time.Time `json:"rotated,omitzero"`
+	// NotBefore and Expires bound the time in which the key may be used: Azure "nbf" and "exp", and
+	// the end of imported material at AWS.
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	Expires   time.Time `json:"expires,omitzero"`
+	// Deletes is when a key whose deletion was scheduled goes: AWS DeletionDate, Google destroyTime.
+	Deletes time.Time `json:"deletes,omitzero"`
+	// RotationPeriod is how often the provider makes a new version of its own accord, NextRotation
+	// when it does next (Google).
+	RotationPeriod time.Duration `json:"rotationPeriod,omitempty"`
+	NextRotation   time.Time     `json:"nextRotation,omitzero"`
+	// Recovery is what becomes of the key if it is deleted, and RecoverableDays for how long it can
+	// be recovered then (Azure).
+	Recovery        Recovery `json:"recovery,omitempty"`
+	RecoverableDays int      `json:"recoverableDays,omitempty"`
+}
+
+// Recovery is whether a key that is deleted can be recovered.
+type Recovery string
+
+// The kinds of recovery.
+const (
+	RecoveryUnknown Recovery = ""
+	// Unrecoverable: a key that is deleted is gone at once (no soft delete).
+	Unrecoverable Recovery = "UNRECOVERABLE"
+	// Purgeable: it can be recovered for some time, unless somebody purges it (no purge protection).
+	Purgeable Recovery = "PURGEABLE"
+	// Protected: it can be recovered for some time, whatever anybody does.
+	Protected Recovery = "PROTECTED"
+)
+
+// Dated is implemented by keys whose provider tells dates.
+type Dated interface {
+	// Dates asks for them, also of a key that can't be used. What the credentials may not ask is left
+	// out and is no error: tenants need not grant more than the use of the key.
+	Dates(ctx context.Context) (Dates, error)
+}
+
 // Key is one customer master key reached with one set of credentials. Methods are safe for
 // concurrent use, honour ctx, retry nothing that the SDK does not, and return the SDK's errors.
 type Key interface {

@@ -72,7 +72,7 @@ func (w *world) harness(t *testing.T, kind func(testing.TB) opener) *kmstest.Har
 		return func(t testing.TB) { w.admin(t, "POST", kmsURL+versionOne+":"+verb, "") }
 	}
 	return &kmstest.Harness{
-		Key: openKey(t, versionOne), Other: openKey(t, ring+"/cryptoKeys/other/cryptoKeyVersions/1"),
+		Key: openKey(t, versionOne), Other: openKey(t, ring+"/cryptoKeys/other/cryptoKeyVersions/1"), Deletes: 30 * 24 * time.Hour,
 		Breaks: map[kmstest.Break]kmstest.Breaking{
 			kmstest.Disable: {Do: do(state("DISABLED")), Undo: state("ENABLED"), Reason: verdict.KeyDisabled},
 			kmstest.ScheduleDeletion: {

@@ -316,3 +316,19 @@ func TestACiphertextOpensUnderItsOwnBindingOnly(t *testing.T) {
 		}
 	})
 }
+
+func TestDatesTellTheScheduleOfRotationsToWhomMaySeeIt(t *testing.T) {
+	w := newWorld(t)
+	next := time.Now().Add(30 * 24 * time.Hour).UTC().Truncate(time.Second)
+	w.admin(t, "PATCH", kmsURL+keyName+"?updateMask=rotationPeriod,nextRotationTime",
+		`{"rotationPeriod":"7776000s","nextRotationTime":"`+next.Format(time.RFC3339)+`"}`)
+	k := w.asTenant(t)(t, versionOne)
+	d, err := k.Dates(t.Context())
+	if err != nil || d.RotationPeriod != 90*24*time.Hour || !d.NextRotation.Equal(next) || d.Created.IsZero() {
+		t.Errorf("%+v, %v", d, err)
+	}
+	w.grant(t, user) // which does not let the key be read
+	if d, err := k.Dates(t.Context()); err != nil || d != (kms.Dates{}) {
+		t.Errorf("without the role to view it: %+v, %v", d, err)
+	}
+}

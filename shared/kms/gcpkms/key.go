@@ -6,9 +6,11 @@ import (
 	"hash/crc32"
 	"strconv"
 	"strings"
+	"time"
 
 	kmsapi "cloud.google.com/go/kms/apiv1"
 	"cloud.google.com/go/kms/apiv1/kmspb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"latchkey/shared/access/googleaccount"
@@ -25,7 +27,10 @@ type key struct {
 	cfg      *Config
 }
 
-var _ driver.Key = (*key)(nil)
+var (
+	_ driver.Key   = (*key)(nil)
+	_ driver.Dated = (*key)(nil)
+)
 
 // Capabilities: the binding is additional authenticated data.
 func (k *key) Capabilities() driver.Capabilities { return driver.Capabilities{BindsContext: true} }
@@ -97,11 +102,45 @@ func (k *key) describe(v *kmspb.CryptoKeyVersion) (driver.Description, error) {
 	if err := usable(v); err != nil {
 		return driver.Description{}, err
 	}
-	d := driver.Description{Version: number(k.version)}
-	if v.GetCreateTime() != nil {
-		d.Created = v.GetCreateTime().AsTime()
+	return driver.Description{Version: number(k.version), Created: instant(v.GetCreateTime())}, nil
+}
+
+// Dates implements driver.Dated. It takes the permission to read the version, and for the schedule of
+// rotations the one to read the key; roles/cloudkms.viewer has both.
+func (k *key) Dates(ctx context.Context) (driver.Dates, error) {
+	ctx = as(ctx, k.identity)
+	v, err := k.client.GetCryptoKeyVersion(ctx, &kmspb.GetCryptoKeyVersionRequest{Name: k.version.String()})
+	if err != nil {
+		return driver.Dates{}, k.unlessDenied(err)
+	}
+	d := driver.Dates{Created: instant(v.GetCreateTime())}
+	if v.GetState() == kmspb.CryptoKeyVersion_DESTROY_SCHEDULED {
+		d.Deletes = instant(v.GetDestroyTime())
+	}
+	parent, err := k.client.GetCryptoKey(ctx, &kmspb.GetCryptoKeyRequest{Name: k.version.CryptoKey()})
+	if err != nil {
+		return d, k.unlessDenied(err)
+	}
+	d.NextRotation = instant(parent.GetNextRotationTime())
+	if parent.GetRotationPeriod() != nil {
+		d.RotationPeriod = parent.GetRotationPeriod().AsDuration()
 	}
 	return d, nil
+}
+
+// unlessDenied drops the error that an identity may not read the key.
+func (k *key) unlessDenied(err error) error {
+	if k.Classify(err).Reason == verdict.AccessDenied {
+		return nil
+	}
+	return err
+}
+
+func instant(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
 }
 
 // maker is the version that made a ciphertext, as far as is known.

@@ -28,6 +28,9 @@ type Harness struct {
 	// Rotate makes the provider encrypt with a new version of the same key, while what the old
 	// version encrypted can still be decrypted. nil if the configured name pins a version.
 	Rotate func(t testing.TB)
+	// Deletes is how long a key lives on after the break ScheduleDeletion; zero if the provider does not
+	// tell when it goes.
+	Deletes time.Duration
 }
 
 // Breaking is one way to break a key.
@@ -93,6 +96,9 @@ func Run(t *testing.T, open func(t *testing.T) *Harness) {
 	run("probe", testProbe)
 	run("rotation", testRotation)
 	run("cancelled", testCancelled)
+	run("dates", testDates)
+	run("date of deletion", testDateOfDeletion)
+	run("dates of a key that can't be asked", testUntoldDates)
 	for _, b := range Required {
 		run("break/"+string(b), func(t *testing.T, h *Harness) { testBreak(t, h, b) })
 	}

@@ -23,6 +23,7 @@ type Memory struct {
 	aead    cipher.AEAD
 	broken  verdict.Reason
 	expires time.Time
+	dates   driver.Dates
 	calls   map[string]int
 	hook    func(op string)
 }
@@ -60,6 +61,32 @@ func (m *Memory) ExpireAt(t time.Time) {
 	m.expires = t
 }
 
+// Date sets what the key tells of its age and end. That it expires is told by ExpireAt.
+func (m *Memory) Date(d driver.Dates) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dates = d
+}
+
+// Dates implements driver.Dated. As with the clouds, a key tells its dates while it can't be used, but
+// not to credentials that it refuses.
+func (m *Memory) Dates(ctx context.Context) (driver.Dates, error) {
+	err := m.enter(ctx, "Dates")
+	if b, ok := errors.AsType[errBroken](err); ok && b.reason.Class() == verdict.Invalid {
+		err = nil
+		if b.reason == verdict.AccessDenied || b.reason == verdict.RoleDenied {
+			return driver.Dates{}, nil
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d := m.dates
+	if d.Expires.IsZero() {
+		d.Expires = m.expires
+	}
+	return d, err
+}
+
 // OnCall runs fn at the beginning of each call, outside the key's lock.
 func (m *Memory) OnCall(fn func(op string)) {
 	m.mu.Lock()
@@ -67,7 +94,7 @@ func (m *Memory) OnCall(fn func(op string)) {
 	m.hook = fn
 }
 
-// Calls is how often an operation ("Encrypt", "Decrypt", "Describe") was called.
+// Calls is how often an operation ("Encrypt", "Decrypt", "Describe", "Dates") was called.
 func (m *Memory) Calls(op string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
