@@ -213,11 +213,12 @@ func (s *Service) event(t audit.Type, caller identity.Caller, c Config) audit.Ev
 }
 
 // CreateDefaults returns the configurations that a new group begins with, for the transaction that
-// creates it: none if the group was not to have any.
-func CreateDefaults(g project.Group) ([]store.Op, error) {
+// creates it: none if the group was not to have any. Clients such as Terraform ask for them unless
+// told otherwise, so an organisation that wants none is obeyed before the group.
+func CreateDefaults(o project.Org, g project.Group) ([]store.Op, error) {
 	var r register
 	var ops []store.Op
-	if g.WithDefaultAlerts {
+	if g.WithDefaultAlerts && !o.SkipDefaultAlerts {
 		for _, t := range []audit.Type{NetworkAccessDenied, KeyExpiring, CredentialsExpiring, KeyUnprotected} {
 			r.Configs++
 			r.Made = append(r.Made, t)

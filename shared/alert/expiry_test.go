@@ -263,12 +263,14 @@ func TestTheReminderToRotateIsMadeOnce(t *testing.T) {
 
 func TestNewProjectsBeginWithAlertsIfTheyWantThem(t *testing.T) {
 	g := project.Group{ID: groupID, OrgID: orgID, Created: time.Unix(1, 0)}
-	without, err := alert.CreateDefaults(g)
-	if err != nil || len(without) != 1 {
-		t.Errorf("%d operations without, %v", len(without), err)
+	for _, o := range []project.Org{{}, {SkipDefaultAlerts: true}} {
+		without, err := alert.CreateDefaults(o, g)
+		if err != nil || len(without) != 1 {
+			t.Errorf("%d operations without, %v", len(without), err)
+		}
+		g.WithDefaultAlerts = true // which counts for nothing in the second organisation
 	}
-	g.WithDefaultAlerts = true
-	ops, err := alert.CreateDefaults(g)
+	ops, err := alert.CreateDefaults(project.Org{}, g)
 	if err != nil {
 		t.Fatal(err)
 	}

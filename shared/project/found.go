@@ -22,6 +22,8 @@ type Founding struct {
 	OwnerEmail string
 	// OrgID and GroupID are given when the operator chooses them; empty ones are generated.
 	OrgID, GroupID string
+	// SkipDefaultAlerts is whether the organisation's groups begin without alert configurations.
+	SkipDefaultAlerts bool
 }
 
 // DefaultGroupName is the name of an organisation's first group.
@@ -117,12 +119,12 @@ func (s *Service) founded(ctx context.Context, name string) (Founded, error) {
 
 func (s *Service) found(ctx context.Context, f Founding) (Founded, error) {
 	now := s.Now().UTC().Truncate(time.Second)
-	org := Org{ID: orNewID(f.OrgID, now), Name: f.Name, Created: now}
+	org := Org{ID: orNewID(f.OrgID, now), Name: f.Name, Created: now, SkipDefaultAlerts: f.SkipDefaultAlerts}
 	g := Draft{OrgID: org.ID, Name: f.GroupName, WithDefaultAlerts: true}.group(orNewID(f.GroupID, now), now)
 	owner := Person{
 		ID: atlas.NewID(now), OrgID: org.ID, Username: f.OwnerEmail, OrgRoles: []identity.Role{identity.OrgOwner}, Created: now,
 	}
-	ops, err := s.creation(g, audit.System())
+	ops, err := s.creation(org, g, audit.System())
 	if err != nil {
 		return Founded{}, err
 	}

@@ -51,9 +51,13 @@ func (s *Service) create(ctx context.Context, c identity.Caller, d Draft) (Group
 	if _, taken, err := s.reservation(ctx, d.OrgID, d.Name); err != nil || taken {
 		return Group{}, errors.Join(err, nameTaken(taken, d.Name))
 	}
+	org, err := s.FindOrg(ctx, d.OrgID)
+	if err != nil {
+		return Group{}, err
+	}
 	now := s.Now()
 	g := d.group(atlas.NewID(now), now)
-	ops, err := s.creation(g, audit.By(c))
+	ops, err := s.creation(org, g, audit.By(c))
 	if err != nil {
 		return Group{}, err
 	}
@@ -88,7 +92,7 @@ func (d Draft) group(id string, now time.Time) Group {
 
 // creation returns what every new group comes with: its record, its name's reservation, what
 // the hooks add, and the events in its own feed and its organisation's.
-func (s *Service) creation(g Group, by audit.Actor) ([]store.Op, error) {
+func (s *Service) creation(o Org, g Group, by audit.Actor) ([]store.Op, error) {
 	record, err := g.put()
 	if err != nil {
 		return nil, err
@@ -99,7 +103,7 @@ func (s *Service) creation(g Group, by audit.Actor) ([]store.Op, error) {
 	}
 	ops := []store.Op{record, reservation}
 	for _, hook := range s.OnCreate {
-		more, err := hook(g)
+		more, err := hook(o, g)
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,8 @@ type Org struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
+	// SkipDefaultAlerts is whether groups begin without alert configurations, whatever they ask for.
+	SkipDefaultAlerts bool `json:"skipDefaultAlertsSettings,omitempty"`
 }
 
 // FindOrg reads an organisation. It returns ORG_NOT_FOUND if there is none.

@@ -35,7 +35,7 @@ type Identities interface {
 }
 
 // CreateHook returns what must exist with a new group, for the transaction that creates it.
-type CreateHook func(g Group) ([]store.Op, error)
+type CreateHook func(o Org, g Group) ([]store.Op, error)
 
 // CloseHook returns what must go or change in the transaction that closes a group. Other items
 // of the group's partition need no hook: Purge removes them.

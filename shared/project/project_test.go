@@ -401,7 +401,7 @@ func TestService_AClusterThatCameFirstStopsTheClose(t *testing.T) {
 func TestService_HooksShareTheTransaction(t *testing.T) {
 	r := newRig(t)
 	marker := func(groupID string) store.Key { return store.Key{PK: "MARKER#" + groupID, SK: "MARKER"} }
-	r.OnCreate = []project.CreateHook{func(g project.Group) ([]store.Op, error) {
+	r.OnCreate = []project.CreateHook{func(_ project.Org, g project.Group) ([]store.Op, error) {
 		return []store.Op{store.Put(store.Item{Key: marker(g.ID), Body: []byte("{}")})}, nil
 	}}
 	r.OnClose = []project.CloseHook{func(_ context.Context, g project.Group) ([]store.Op, error) {
@@ -418,7 +418,7 @@ func TestService_HooksShareTheTransaction(t *testing.T) {
 		t.Errorf("after the close: %v", err)
 	}
 	broken := errors.New("broken hook")
-	r.OnCreate = []project.CreateHook{func(project.Group) ([]store.Op, error) { return nil, broken }}
+	r.OnCreate = []project.CreateHook{func(project.Org, project.Group) ([]store.Op, error) { return nil, broken }}
 	if _, err := r.Create(t.Context(), r.caller, project.Draft{OrgID: r.caller.OrgID, Name: "x"}); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}

@@ -25,7 +25,7 @@ func Projects(table store.Table, journal audit.Journal, identities project.Ident
 	}
 }
 
-func createEncryption(g project.Group) ([]store.Op, error) {
+func createEncryption(_ project.Org, g project.Group) ([]store.Op, error) {
 	op, err := encryption.Create(g.ID, g.OrgID)
 	return []store.Op{op}, err
 }

@@ -19,7 +19,9 @@ type orgView struct {
 }
 
 func viewOrg(r *httpapi.Request, o project.Org) orgView {
-	return orgView{ID: o.ID, Name: o.Name, Links: links(r, "/orgs/"+o.ID, "groups", "teams", "users")}
+	return orgView{
+		ID: o.ID, Name: o.Name, Links: links(r, "/orgs/"+o.ID, "groups", "teams", "users"), SkipDefaultAlertsSettings: o.SkipDefaultAlerts,
+	}
 }
 
 // listOrgs lists the one organisation that the caller belongs to.

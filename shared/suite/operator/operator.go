@@ -92,6 +92,8 @@ type Request struct {
 	// OrgID is required by createOwnerKey. For createOrganization the ids may be chosen.
 	OrgID   string `json:"orgId,omitempty"`
 	GroupID string `json:"groupId,omitempty"`
+	// SkipDefaultAlerts is for createOrganization: its projects begin without alert configurations.
+	SkipDefaultAlerts bool `json:"skipDefaultAlertsSettings,omitempty"`
 	// PublicKey and PrivateKey may be chosen together.
 	PublicKey  string `json:"publicKey,omitempty"`
 	PrivateKey string `json:"privateKey,omitempty"`
@@ -169,6 +171,7 @@ func (f *Function) createOrganization(ctx context.Context, r Request) (Result, e
 	}
 	founded, err := f.projects.Found(ctx, project.Founding{
 		Name: r.Name, GroupName: r.ProjectName, OwnerEmail: r.OwnerEmail, OrgID: r.OrgID, GroupID: r.GroupID,
+		SkipDefaultAlerts: r.SkipDefaultAlerts,
 	})
 	if err != nil {
 		return Result{}, err
