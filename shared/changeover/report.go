@@ -11,11 +11,24 @@ import (
 	"latchkey/shared/ledger"
 )
 
-// Report is what a tenant wants to know of a provider's key: how the last change stands, and which
-// former keys must not be taken away yet.
+// Report is what a tenant wants to know of a provider's keys: which is in use, how the last change
+// stands, and which former keys must not be taken away yet.
 type Report struct {
+	Provider atlas.Provider
+	// InUse is nil if the provider is not enabled. Former keys may be needed all the same.
+	InUse *KeyInUse
+	// Change is the last one; the zero one if there was none.
 	Change encryption.Changeover
 	Former []FormerKey
+}
+
+// KeyInUse is the customer key that is configured.
+type KeyInUse struct {
+	CMK ledger.CMK
+	// Since is when the group began to use it, or its provider made the present version.
+	Since time.Time
+	// Nodes is how many nodes have their master keys wrapped by it.
+	Nodes int
 }
 
 // FormerKey is a version of a customer key that is in use no more, and what still needs it. It must
@@ -28,54 +41,94 @@ type FormerKey struct {
 	LastExpiry time.Time
 }
 
-// Report reads the report. What needs a key is read from the ledger itself and not from the index, so
-// that a key which is not listed is needed by nothing.
-func (s *Service) Report(ctx context.Context, groupID string, p atlas.Provider) (Report, error) {
+// Report reads the report of each provider that is enabled or has former keys. What needs a key is
+// read from the ledger itself and not from the index, so that a key which is not listed is needed
+// by nothing.
+func (s *Service) Report(ctx context.Context, groupID string) ([]Report, error) {
 	settings, err := s.Settings.Load(ctx, groupID)
 	if err != nil {
-		return Report{}, err
+		return nil, err
 	}
-	if settings.Key(p) == nil {
-		return Report{}, atlas.Fail(atlas.EARNotEnabled, groupID)
+	var cmks []ledger.CMK
+	for _, p := range settings.Enabled() {
+		of, err := settings.CMKs(p)
+		if err != nil {
+			return nil, err
+		}
+		cmks = append(cmks, of...)
 	}
-	var r Report
-	if r.Change, err = s.Settings.Changeover(ctx, groupID, p); err != nil {
-		return Report{}, err
-	}
-	cmks, err := settings.CMKs(p)
+	entries, err := s.entries(ctx, groupID, cmks)
 	if err != nil {
-		return Report{}, err
+		return nil, err
 	}
+	var all []Report
+	for _, p := range atlas.Providers() {
+		r := Report{Provider: p}
+		if r.Change, err = s.Settings.Changeover(ctx, groupID, p); err != nil {
+			return nil, err
+		}
+		if err := r.tell(settings, entries); err != nil {
+			return nil, err
+		}
+		if r.InUse != nil || len(r.Former) > 0 {
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+// entries reads the ledger of a group's clusters, those that are gone included.
+func (s *Service) entries(ctx context.Context, groupID string, cmks []ledger.CMK) ([]ledger.Entry, error) {
 	clusters, err := ledger.Clusters(ctx, s.Table, groupID, cmks...)
 	if err != nil {
-		return Report{}, err
+		return nil, err
 	}
-	byKey := map[ledger.CMK][]ledger.Entry{}
+	var all []ledger.Entry
 	for _, id := range clusters {
 		entries, err := ledger.OfCluster(ctx, s.Table, id)
 		if err != nil {
-			return Report{}, err
+			return nil, err
 		}
-		for _, e := range entries {
-			if e.CMK.Provider != p {
-				continue
+		all = append(all, entries...)
+	}
+	return all, nil
+}
+
+// tell completes the report by the entries of its provider.
+func (r *Report) tell(settings encryption.Settings, entries []ledger.Entry) error {
+	if key := settings.Key(r.Provider); key != nil {
+		cmk, err := settings.CMK(r.Provider)
+		if err != nil {
+			return err
+		}
+		r.InUse = &KeyInUse{CMK: cmk, Since: key.Since}
+	}
+	formerly := map[ledger.CMK][]ledger.Entry{}
+	for _, e := range entries {
+		if e.CMK.Provider != r.Provider {
+			continue
+		}
+		isInUse := false
+		if r.InUse != nil {
+			var err error
+			if isInUse, err = settings.Wraps(e, r.Change.Began); err != nil {
+				return err
 			}
-			inUse, err := settings.Wraps(e, r.Change.Began)
-			if err != nil {
-				return Report{}, err
-			}
-			if !inUse {
-				byKey[e.CMK] = append(byKey[e.CMK], e)
-			}
+		}
+		switch {
+		case !isInUse:
+			formerly[e.CMK] = append(formerly[e.CMK], e)
+		case e.SnapshotID == "":
+			r.InUse.Nodes++
 		}
 	}
-	for cmk, entries := range byKey {
+	for cmk, entries := range formerly {
 		r.Former = append(r.Former, formerKey(cmk, entries))
 	}
 	slices.SortFunc(r.Former, func(a, b FormerKey) int {
 		return cmp.Or(cmp.Compare(a.CMK.Name, b.CMK.Name), cmp.Compare(a.CMK.Version, b.CMK.Version))
 	})
-	return r, nil
+	return nil
 }
 
 func formerKey(cmk ledger.CMK, entries []ledger.Entry) FormerKey {

@@ -379,9 +379,12 @@ func (w *world) pass(d time.Duration) {
 // report is what the tenant is told.
 func (w *world) report() changeover.Report {
 	w.t.Helper()
-	r, err := (&changeover.Service{Table: w.db, Settings: w.api, Now: time.Now}).Report(w.t.Context(), groupID, atlas.AWS)
+	all, err := (&changeover.Service{Table: w.db, Settings: w.api, Now: time.Now}).Report(w.t.Context(), groupID)
 	w.must(err)
-	return r
+	if len(all) != 1 || all[0].Provider != atlas.AWS {
+		w.t.Fatalf("the reports are %+v", all)
+	}
+	return all[0]
 }
 
 // over waits until the change in progress has ended.

@@ -22,6 +22,22 @@ type Changeovers interface {
 	StartChangeover(ctx context.Context, c Changeover) error
 }
 
+// Finalities says of each provider that is reached by a role what cannot be undone: static credentials
+// are refused for ever ("you can't undo the role-based access configuration", AWS KMS document).
+func (s Settings) Finalities() []string {
+	var all []string
+	for _, p := range s.Enabled() {
+		switch {
+		case s.isSwitching(p):
+			all = append(all, fmt.Sprintf("%s is switching to role-based access. Once every wrapped key was opened by the role, "+
+				"the former credentials are destroyed; this cannot be undone, and static credentials are refused for ever.", p))
+		case s.roleOnly(p):
+			all = append(all, fmt.Sprintf("%s is reached by a role. This cannot be undone: static credentials are refused for ever.", p))
+		}
+	}
+	return all
+}
+
 // EventChangeFinished is Latchkey's own event of a change that nothing leads back from any more.
 const EventChangeFinished audit.Type = "ENCRYPTION_AT_REST_CHANGE_FINISHED"
 

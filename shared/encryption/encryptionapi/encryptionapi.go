@@ -54,7 +54,13 @@ func (a api) update(ctx context.Context, req *httpapi.Request, body atlas.Encryp
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	return httpapi.OK(settings.Wire()), nil
+	return httpapi.OK(updatedView{settings.Wire(), settings.Finalities()}), nil
+}
+
+// updatedView adds to what the API answers what the client can't undo. The official clients ignore it.
+type updatedView struct {
+	atlas.EncryptionAtRest
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // findingView is what a validation found out about one key.

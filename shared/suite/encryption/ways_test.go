@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +92,9 @@ func TestARoleReplacesTheStaticCredentials(t *testing.T) {
 					if failed := a.status == http.StatusBadRequest; failed != fails {
 						t.Fatalf("the switch answers %d %s", a.status, a.text)
 					}
+					if !fails {
+						w.wantSwitching(a)
+					}
 					var stored map[string]json.RawMessage
 					w.must(json.Unmarshal([]byte(w.stored()["ENCRYPTION"]), &stored))
 					if has := strings.Contains(string(stored[section]), `"secret":`); has != fails {
@@ -101,6 +105,25 @@ func TestARoleReplacesTheStaticCredentials(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// wantSwitching expects that the tenant is told what cannot be undone, and where the switch stands.
+func (w *world) wantSwitching(a answer) {
+	w.t.Helper()
+	var told struct{ Warnings []string }
+	w.must(json.Unmarshal([]byte(a.text), &told))
+	if len(told.Warnings) != 1 || !strings.Contains(told.Warnings[0], "cannot be undone") {
+		w.t.Errorf("the switch answers %s", a.text)
+	}
+	keys := w.mustSend(request{http.MethodGet, "/api/latchkey/v1/groups/" + groupID + "/encryptionAtRest/keys", ""})
+	for _, part := range []string{`"kind":"switch-role"`, `"state":"UNDER_WAY"`, `"formerKeys":[]`} {
+		if !strings.Contains(keys.text, part) {
+			w.t.Errorf("the keys are %s, without %s", keys.text, part)
+		}
+	}
+	if all := w.started.all(); !slices.ContainsFunc(all, func(name string) bool { return strings.HasPrefix(name, "switch-role-"+groupID) }) {
+		w.t.Errorf("started is %q", all)
 	}
 }
 
