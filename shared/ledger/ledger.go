@@ -53,6 +53,9 @@ type Entry struct {
 	// one lets keys be proved and wrapped anew while the node is down.
 	Blob    []byte    `json:"blob"`
 	Wrapped time.Time `json:"wrapped"`
+	// Made is when the master key was made; Wrapped is later where it was wrapped anew. Zero means
+	// with Wrapped: see MadeAt.
+	Made time.Time `json:"made,omitzero"`
 	// SnapshotID is set for the copy that a snapshot needs, and Expires then says until when.
 	SnapshotID string    `json:"snapshotId,omitempty"`
 	Expires    time.Time `json:"expires,omitzero"`
@@ -69,6 +72,14 @@ func (e Entry) Key() store.Key {
 func digest(provider atlas.Provider, parts ...string) string {
 	sum := sha256.Sum256([]byte(string(provider) + "\x00" + strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:16])
+}
+
+// MadeAt is when the master key was made.
+func (e Entry) MadeAt() time.Time {
+	if e.Made.IsZero() {
+		return e.Wrapped
+	}
+	return e.Made
 }
 
 // Put is the operation that enters a copy, or changes what is known of it.

@@ -13,6 +13,7 @@ import (
 	"latchkey/shared/cluster"
 	"latchkey/shared/kms"
 	"latchkey/shared/ledger"
+	"latchkey/shared/masterkey"
 	"latchkey/shared/node/protocol"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
@@ -74,7 +75,7 @@ func (s *Service) Wrap(ctx context.Context, n cluster.Node, req protocol.WrapReq
 		return protocol.WrapResponse{}, err
 	}
 	defer clear(secret)
-	e, err := s.wrap(ctx, n, req.KeyID, n.Desired.Provider, secret)
+	e, err := s.wrap(ctx, n, req.KeyID, n.Desired.Provider, secret, s.Now())
 	return protocol.WrapResponse{Wrapped: wire(e)}, err
 }
 
@@ -132,7 +133,7 @@ func (s *Service) Rewrap(ctx context.Context, n cluster.Node, req protocol.Rewra
 		return protocol.RewrapResponse{}, err
 	}
 	defer clear(secret)
-	e, err := s.wrap(ctx, n, req.KeyID, old.CMK.Provider, secret)
+	e, err := s.wrap(ctx, n, req.KeyID, old.CMK.Provider, secret, old.MadeAt())
 	return protocol.RewrapResponse{Wrapped: wire(e)}, err
 }
 
@@ -178,9 +179,14 @@ func (s *Service) unwrap(ctx context.Context, n cluster.Node, e ledger.Entry) (s
 	return secret, nil
 }
 
-// wrap wraps a master key under a provider's current key and enters the copy into the ledger.
-func (s *Service) wrap(ctx context.Context, n cluster.Node, keyID string, p atlas.Provider, secret []byte) (ledger.Entry, error) {
-	e := ledger.Entry{GroupID: n.GroupID, ClusterID: n.ClusterID, NodeID: n.ID, KeyID: keyID, Wrapped: s.Now().UTC()}
+// wrap wraps a master key, which was made at a time, under a provider's current key and enters the copy
+// into the ledger.
+func (s *Service) wrap(
+	ctx context.Context, n cluster.Node, keyID string, p atlas.Provider, secret []byte, made time.Time,
+) (ledger.Entry, error) {
+	e := ledger.Entry{
+		GroupID: n.GroupID, ClusterID: n.ClusterID, NodeID: n.ID, KeyID: keyID, Wrapped: s.Now().UTC(), Made: made.UTC(),
+	}
 	err := confirmed(ctx, func(ctx context.Context, fresh bool) error {
 		key, cmk, err := s.Keys.KeyFor(ctx, n.GroupID, p, fresh)
 		if err != nil {
@@ -197,7 +203,8 @@ func (s *Service) wrap(ctx context.Context, n cluster.Node, keyID string, p atla
 }
 
 // enter puts a copy into the ledger while its node exists. A copy that is there already, under
-// the same version of the same key, is as good and is returned instead.
+// the same version of the same key, is as good and is returned instead. From then on the group is
+// found when its master keys come of age.
 func (s *Service) enter(ctx context.Context, n cluster.Node, e ledger.Entry) (ledger.Entry, error) {
 	put, err := e.Put()
 	if err != nil {
@@ -212,7 +219,11 @@ func (s *Service) enter(ctx context.Context, n cluster.Node, e ledger.Entry) (le
 		if !errors.Is(err, ledger.ErrNoEntry) {
 			return err
 		}
-		return s.Table.Write(ctx, put, store.Check(keys.Node(n.ClusterID, n.ID), n.Version()))
+		watch, err := masterkey.Watch(ctx, s.Table, n.GroupID, s.Now())
+		if err != nil {
+			return err
+		}
+		return s.Table.Write(ctx, append(watch, put, store.Check(keys.Node(n.ClusterID, n.ID), n.Version()))...)
 	})
 	if err != nil {
 		return ledger.Entry{}, err

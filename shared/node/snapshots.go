@@ -93,7 +93,7 @@ func (s *Service) Adopt(ctx context.Context, n cluster.Node, req protocol.AdoptR
 		return protocol.AdoptResponse{}, unusable(err)
 	}
 	defer clear(secret)
-	e, err := s.wrap(ctx, n, kept.KeyID, n.Desired.Provider, secret)
+	e, err := s.wrap(ctx, n, kept.KeyID, n.Desired.Provider, secret, kept.MadeAt())
 	if err != nil {
 		return protocol.AdoptResponse{}, err
 	}

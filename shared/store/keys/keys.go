@@ -391,6 +391,16 @@ func MaintenanceDue(at time.Time, groupID string) store.Key {
 	return store.Key{PK: "MAINTENANCE#DUE", SK: AlertDuePrefix + EventTime(at) + "#" + groupID}
 }
 
+// MasterKeys is the record of the rotations of a group's master keys.
+func MasterKeys(groupID string) store.Key {
+	return store.Key{PK: "GROUP#" + groupID, SK: "MASTERKEYS"}
+}
+
+// MasterKeysDue places the master keys of a group in the index under the time at which they need attention.
+func MasterKeysDue(at time.Time, groupID string) store.Key {
+	return store.Key{PK: "MASTERKEYS#DUE", SK: AlertDuePrefix + EventTime(at) + "#" + groupID}
+}
+
 // Event is one event of an activity feed. scope is GroupScope or OrgScope of an id. Feeds have
 // partitions of their own, so that a busy feed never slows a group.
 func Event(scope string, at time.Time, id string) store.Key {

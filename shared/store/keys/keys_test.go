@@ -30,7 +30,7 @@ var (
 		"Cluster": keys.Cluster, "Node": keys.Node, "ClusterName": keys.ClusterName, "EncryptionUse": keys.EncryptionUse,
 		"WrappedKey": keys.WrappedKey, "EnrolToken": keys.EnrolToken, "RecipientKeys": keys.RecipientKeys,
 		"AlertRegister": keys.AlertRegister, "AlertConfig": keys.AlertConfig, "Alert": keys.Alert, "AlertCondition": keys.AlertCondition,
-		"AlertNotice": keys.AlertNotice, "Mail": keys.Mail, "Delivery": keys.Delivery, "AlertWatch": keys.AlertWatch, "Maintenance": keys.Maintenance,
+		"AlertNotice": keys.AlertNotice, "Mail": keys.Mail, "Delivery": keys.Delivery, "AlertWatch": keys.AlertWatch, "Maintenance": keys.Maintenance, "MasterKeys": keys.MasterKeys,
 		"PrivateEndpoints": keys.PrivateEndpoints, "Snapshot": keys.Snapshot, "BackupPolicy": keys.BackupPolicy, "BackupDue": keys.BackupDue,
 		"RestoreJob": keys.RestoreJob, "Restoring": keys.Restoring, "RetainedBackups": keys.RetainedBackups, "Changeover": keys.Changeover,
 		"Event of a group": func(id string, at time.Time, event string) store.Key {
@@ -42,7 +42,7 @@ var (
 		"GroupsOf": keys.GroupsOf, "ClosedGroups": keys.ClosedGroups, "MembersOf": keys.MembersOf, "APIKeysOf": keys.APIKeysOf,
 		"ServiceAccountsOf": keys.ServiceAccountsOf, "ClustersOf": keys.ClustersOf, "PlanInProgress": keys.PlanInProgress,
 		"NeededBy": keys.NeededBy, "Sweep": keys.Sweep, "WaitingNode": keys.WaitingNode,
-		"AlertDue": keys.AlertDue, "MaintenanceDue": keys.MaintenanceDue, "WatchedEndpoints": keys.WatchedEndpoints, "BackupsDue": keys.BackupsDue,
+		"AlertDue": keys.AlertDue, "MaintenanceDue": keys.MaintenanceDue, "MasterKeysDue": keys.MasterKeysDue, "WatchedEndpoints": keys.WatchedEndpoints, "BackupsDue": keys.BackupsDue,
 		"ChangeoverInProgress": keys.ChangeoverInProgress, "DeliveryDue": keys.DeliveryDue, "DeadLetter": keys.DeadLetter,
 	}
 	// prefixes are all prefix constants and the kinds that a query with one may meet.
@@ -54,7 +54,7 @@ var (
 		keys.SnapshotPrefix: {"Snapshot"}, keys.RestoreJobPrefix: {"RestoreJob"}, keys.WatchedEndpointsPrefix: {"WatchedEndpoints"},
 		keys.AlertConfigPrefix: {"AlertConfig"}, keys.AlertPrefix: {"Alert"}, keys.AlertConditionsPrefix: {"AlertCondition"},
 		keys.AlertNoticePrefix: {"AlertNotice"}, keys.AlertWatchPrefix: {"AlertWatch"},
-		keys.AlertDuePrefix: {"AlertDue", "MaintenanceDue", "DeliveryDue"}, keys.DeadLetterPrefix: {"DeadLetter"},
+		keys.AlertDuePrefix: {"AlertDue", "MaintenanceDue", "MasterKeysDue", "DeliveryDue"}, keys.DeadLetterPrefix: {"DeadLetter"},
 		keys.MailPrefix: {"Mail"}, keys.DeliveryPrefix: {"Delivery"},
 		keys.EventPrefix: {"Event of a group", "Event of an organisation", "BackupsDue"}, // that one is in the index, where events are not
 	}
@@ -65,7 +65,7 @@ var (
 func hostile() *rapid.Generator[string] {
 	parts := []string{
 		"", "#", "/", "%23", "%", "a", "650000000000000000000001", "ORG", "GROUP", "GROUPNAME", "APIKEY", "APIKEYID", "SA", "SAID",
-		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "AZURE", "EARUSE", "EVENTS", "T", "SYSTEM", "SWEEP", "CLOSEDGROUPS", "AGENTS", "WAITING", "ENROL", "RECIPIENTKEYS", "ALERTING", "ALERT", "ALERTCONFIG", "ALERTCONDITION", "NOTICE", "WATCH", "DUE", "ENDPOINTS", "WATCHED", "SNAPSHOT", "BACKUPPOLICY", "BACKUPDUE", "BACKUPSDUE", "RESTOREJOB", "RESTORING", "RETAINED", "MAINTENANCE", "MAIL", "DELIVERY", "DELIVERIES", "DEAD", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
+		"USER", "MEMBER", "ROLE", "CLUSTER", "CLUSTERNAME", "NODE", "PLAN", "PLANS", "KEY", "CMK", "AZURE", "EARUSE", "EVENTS", "T", "SYSTEM", "SWEEP", "CLOSEDGROUPS", "AGENTS", "WAITING", "ENROL", "RECIPIENTKEYS", "ALERTING", "ALERT", "ALERTCONFIG", "ALERTCONDITION", "NOTICE", "WATCH", "DUE", "ENDPOINTS", "WATCHED", "SNAPSHOT", "BACKUPPOLICY", "BACKUPDUE", "BACKUPSDUE", "RESTOREJOB", "RESTORING", "RETAINED", "MAINTENANCE", "MASTERKEYS", "MAIL", "DELIVERY", "DELIVERIES", "DEAD", "\x00", "\U0010FFFF", "2030-01-01T00:00:00.000000Z",
 	}
 	short := rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "#"}), 0, 3), func(s []string) string { return strings.Join(s, "") })
 	return rapid.OneOf(short, rapid.Custom(func(rt *rapid.T) string {
@@ -140,7 +140,7 @@ func TestKeys_of_two_entities_never_collide(t *testing.T) {
 
 // One owner's partition is never another's, so that a query of one tenant can't meet another's.
 func TestKeys_of_two_owners_lie_in_two_partitions(t *testing.T) {
-	shared := []string{"SigningKeys", "RecipientKeys", "SweepProgress", "ClosedGroups", "PlanInProgress", "WaitingNode", "AlertDue", "MaintenanceDue", "WatchedEndpoints", "BackupsDue", "ChangeoverInProgress", "DeliveryDue", "DeadLetter"} // not a tenant's
+	shared := []string{"SigningKeys", "RecipientKeys", "SweepProgress", "ClosedGroups", "PlanInProgress", "WaitingNode", "AlertDue", "MaintenanceDue", "MasterKeysDue", "WatchedEndpoints", "BackupsDue", "ChangeoverInProgress", "DeliveryDue", "DeadLetter"} // not a tenant's
 	for space, kinds := range map[string]map[string]any{"table": tableKinds, "index": indexKinds} {
 		t.Run(space, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
