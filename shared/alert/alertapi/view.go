@@ -1,6 +1,7 @@
 package alertapi
 
 import (
+	"encoding/json"
 	"time"
 
 	"latchkey/shared/alert"
@@ -129,4 +130,12 @@ func optional(t time.Time) string {
 		return ""
 	}
 	return atlas.Time(t)
+}
+
+// Document is an alert as the API at an address shows it, as JSON, and the alert's own address: what
+// webhooks are told.
+func Document(base string, a alert.Alert) (document []byte, link string, err error) {
+	r := &httpapi.Request{Base: base}
+	document, err = json.Marshal(viewAlert(r, a))
+	return document, r.Link("/groups/" + a.GroupID + "/alerts/" + a.ID), err
 }

@@ -1,0 +1,92 @@
+package notification
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"latchkey/shared/obs"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+)
+
+// report counts how an attempt ended for the targets that it was made for, and logs what went
+// wrong. Addresses are not logged.
+func (s *Service) report(ctx context.Context, before, d Delivery) {
+	var sent, again, dead, ours int
+	for i, t := range d.Targets {
+		if before.Targets[i].State.Ended() {
+			continue
+		}
+		switch t.State {
+		case Sent:
+			sent++
+			continue
+		case Dead:
+			dead++
+		case Waiting, Claimed:
+			again++
+		case Skipped:
+		}
+		if (&Failure{Reason: t.Reason}).ours() {
+			ours++
+		}
+		s.Log.WarnContext(ctx, "a target was not told", slog.String("groupId", d.GroupID), slog.String("delivery", d.Entry),
+			slog.String("kind", string(t.Kind)), slog.String("state", string(t.State)), slog.String("reason", string(t.Reason)),
+			slog.Int("status", t.Status), slog.String("code", t.Code), slog.Int("tries", d.Tries))
+	}
+	obs.Write(ctx, s.Log, s.Now(), "delivery attempted", nil, obs.Count{Name: "TargetsTold", Value: sent},
+		obs.Count{Name: "TargetsToTellAgain", Value: again}, obs.Count{Name: "DeadLetters", Value: dead},
+		obs.Count{Name: "OwnDeliveryFailures", Value: ours})
+}
+
+// maxRetries bounds what one call of RetryDue attempts.
+const maxRetries = 200
+
+// RetryDue attempts every delivery whose next attempt is due, or whose claimant never came back,
+// and returns how many it took up. It may run twice at once and be cut short; what it leaves is
+// due next time. It goes on past one that fails.
+func (s *Service) RetryDue(ctx context.Context) (attempted int, err error) {
+	now := s.Now()
+	page, err := s.Table.Query(ctx, store.Query{
+		Index: true, PK: keys.DeliveryDue(now, "", "").PK, Prefix: keys.AlertDuePrefix, Until: keys.AlertDueUntil(now), Limit: maxRetries,
+	})
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	for _, item := range page.Items {
+		if err := ctx.Err(); err != nil {
+			return attempted, errors.Join(failed, err)
+		}
+		attempted++
+		failed = errors.Join(failed, s.retry(ctx, item))
+	}
+	return attempted, failed
+}
+
+// retry attempts a delivery that the index names. If its source is gone it can't be attempted, and is
+// given up.
+func (s *Service) retry(ctx context.Context, item store.Item) error {
+	listed, err := store.Decode[Delivery](item)
+	if err != nil {
+		return err
+	}
+	p, err := s.load(ctx, store.Key{PK: keys.Group(listed.GroupID).PK, SK: listed.Source})
+	if !errors.Is(err, store.ErrNotFound) {
+		if err != nil {
+			return err
+		}
+		return s.attempt(ctx, p, listed.Entry)
+	}
+	d, version, err := store.Load[Delivery](ctx, s.Table, item.Key)
+	d.version = version
+	if errors.Is(err, store.ErrNotFound) || err == nil && (d.State.Ended() || s.Now().Before(d.Next)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.store(ctx, d.conclude(s.Now().UTC()))
+	return lost(err)
+}
