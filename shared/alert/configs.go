@@ -265,22 +265,37 @@ func standard(groupID, orgID string, t audit.Type, now time.Time) Config {
 // tenant deleted stays away. The transaction conflicts if configurations are added meanwhile; read
 // again and retry.
 func CreateRotation(ctx context.Context, t store.Table, groupID, orgID string, p atlas.Provider, now time.Time) ([]store.Op, error) {
+	return CreateRotations(ctx, t, groupID, orgID, now, p)
+}
+
+// CreateRotations is CreateRotation for the providers whose keys one transaction configures.
+func CreateRotations(ctx context.Context, t store.Table, groupID, orgID string, now time.Time, providers ...atlas.Provider) ([]store.Op, error) {
+	if len(providers) == 0 {
+		return nil, nil
+	}
 	r, err := loadRegister(ctx, t, groupID)
 	if err != nil {
 		return nil, err
 	}
-	what := NeedsRotation(p)
-	if slices.Contains(r.Made, what) {
+	var ops []store.Op
+	for _, p := range providers {
+		what := NeedsRotation(p)
+		if slices.Contains(r.Made, what) {
+			continue
+		}
+		r.Configs++
+		r.Made = append(r.Made, what)
+		record, err := standard(groupID, orgID, what, now).put()
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, record)
+	}
+	if len(ops) == 0 {
 		return nil, nil
 	}
-	r.Configs++
-	r.Made = append(r.Made, what)
 	count, err := r.put(groupID)
-	if err != nil {
-		return nil, err
-	}
-	record, err := standard(groupID, orgID, what, now).put()
-	return []store.Op{count, record}, err
+	return append(ops, count), err
 }
 
 func loadRegister(ctx context.Context, t store.Table, groupID string) (register, error) {

@@ -2,64 +2,23 @@ package alert
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
+	"time"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/due"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
 
-// duePage is how many due entries are read at once.
-const duePage = 100
-
-// Due lists what needs attention now, the most urgent first: at most one page. Attending to an
-// entry takes it out of the list, so the next page is the next list. It reads the index, which may
-// lag; attending reads again.
-func (s *Service) Due(ctx context.Context) ([]store.Key, error) {
-	now := s.Now()
-	page, err := s.Table.Query(ctx, store.Query{
-		Index: true, PK: keys.AlertDue(now, "", "").PK, Prefix: keys.AlertDuePrefix, Until: keys.AlertDueUntil(now), Limit: duePage,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list what is due: %w", err)
+// AttendAll attends to everything that is due. It may run any number of times, also at the same
+// moment: each notification falls due once.
+func (s *Service) AttendAll(ctx context.Context) (due.Report, error) {
+	queue := due.Queue{
+		Table: s.Table, Partition: keys.AlertDue(time.Time{}, "", "").PK,
+		Attend: func(ctx context.Context, item store.Item) error { return s.Attend(ctx, item.Key) },
 	}
-	due := make([]store.Key, len(page.Items))
-	for i, item := range page.Items {
-		due[i] = item.Key
-	}
-	return due, nil
-}
-
-// AttendAll attends to everything that is due, until nothing is left or the context ends. It goes
-// on past what fails, and returns how many entries it attended to and the errors. It may run
-// any number of times, also at the same moment: each notification falls due once.
-func (s *Service) AttendAll(ctx context.Context) (attended int, err error) {
-	failed := map[store.Key]bool{}
-	for ctx.Err() == nil {
-		due, listErr := s.Due(ctx)
-		if listErr != nil {
-			return attended, errors.Join(err, listErr)
-		}
-		fresh := 0
-		for _, key := range due {
-			if failed[key] {
-				continue
-			}
-			fresh++
-			failed[key] = true // also keeps a lagging index from making this endless
-			if attendErr := s.Attend(ctx, key); attendErr != nil {
-				err = errors.Join(err, fmt.Errorf("attend to %s: %w", key, attendErr))
-				continue
-			}
-			attended++
-		}
-		if fresh == 0 {
-			return attended, err
-		}
-	}
-	return attended, errors.Join(err, ctx.Err())
+	return queue.Run(ctx, s.Now())
 }
 
 // Attend does what is due of one entry, an alert or a provider's dates. If nothing is due any more

@@ -52,8 +52,11 @@ func (w watch) next(now time.Time) time.Time {
 
 // Watch keeps the dates of a provider's key and warns when their time comes; it raises and closes
 // at once what they mean today. Rotating a key is watching it with a later date: the reminder
-// closes. Keeping what is known already writes nothing.
+// closes. Keeping what is known already writes nothing. No dates at all are as good as Unwatch.
 func (s *Service) Watch(ctx context.Context, groupID string, p atlas.Provider, d Dates) error {
+	if d.Rotation.Since.IsZero() && len(d.Expiries) == 0 {
+		return s.Unwatch(ctx, groupID, p)
+	}
 	d = d.normal(p)
 	return again(func() error {
 		g, err := s.Groups.Open(ctx, groupID)
