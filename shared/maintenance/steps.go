@@ -8,6 +8,7 @@ import (
 	"latchkey/shared/alert"
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
+	"latchkey/shared/due"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
@@ -30,6 +31,23 @@ func (s *Service) Due(ctx context.Context) ([]string, error) {
 		groups = append(groups, w.GroupID)
 	}
 	return groups, nil
+}
+
+// AttendAll announces and puts off what is due in all groups. It may run any number of times, also at
+// the same moment: each start is announced once. What may begin is left to whoever carries it out.
+func (s *Service) AttendAll(ctx context.Context) (due.Report, error) {
+	queue := due.Queue{
+		Table: s.Table, Partition: keys.MaintenanceDue(time.Time{}, "").PK,
+		Attend: func(ctx context.Context, item store.Item) error {
+			w, err := store.Decode[Window](item)
+			if err != nil {
+				return err
+			}
+			_, err = s.Attend(ctx, w.GroupID)
+			return err
+		},
+	}
+	return queue.Run(ctx, s.Now())
 }
 
 // Attend does what is due of a group's plan, as far as it can be done here: announce it or put it
