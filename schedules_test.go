@@ -32,6 +32,7 @@ func schedules(t *testing.T) []schedule.Schedule {
 // How often what must be repeated is repeated. Whoever changes the template changes it here.
 func TestSchedules_comeAsOftenAsTheyShould(t *testing.T) {
 	want := map[string]time.Duration{ // the longest wait
+		"FleetTasksFunction/AttendMasterKeys":  5 * time.Minute,
 		"FleetTasksFunction/Backups":           time.Minute,
 		"FleetTasksFunction/ResumeChanges":     5 * time.Minute,
 		"FleetTasksFunction/ResumePlans":       5 * time.Minute,

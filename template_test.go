@@ -363,7 +363,7 @@ func TestTemplate_listensToWhatIsCounted(t *testing.T) {
 	want := []string{
 		"Latchkey Checks " + string(verdict.Inconclusive), "Latchkey KeyChecksInconclusive", "Latchkey KeysLeft",
 		"Latchkey NodesSilent " + string(enforcement.Start), "Latchkey NodesSilent " + string(enforcement.Stop), "Latchkey OldestPlanHours",
-		"Latchkey OldestKeyChangeHours",
+		"Latchkey OldestKeyChangeHours", "Latchkey OldestMasterKeyRotationHours",
 	}
 	for _, p := range atlas.Providers() {
 		want = append(want, "Latchkey VerdictsHeld "+string(p))

@@ -42,6 +42,7 @@ func TestSuite_keepsHouseOnSchedule(t *testing.T) {
 			}
 		}
 		want := map[string]int{
+			"FleetTasksFunction/AttendMasterKeys: schedule done":  24 * 60 / 5,
 			"FleetTasksFunction/Backups: schedule done":           24 * 60,
 			"FleetTasksFunction/ResumePlans: schedule done":       24 * 60 / 5,
 			"NetworkTasksFunction/WatchEndpoints: schedule done":  24 * 60 / 2,

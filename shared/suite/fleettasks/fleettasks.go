@@ -17,6 +17,7 @@ import (
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
 	"latchkey/shared/enforcement"
+	"latchkey/shared/masterkey"
 	"latchkey/shared/project"
 	"latchkey/shared/snapshot"
 	"latchkey/shared/store"
@@ -48,6 +49,7 @@ func New(d Deps) lambda.Handler {
 		changes: suite.Changeover(suite.ChangeDeps{
 			Table: d.Table, Settings: settings, Clusters: clusters, Start: d.Start, Now: d.Now,
 		}),
+		rotations: suite.MasterKeys(suite.MasterKeyDeps{Table: d.Table, Journal: journal, Start: d.Start, Now: d.Now}),
 		snapshots: suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Now: d.Now, Log: d.Log}),
 		clusters:  clusters, executions: suite.PlanExecutions{Executions: d.Start}, now: d.Now, log: d.Log,
 		officer: &enforcement.Officer{Table: d.Table, Settings: settings, Clusters: clusters, Now: d.Now},
@@ -63,12 +65,17 @@ func New(d Deps) lambda.Handler {
 		"continueChange": handler(d.Log, f.continueChange),
 		"resumeChanges":  handler(d.Log, f.resumeChanges),
 		"backups":        handler(d.Log, f.backups),
+
+		"advanceRotation":  handler(d.Log, f.advanceRotation),
+		"continueRotation": handler(d.Log, f.continueRotation),
+		"attendMasterKeys": handler(d.Log, f.attendMasterKeys),
 	})
 }
 
 // function is what the tasks work with.
 type function struct {
 	changes    *changeover.Service
+	rotations  *masterkey.Service
 	clusters   *cluster.Service
 	snapshots  *snapshot.Service
 	executions cluster.Executions
