@@ -16,6 +16,7 @@ import (
 	"latchkey/shared/suite/fleettasks"
 	"latchkey/shared/suite/networktasks"
 	"latchkey/shared/suite/operator"
+	"latchkey/shared/suite/remind"
 	"latchkey/shared/suite/validate"
 )
 
@@ -40,6 +41,7 @@ func TestSchedules_comeAsOftenAsTheyShould(t *testing.T) {
 		"OperatorFunction/PurgeClosedProjects": 24 * time.Hour,
 		"OperatorFunction/RotateNodeKeys":      31 * 24 * time.Hour,
 		"OperatorFunction/RotateSigningKeys":   31 * 24 * time.Hour,
+		"RemindFunction/Remind":                time.Minute,
 		"ValidateFunction/CheckKeys":           time.Minute,
 	}
 	got := map[string]time.Duration{}
@@ -68,6 +70,7 @@ func TestSchedules_areUnderstoodByTheirFunctions(t *testing.T) {
 		"FleetTasksFunction":   fleettasks.New(fleettasks.Deps{Table: table, Now: now, Log: log}),
 		"NetworkTasksFunction": networktasks.New(networktasks.Deps{Table: table, Now: now, Log: log}),
 		"OperatorFunction":     operator.New(operator.Deps{Table: table, Sealer: identitytest.NewSealer(t), Now: now}),
+		"RemindFunction":       remind.New(remind.Deps{Table: table, Now: now, Log: log}),
 		"ValidateFunction":     validate.New(validate.Deps{Table: table, Now: now, Log: log}),
 	}
 	for _, s := range schedules(t) {

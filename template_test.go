@@ -25,6 +25,7 @@ import (
 	"latchkey/shared/atlas"
 	"latchkey/shared/enforcement"
 	"latchkey/shared/suite/authorizer"
+	"latchkey/shared/suite/remind"
 	"latchkey/shared/verdict"
 )
 
@@ -300,7 +301,7 @@ func (a alarm) names() []string {
 }
 
 // silence are the alarms on what stops happening.
-var silence = []string{"ValidateSilentAlarm"}
+var silence = []string{"RemindSilentAlarm", "ValidateSilentAlarm"}
 
 func thresholds(t *testing.T, tmpl *template.Template) map[string]float64 {
 	t.Helper()
@@ -351,7 +352,7 @@ func TestTemplate_raisesAlarms(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"AWS/ApiGateway 5XXError latchkey", "AWS/Lambda Invocations ValidateFunction", "Latchkey KeysLeft"} {
+	for _, name := range []string{"AWS/ApiGateway 5XXError latchkey", "AWS/Lambda Invocations RemindFunction", "AWS/Lambda Invocations ValidateFunction", "Latchkey KeysLeft"} {
 		if _, ok := found[name]; !ok {
 			t.Errorf("there is no alarm on %s", name)
 		}
@@ -364,6 +365,7 @@ func TestTemplate_listensToWhatIsCounted(t *testing.T) {
 		"Latchkey Checks " + string(verdict.Inconclusive), "Latchkey KeyChecksInconclusive", "Latchkey KeysLeft",
 		"Latchkey NodesSilent " + string(enforcement.Start), "Latchkey NodesSilent " + string(enforcement.Stop), "Latchkey OldestPlanHours",
 		"Latchkey OldestKeyChangeHours", "Latchkey OldestMasterKeyRotationHours",
+		"Latchkey OldestDueSeconds " + remind.Alerts, "Latchkey OldestDueSeconds " + remind.Maintenance,
 	}
 	for _, p := range atlas.Providers() {
 		want = append(want, "Latchkey VerdictsHeld "+string(p))

@@ -27,6 +27,7 @@ import (
 	"latchkey/shared/suite/networktasks"
 	"latchkey/shared/suite/nodes"
 	"latchkey/shared/suite/operator"
+	"latchkey/shared/suite/remind"
 	"latchkey/shared/suite/validate"
 )
 
@@ -78,6 +79,8 @@ func makeHandler(ctx context.Context, spec template.Function, around surrounding
 		return nodesFunction(ctx, around)
 	case "validate":
 		return validateFunction(ctx, around, spec.Environment)
+	case "remind":
+		return remindFunction(around, spec.Environment)
 	case "fleettasks":
 		return fleettasksFunction(around, spec.Environment)
 	case "keytasks":
@@ -176,6 +179,14 @@ func validateFunction(ctx context.Context, s surroundings, env map[string]string
 	return validate.New(validate.Deps{
 		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys, EventRetention: retention, Start: starter,
 	}), nil
+}
+
+func remindFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+	retention, err := eventRetention(env)
+	if err != nil {
+		return nil, err
+	}
+	return remind.New(remind.Deps{Table: s.table, Now: s.now, Log: s.log, EventRetention: retention}), nil
 }
 
 func fleettasksFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
