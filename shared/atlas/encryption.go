@@ -22,6 +22,9 @@ type AWSKMS struct {
 }
 
 // AzureKeyVault is the Azure block. roleId is absent, never "", while none is set.
+//
+// SecretExpiresAt is Latchkey's own: when the client secret ends, as the tenant said. It is absent
+// while nothing was said, so that clients that don't know it never see it.
 type AzureKeyVault struct {
 	AzureEnvironment         *string `json:"azureEnvironment"`
 	ClientID                 *string `json:"clientID"`
@@ -31,6 +34,7 @@ type AzureKeyVault struct {
 	RequirePrivateNetworking *bool   `json:"requirePrivateNetworking,omitempty"`
 	ResourceGroupName        *string `json:"resourceGroupName"`
 	RoleID                   *string `json:"roleId,omitempty"`
+	SecretExpiresAt          *string `json:"secretExpiresAt,omitempty"`
 	SubscriptionID           *string `json:"subscriptionID"`
 	TenantID                 *string `json:"tenantID"`
 	Valid                    bool    `json:"valid"`
@@ -75,6 +79,7 @@ type AzureKeyVaultUpdate struct {
 	ResourceGroupName        *string `json:"resourceGroupName"`
 	RoleID                   *string `json:"roleId"`
 	Secret                   *string `json:"secret"`
+	SecretExpiresAt          *string `json:"secretExpiresAt"`
 	SubscriptionID           *string `json:"subscriptionID"`
 	TenantID                 *string `json:"tenantID"`
 }

@@ -33,6 +33,7 @@ const (
 	ConfigurationUpdated             Type = "ENCRYPTION_AT_REST_CONFIGURATION_UPDATED"
 	ConfigurationValidationFailed    Type = "ENCRYPTION_AT_REST_CONFIGURATION_VALIDATION_FAILED"
 	ConfigurationValidationSucceeded Type = "ENCRYPTION_AT_REST_CONFIGURATION_VALIDATION_SUCCEEDED"
+	KeyRotationStarted               Type = "ENCRYPTION_AT_REST_KEY_ROTATION_STARTED"
 	NetworkAccessDenied              Type = "ENCRYPTION_AT_REST_KMS_NETWORK_ACCESS_DENIED"
 	NetworkAccessRestored            Type = "ENCRYPTION_AT_REST_KMS_NETWORK_ACCESS_RESTORED"
 	ConfigNoLongerValid              Type = "ENCRYPTION_AT_REST_CONFIG_NO_LONGER_VALID"

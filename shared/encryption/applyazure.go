@@ -2,6 +2,7 @@ package encryption
 
 import (
 	"strings"
+	"time"
 
 	"latchkey/shared/atlas"
 )
@@ -12,7 +13,7 @@ func (s Settings) applyAzure(u *atlas.AzureKeyVaultUpdate) (*Azure, *Change, err
 		return s.Azure, nil, nil
 	}
 	what, err := intend(atlas.Azure, s.Azure != nil, u.Enabled, sent(u.AzureEnvironment, u.ClientID, u.KeyIdentifier,
-		u.KeyVaultName, u.ResourceGroupName, u.RoleID, u.Secret, u.SubscriptionID, u.TenantID) ||
+		u.KeyVaultName, u.ResourceGroupName, u.RoleID, u.Secret, u.SecretExpiresAt, u.SubscriptionID, u.TenantID) ||
 		asksFor(u.RequirePrivateNetworking, s.Azure != nil))
 	switch {
 	case err != nil || what == leave:
@@ -33,6 +34,9 @@ func (s Settings) applyAzure(u *atlas.AzureKeyVaultUpdate) (*Azure, *Change, err
 	accessChanged = m.set("tenantID", &next.TenantID, u.TenantID) || accessChanged
 	m.flag("requirePrivateNetworking", &next.PrivateNetworking, u.RequirePrivateNetworking)
 	secret, err := s.mergeAzureAccess(&next, &m, u)
+	if err == nil {
+		err = next.mergeSecretExpiry(&m, secret, u.SecretExpiresAt)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,6 +70,30 @@ func (s Settings) mergeAzureAccess(next *Azure, m *merger, u *atlas.AzureKeyVaul
 		next.Secret = nil // a secret belongs to one application
 	}
 	return value(u.Secret), nil
+}
+
+// mergeSecretExpiry merges when the client secret ends. It belongs to one secret: another one, or a service
+// principal, which has none, forgets it.
+func (a *Azure) mergeSecretExpiry(m *merger, secret string, sent *string) error {
+	if secret != "" || a.RoleID != "" || a.Secret == nil {
+		a.SecretExpires = time.Time{}
+	}
+	if a.RoleID != "" || value(sent) == "" {
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, *sent)
+	if err != nil {
+		at, err = time.Parse(time.DateOnly, *sent)
+	}
+	if err != nil {
+		return atlas.Fail(atlas.InvalidAttribute, "secretExpiresAt").Hinting("It must be a date, or a date and time, as of ISO 8601.")
+	}
+	at = at.UTC().Truncate(time.Second)
+	if !at.Equal(a.SecretExpires) {
+		a.SecretExpires = at
+		m.fields = append(m.fields, "secretExpiresAt")
+	}
+	return nil
 }
 
 // check demands a complete configuration whose parts fit together.

@@ -124,7 +124,7 @@ func (s *Service) Restore(ctx context.Context, c Changeover, reason verdict.Reas
 		events := []audit.Event{e}
 		if ok {
 			was, is := current.Key(c.Provider), next.Key(c.Provider)
-			for _, t := range transitions(c.Provider, was.Verdict.Class(), is.Verdict.Class(), was.Valid) {
+			for _, t := range transitions(c.Provider, *was, *is) {
 				events = append(events, audit.New(s.Now(), t, audit.System(), next.OrgID, next.GroupID).
 					With("key", next.keyName(c.Provider)))
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/shared/alert"
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/store"
@@ -24,16 +25,17 @@ func (s *Service) Record(ctx context.Context, settings *Settings, p atlas.Provid
 // record applies a verdict; with always, also one that changes nothing but its own time.
 func (s *Service) record(ctx context.Context, settings *Settings, p atlas.Provider, v verdict.Verdict, always bool) error {
 	for range recordAttempts {
-		before := settings.clone()
-		if !always && before.says(p, v) || !settings.conclude(p, v, s.Now()) {
+		before, after := settings.clone(), settings.clone()
+		if !after.conclude(p, v, s.Now()) || !always && before.says(after, p) {
 			return nil
 		}
-		ops, err := s.verdictOps(before, *settings, p)
+		ops, err := s.verdictOps(before, after, p)
 		if err != nil {
 			return err
 		}
 		err = s.Table.Write(ctx, ops...)
 		if err == nil {
+			*settings = after
 			settings.version++
 			return nil
 		}
@@ -47,11 +49,15 @@ func (s *Service) record(ctx context.Context, settings *Settings, p atlas.Provid
 	return fmt.Errorf("store verdict on %s key of %s: %w", p, settings.GroupID, store.ErrConflict)
 }
 
-// says reports whether a verdict on a provider's key would change nothing but its own time.
-func (s Settings) says(p atlas.Provider, v verdict.Verdict) bool {
-	state := s.Key(p)
-	return state != nil && v.SameConclusion(state.Verdict)
+// says reports whether settings with a new verdict on a provider's key say the same but for its time.
+func (s Settings) says(after Settings, p atlas.Provider) bool {
+	was, is := s.Key(p), after.Key(p)
+	return is.Verdict.SameConclusion(was.Verdict) && is.Valid == was.Valid && is.Unreachable == was.Unreachable
 }
+
+// throttledLong is after how long a key whose provider asks us to slow down counts as unreachable. Bursts
+// end within minutes.
+const throttledLong = 30 * time.Minute
 
 // clocksDiffer is how far the clocks of two instances may be apart. A check that is to have begun
 // further in the future than that was timed by a clock that was wrong: it counts as an old one, or
@@ -79,10 +85,17 @@ func (s *Settings) conclude(p atlas.Provider, v verdict.Verdict, now time.Time) 
 	state.Verdict = v
 	switch v.Class() {
 	case verdict.Valid:
-		state.Valid = true
+		state.Valid, state.Unreachable, state.CredentialsEnded = true, false, time.Time{}
 	case verdict.Invalid:
-		state.Valid = false
-	case verdict.Unreachable, verdict.Throttled, verdict.Inconclusive:
+		state.Valid, state.Unreachable = false, false
+		if v.Reason == verdict.CredentialsExpired && state.CredentialsEnded.IsZero() {
+			state.CredentialsEnded = v.StartedAt
+		}
+	case verdict.Unreachable:
+		state.Unreachable = true
+	case verdict.Throttled:
+		state.Unreachable = state.Unreachable || now.Sub(v.Since) >= throttledLong
+	case verdict.Inconclusive:
 	}
 	return true
 }
@@ -94,8 +107,8 @@ func (s *Service) verdictOps(before, after Settings, p atlas.Provider) ([]store.
 		return nil, err
 	}
 	ops := []store.Op{put}
-	old, now := before.Key(p).Verdict, after.Key(p).Verdict
-	for _, t := range transitions(p, old.Class(), now.Class(), before.Key(p).Valid) {
+	now := after.Key(p).Verdict
+	for _, t := range transitions(p, *before.Key(p), *after.Key(p)) {
 		e := audit.New(s.Now(), t, audit.System(), after.OrgID, after.GroupID).
 			With("reason", string(now.Reason)).With("key", after.keyName(p)).
 			With("providerCode", now.ProviderCode).With("providerRequestId", now.RequestID)
@@ -108,20 +121,21 @@ func (s *Service) verdictOps(before, after Settings, p atlas.Provider) ([]store.
 	return ops, nil
 }
 
-// transitions are the events of a change of class (CONTRACT 5.4). wasValid is what the last
-// conclusive verdict said.
-func transitions(p atlas.Provider, from, to verdict.Class, wasValid bool) []audit.Type {
+// transitions are the events of what became of a key (CONTRACT 5.4): it became valid or invalid by the last
+// conclusive verdict, reachable or unreachable.
+func transitions(p atlas.Provider, before, after KeyState) []audit.Type {
 	var types []audit.Type
-	if from == verdict.Unreachable && to != verdict.Unreachable && to != verdict.Inconclusive {
+	switch {
+	case before.Unreachable && !after.Unreachable:
 		types = append(types, audit.NetworkAccessRestored)
+	case !before.Unreachable && after.Unreachable:
+		types = append(types, audit.NetworkAccessDenied)
 	}
 	switch {
-	case to == verdict.Unreachable && from != verdict.Unreachable:
-		types = append(types, audit.NetworkAccessDenied)
-	case to == verdict.Invalid && wasValid:
-		types = append(types, audit.Type(string(p)+"_ENCRYPTION_KEY_INVALID"), audit.ConfigNoLongerValid)
-	case to == verdict.Valid && !wasValid:
-		types = append(types, audit.Type(string(p)+"_ENCRYPTION_KEY_VALID"), audit.ConfigIsValid)
+	case before.Valid && !after.Valid:
+		types = append(types, alert.KeyInvalid(p), audit.ConfigNoLongerValid)
+	case !before.Valid && after.Valid:
+		types = append(types, audit.Type(p)+"_ENCRYPTION_KEY_VALID", audit.ConfigIsValid)
 	}
 	return types
 }

@@ -64,6 +64,9 @@ func (s *Service) noted(ctx context.Context, settings *Settings, p atlas.Provide
 	if !before.Valid && state.Valid {
 		s.enforce(ctx, settings.GroupID, p)
 	}
+	if settings.isUrgentlyUntold(p) {
+		s.tellSoon(ctx, *settings, p)
+	}
 	state.Valid = state.Valid && !isLost
 	return nil
 }
@@ -101,6 +104,9 @@ func (s *Service) Validate(ctx context.Context, groupID string) ([]Finding, erro
 		if !isHeld {
 			s.enforce(ctx, groupID, p)
 		}
+		if settings.isUrgentlyUntold(p) {
+			s.tellSoon(ctx, settings, p)
+		}
 		findings = append(findings, Finding{Provider: p, Verdict: v, Valid: state.Valid, Since: state.Verdict.Since})
 	}
 	return findings, nil
@@ -135,6 +141,7 @@ func (s *Service) RoleProved(ctx context.Context, role access.Role, began time.T
 		return
 	}
 	s.enforce(ctx, role.GroupID, p)
+	s.tellSoon(ctx, settings, p)
 }
 
 // logUnrecorded tells that the schedule of checks has to find out what a proof has shown.

@@ -9,12 +9,13 @@ import (
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
+	"latchkey/shared/kms"
 	"latchkey/shared/store"
 	"latchkey/shared/verdict"
 )
 
 // Inspect checks a provider's key beyond the probe: describe, encrypt, decrypt. It stores the
-// key's version and expiry if they have changed.
+// key's version and dates if they have changed.
 //
 // It concludes no verdict, since VALID means that what is sealed opens: a key that no longer
 // encrypts would be INVALID here and VALID at the next check, and nodes would stop and start in
@@ -27,10 +28,10 @@ func (s *Service) Inspect(ctx context.Context, settings *Settings, p atlas.Provi
 	if failure != nil {
 		f, ok := errors.AsType[*verdict.Failure](failure)
 		now := s.Now().UTC()
-		if !ok || f.Reason != verdict.KeyExpired || !state.Expires.IsZero() && !state.Expires.After(now) {
-			return failure
+		seen.version, seen.expires = state.Version, state.Expires
+		if ok && f.Reason == verdict.KeyExpired && (state.Expires.IsZero() || state.Expires.After(now)) {
+			seen.expires = now
 		}
-		seen = observation{version: state.Version, expires: now}
 	}
 	if err := s.observe(ctx, settings, p, revision, seen); err != nil {
 		return err
@@ -42,6 +43,21 @@ func (s *Service) Inspect(ctx context.Context, settings *Settings, p atlas.Provi
 type observation struct {
 	version string
 	expires time.Time
+	dates   *kms.Dates // nil if they could not be asked for
+}
+
+// isNew reports whether what was seen differs from what is known.
+func (o observation) isNew(k KeyState) bool {
+	return k.Version != o.version || !k.Expires.Equal(o.expires) || o.dates != nil && learned(k.Dates, *o.dates) != k.Dates
+}
+
+// note returns what is known of the key once it was seen.
+func (k KeyState) note(o observation) KeyState {
+	k.Version, k.Expires = o.version, o.expires
+	if o.dates != nil {
+		k.Dates = learned(k.Dates, *o.dates)
+	}
+	return k
 }
 
 func (s *Service) describe(ctx context.Context, settings Settings, p atlas.Provider) (observation, error) {
@@ -49,14 +65,18 @@ func (s *Service) describe(ctx context.Context, settings Settings, p atlas.Provi
 	if err != nil {
 		return observation{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
 	key, err := s.Keys.Open(ref)
 	if err != nil {
 		return observation{}, err
 	}
-	_, d, err := key.NewProbe(ctx, settings.GroupID)
-	return observation{version: d.Version, expires: d.Expires.UTC()}, err
+	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	_, d, err := key.NewProbe(limited, settings.GroupID)
+	seen := observation{version: d.Version, expires: d.Expires.UTC()}
+	if dates, ok := askDates(ctx, key); ok {
+		seen.dates = &dates
+	}
+	return seen, err
 }
 
 // observationOps stores settings with what an inspection saw. A key that its provider gave new material
@@ -65,7 +85,7 @@ func (s *Service) observationOps(settings *Settings, p atlas.Provider, from stri
 	state := settings.Key(p)
 	var events []store.Op
 	if isRotation(p, from, state.Version) {
-		state.Since = s.Now().UTC()
+		state.Since, state.Rotated = s.Now().UTC(), s.Now().UTC()
 		e := audit.New(s.Now(), audit.Type(string(p)+"_ENCRYPTION_KEY_ROTATED"), audit.System(), settings.OrgID, settings.GroupID).
 			With("from", from).With("to", state.Version).With("by", "the key's provider")
 		op, err := s.Journal.Put(e)
@@ -99,11 +119,11 @@ func isRotation(p atlas.Provider, from, to string) bool {
 func (s *Service) observe(ctx context.Context, settings *Settings, p atlas.Provider, revision int64, seen observation) error {
 	for range recordAttempts {
 		state := settings.Key(p)
-		if state == nil || state.Revision != revision || state.Version == seen.version && state.Expires.Equal(seen.expires) {
+		if state == nil || state.Revision != revision || !seen.isNew(*state) {
 			return nil
 		}
 		from := state.Version
-		state.Version, state.Expires = seen.version, seen.expires
+		*state = state.note(seen)
 		ops, err := s.observationOps(settings, p, from)
 		if err != nil {
 			return err

@@ -51,6 +51,8 @@ type Service struct {
 	// Enforcer acts at once on what is found outside the schedule of checks; nil leaves it all
 	// to the schedule.
 	Enforcer Enforcer
+	// Alerts are told what holds of keys; nil leaves that to services that have them.
+	Alerts Alerts
 	// Changeovers carries changes of keys on at once after they were committed; nil leaves that to the
 	// schedule that resumes them.
 	Changeovers Changeovers

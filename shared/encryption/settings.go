@@ -6,6 +6,7 @@
 package encryption
 
 import (
+	"maps"
 	"time"
 
 	"latchkey/shared/atlas"
@@ -39,6 +40,9 @@ type Settings struct { //nolint:recvcheck // updates merge copies; what changes 
 	// Fallbacks are the ways back from changes that are not finished.
 	Fallbacks []Fallback `json:"fallbacks,omitempty"`
 
+	// Told is what alerts know of the keys, by provider.
+	Told map[atlas.Provider]Told `json:"told,omitempty"`
+
 	version int64
 }
 
@@ -64,11 +68,13 @@ type Azure struct {
 	TenantID       string `json:"tenantId,omitempty"`
 	// RoleID names the service principal. Without one, ClientID and Secret are the tenant's
 	// application.
-	RoleID            string      `json:"roleId,omitempty"`
-	ClientID          string      `json:"clientId,omitempty"`
-	Secret            seal.Sealed `json:"secret,omitempty"`
-	PrivateNetworking bool        `json:"privateNetworking,omitempty"`
-	Key               KeyState    `json:"key"`
+	RoleID   string      `json:"roleId,omitempty"`
+	ClientID string      `json:"clientId,omitempty"`
+	Secret   seal.Sealed `json:"secret,omitempty"`
+	// SecretExpires is when the secret ends, if the tenant said so: Azure tells nobody.
+	SecretExpires     time.Time `json:"secretExpires,omitzero"`
+	PrivateNetworking bool      `json:"privateNetworking,omitempty"`
+	Key               KeyState  `json:"key"`
 }
 
 // Google is the configuration of a key in Google Cloud KMS.
@@ -89,10 +95,19 @@ type KeyState struct {
 	Version  string    `json:"version"`          // the key version that encrypted at the last full check
 	Since    time.Time `json:"since"`            // when the group began to use this key
 	Expires  time.Time `json:"expires,omitzero"` // the key's own expiry at the last full check
+	// Dates are what the provider last told of the key's age and end, Rotated when it was seen here that
+	// the material or the key was exchanged.
+	Dates   kms.Dates `json:"dates,omitzero"`
+	Rotated time.Time `json:"rotated,omitzero"`
+	// CredentialsEnded is when it was found out that the credentials had expired.
+	CredentialsEnded time.Time `json:"credentialsEnded,omitzero"`
 	// Verdict is the newest verdict, Valid the newest conclusive one: an outage says nothing
 	// about whether the key is valid.
 	Verdict verdict.Verdict `json:"verdict"`
 	Valid   bool            `json:"valid"`
+	// Unreachable is whether the provider could not be reached when a check last found out anything
+	// about that.
+	Unreachable bool `json:"unreachable,omitempty"`
 }
 
 // New is the configuration of a new group: nothing is enabled.
@@ -149,5 +164,6 @@ func (s Settings) clone() Settings {
 		s.Google = &block
 	}
 	s.RoleOnly = append([]atlas.Provider(nil), s.RoleOnly...)
+	s.Told = maps.Clone(s.Told)
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/fnv"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"latchkey/shared/atlas"
@@ -31,9 +32,13 @@ func SweepMinute(groupID string) int {
 // Slot names the n-th slot.
 func Slot(n int) string { return strconv.Itoa(n) }
 
-// sweepPlace is where the settings are in the index: nowhere unless a provider is enabled.
+// sweepPlace is where the settings are in the index: nowhere unless a provider is enabled, or was and
+// alerts don't know yet that it no longer is.
 func (s Settings) sweepPlace() store.Key {
 	enabled := s.Enabled()
+	if len(s.Left()) > 0 || slices.ContainsFunc(enabled, s.isUrgentlyUntold) {
+		return keys.Sweep(UrgentSlot, s.GroupID)
+	}
 	if len(enabled) == 0 {
 		return store.Key{}
 	}

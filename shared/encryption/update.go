@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"latchkey/shared/access"
+	"latchkey/shared/alert"
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/identity"
@@ -76,6 +77,7 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 		if change.Kind == Modify && change.validates() {
 			s.enforce(ctx, groupID, change.Provider) // this may have given access back
 		}
+		s.tellSoon(ctx, stored, change.Provider)
 	}
 	return stored, nil
 }
@@ -158,6 +160,7 @@ func (s *Service) validate(ctx context.Context, current, next Settings, change C
 	}
 	var probe kms.Probe
 	var description kms.Description
+	var dates kms.Dates
 	err := s.Patience.Try(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
@@ -170,8 +173,11 @@ func (s *Service) validate(ctx context.Context, current, next Settings, change C
 				return err
 			}
 		}
-		probe, description, err = key.NewProbe(ctx, next.GroupID)
-		return err
+		if probe, description, err = key.NewProbe(ctx, next.GroupID); err != nil {
+			return err
+		}
+		dates, _ = askDates(ctx, key) // or else with the next inspection
+		return nil
 	})
 	if err == nil {
 		err = s.checkExtras(ctx, ref, description)
@@ -181,7 +187,12 @@ func (s *Service) validate(ctx context.Context, current, next Settings, change C
 	if err != nil {
 		return nil, refusal(err, next, p)
 	}
-	return s.newState(next, old, change, probe, description), nil
+	state := s.newState(next, old, change, probe, description)
+	state.Dates = dates
+	if old != nil && !change.KeyChanged {
+		state.Dates = learned(old.Dates, dates)
+	}
+	return state, nil
 }
 
 // checkExtras are the demands on a key that is being configured, beyond that it works.
@@ -219,8 +230,11 @@ func (s *Service) newState(next Settings, old *KeyState, change Change, probe km
 		Revision: next.Revision, Probe: probe, Version: d.Version, Since: now, Expires: d.Expires, Valid: true,
 		Verdict: verdict.Verdict{Reason: verdict.OK, Settings: next.Revision, StartedAt: now, Since: now},
 	}
-	if old != nil && !change.KeyChanged {
-		state.Since = old.Since
+	switch {
+	case old != nil && !change.KeyChanged:
+		state.Since, state.Rotated = old.Since, old.Rotated
+	case old != nil:
+		state.Rotated = now
 	}
 	return state
 }
@@ -295,12 +309,19 @@ func (s *Service) commit(ctx context.Context, c identity.Caller, current, next S
 		if err != nil {
 			return Settings{}, err
 		}
-		ops := append([]store.Op{put}, relied...)
-		err = s.Table.Write(ctx, append(ops, events...)...)
+		reminders, err := alert.CreateRotations(ctx, s.Table, next.GroupID, next.OrgID, s.Now(), enabled(changes)...)
+		if err != nil {
+			return Settings{}, err
+		}
+		err = s.Table.Write(ctx, slices.Concat([]store.Op{put}, relied, events, reminders)...)
 		if err == nil {
+			next.version++
 			return next, nil
 		}
 		conflict, ok := errors.AsType[*store.ConflictError](err)
+		if ok && conflict.Key == keys.AlertRegister(next.GroupID) {
+			continue // somebody configures alerts
+		}
 		if !ok || conflict.Key != keys.Encryption(next.GroupID) {
 			return Settings{}, err
 		}
@@ -316,14 +337,26 @@ func (s *Service) commit(ctx context.Context, c identity.Caller, current, next S
 	return Settings{}, atlas.Fail(atlas.ConcurrentModification)
 }
 
-// adopt takes over what was stored meanwhile: the version, and the verdicts on the blocks that
-// the update leaves alone.
+// enabled lists the providers that changes enable.
+func enabled(changes []Change) []atlas.Provider {
+	var providers []atlas.Provider
+	for _, change := range changes {
+		if change.Kind == Enable {
+			providers = append(providers, change.Provider)
+		}
+	}
+	return providers
+}
+
+// adopt takes over what was stored meanwhile: the version, what alerts were told, and the verdicts on
+// the blocks that the update leaves alone.
 func (s *Settings) adopt(latest Settings) {
-	s.version = latest.version
+	s.version, s.Told = latest.version, latest.Told
 	for _, p := range atlas.Providers() {
 		mine, theirs := s.Key(p), latest.Key(p)
 		if mine != nil && theirs != nil && mine.Revision == theirs.Revision {
-			mine.Verdict, mine.Valid = theirs.Verdict, theirs.Valid
+			mine.Verdict, mine.Valid, mine.Unreachable = theirs.Verdict, theirs.Valid, theirs.Unreachable
+			mine.CredentialsEnded = theirs.CredentialsEnded
 		}
 	}
 }
@@ -337,8 +370,15 @@ func (s *Service) events(c identity.Caller, current, next Settings, changes []Ch
 		p := change.Provider
 		updated = updated.With(string(p), change.Fields)
 		if change.Kind == Modify && change.KeyChanged {
-			all = append(all, audit.New(now, audit.Type(string(p)+"_ENCRYPTION_KEY_ROTATED"), audit.By(c), next.OrgID, next.GroupID).
-				With("from", current.keyName(p)).With("to", next.keyName(p)))
+			for _, t := range []audit.Type{audit.KeyRotationStarted, audit.Type(p) + "_ENCRYPTION_KEY_ROTATED"} {
+				all = append(all, audit.New(now, t, audit.By(c), next.OrgID, next.GroupID).
+					With("from", current.keyName(p)).With("to", next.keyName(p)))
+			}
+		}
+		if change.Kind == Modify && change.validates() {
+			for _, t := range transitions(p, *current.Key(p), *next.Key(p)) {
+				all = append(all, audit.New(now, t, audit.By(c), next.OrgID, next.GroupID).With("key", next.keyName(p)))
+			}
 		}
 		if change.validates() {
 			all = append(all, audit.New(now, audit.ConfigurationValidationSucceeded, audit.By(c), next.OrgID, next.GroupID).

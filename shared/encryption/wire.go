@@ -17,7 +17,7 @@ func (s Settings) Wire() atlas.EncryptionAtRest {
 			Enabled: true, Valid: a.Key.Valid, AzureEnvironment: &a.Environment, KeyIdentifier: &a.KeyIdentifier,
 			KeyVaultName: &a.VaultName, ResourceGroupName: &a.ResourceGroup, SubscriptionID: &a.SubscriptionID,
 			TenantID: optional(a.TenantID), ClientID: optional(a.ClientID), RoleID: optional(a.RoleID),
-			RequirePrivateNetworking: &a.PrivateNetworking,
+			RequirePrivateNetworking: &a.PrivateNetworking, SecretExpiresAt: a.secretExpiresAt(),
 		}
 	}
 	if g := s.Google; g != nil {
@@ -26,6 +26,15 @@ func (s Settings) Wire() atlas.EncryptionAtRest {
 		}
 	}
 	return w
+}
+
+// secretExpiresAt is when the client secret ends, nil if the tenant said nothing.
+func (a Azure) secretExpiresAt() *string {
+	if a.SecretExpires.IsZero() {
+		return nil
+	}
+	at := atlas.Time(a.SecretExpires)
+	return &at
 }
 
 // optional is nil for "": an empty string where none was sent makes clients see a difference.

@@ -45,6 +45,7 @@ func Encryption(d EncryptionDeps) *encryption.Service {
 	s := &encryption.Service{
 		Table: d.Table, Journal: d.Journal, Sealer: d.Sealer, Keys: d.Keys, Vaults: d.Keys, Checker: validity.New(d.Keys, d.Now),
 		Clusters: clusterUsage{d.Table}, Endpoints: endpoint.Network{Table: d.Table}, Patience: d.Patience, Policy: d.Policy, Now: d.Now, Log: d.Log,
+		Alerts: Alerts(AlertDeps{Table: d.Table, Journal: d.Journal, Now: d.Now}),
 	}
 	if d.Start != nil {
 		s.Changeovers = Changes{Start: d.Start}

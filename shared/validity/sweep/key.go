@@ -33,6 +33,14 @@ func (r *run) begin(ctx, work context.Context, t *turn, at mark, item store.Item
 			return nil
 		})
 	}
+	for _, p := range settings.Left() {
+		pending.Go(func() error {
+			if err := r.Settings.Tell(ctx, &settings, p, false); err != nil && atlas.CodeOf(err) != atlas.GroupNotFound {
+				r.fail(ctx, settings, p, err)
+			}
+			return nil
+		})
+	}
 }
 
 // check checks one key and acts on the verdict, unless the time for that is over.
@@ -50,8 +58,15 @@ func (r *run) check(ctx, work context.Context, t *turn, at mark, settings encryp
 	if isInspected {
 		defect = r.Settings.Inspect(ctx, &settings, p)
 	}
+	var dateErr error
+	if !isInspected && r.isDated(t, settings.GroupID, before, v) {
+		dateErr = r.Settings.InspectDates(ctx, &settings, p)
+	}
 	leave()
 	r.checked(before, p, v)
+	if dateErr != nil && atlas.CodeOf(dateErr) != atlas.GroupNotFound {
+		r.fail(ctx, settings, p, dateErr)
+	}
 	if isInspected {
 		r.inspected(ctx, settings, p, defect)
 	}
@@ -62,7 +77,21 @@ func (r *run) check(ctx, work context.Context, t *turn, at mark, settings encryp
 	r.conclude(ctx, t, settings, p, v)
 }
 
-// conclude stores a verdict, and has it enforced if it is time.
+// isDated reports whether a key that is not inspected is asked for its dates: once an hour while it is
+// invalid, when its deletion was scheduled, and when it is valid again.
+func (r *run) isDated(t *turn, groupID string, before encryption.KeyState, v verdict.Verdict) bool {
+	switch v.Class() {
+	case verdict.Valid:
+		return !before.Valid
+	case verdict.Invalid:
+		isNew := v.Reason == verdict.KeyPendingDeletion && before.Verdict.Reason != v.Reason && before.Verdict.Reason != verdict.Implausible
+		return isNew || t.includes(encryption.SweepMinute(groupID), 60)
+	case verdict.Unreachable, verdict.Throttled, verdict.Inconclusive:
+	}
+	return false
+}
+
+// conclude stores a verdict, has it enforced if it is time, and told.
 func (r *run) conclude(ctx context.Context, t *turn, settings encryption.Settings, p atlas.Provider, v verdict.Verdict) {
 	if v.Class() == verdict.Inconclusive && settings.Key(p) != nil && !v.SameConclusion(settings.Key(p).Verdict) {
 		r.Log.WarnContext(ctx, "check inconclusive", slog.String("groupId", settings.GroupID), slog.String("provider", string(p)),
@@ -70,7 +99,7 @@ func (r *run) conclude(ctx context.Context, t *turn, settings encryption.Setting
 	}
 	err := r.Settings.Record(ctx, &settings, p, v)
 	if err == nil {
-		err = r.enforce(ctx, t, settings, p)
+		err = errors.Join(r.enforce(ctx, t, settings, p), r.tell(ctx, t, settings, p))
 	}
 	if err != nil && atlas.CodeOf(err) != atlas.GroupNotFound { // closed meanwhile
 		r.fail(ctx, settings, p, err)
@@ -125,6 +154,22 @@ func (r *run) isEnforced(t *turn, settings encryption.Settings, p atlas.Provider
 	case verdict.Unreachable, verdict.Throttled, verdict.Inconclusive:
 	}
 	return false
+}
+
+// tell tells alerts what is stored of a key. What holds is told again by every run for some minutes after
+// a change, then in the group's own minute, and the dates once an hour.
+func (r *run) tell(ctx context.Context, t *turn, settings encryption.Settings, p atlas.Provider) error {
+	state := settings.Key(p)
+	if state == nil {
+		return nil
+	}
+	slots := encryption.SweepSlots
+	if state.Valid && !state.Unreachable {
+		slots = 60
+	}
+	isTime := slots < 60 && r.now.Sub(state.Verdict.Since) < enforceEachRun
+	again := isTime || t.includes(encryption.SweepMinute(settings.GroupID)%slots, slots)
+	return r.Settings.Tell(ctx, &settings, p, again)
 }
 
 func (r *run) count(fn func(*Result)) {
