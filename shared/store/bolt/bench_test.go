@@ -17,19 +17,25 @@ import (
 // BenchmarkWrite writes one item per operation from 1, 8 and 64 goroutines, and reports the
 // ratio of its time to that of bare bbolt in the same run: against db.Update, which syncs
 // once per write, and against db.Batch, which groups writes by waiting up to 10 ms for more.
-// Below 1 is faster than bbolt, though the table checks versions and keeps its index.
+// Below 1 is faster than bbolt, though the table checks versions and keeps its index. The last ratio
+// is what a feed of changes costs whoever wants one.
 func BenchmarkWrite(b *testing.B) {
 	for _, writers := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			table := open(b, filepath.Join(b.TempDir(), "table.db"))
+			table, followed := open(b, filepath.Join(b.TempDir(), "table.db")), open(b, filepath.Join(b.TempDir(), "followed.db"))
+			subscribe(b, followed, time.Now)
 			bare := openBare(b)
 			body := []byte(`{"some":"record","of":"usual","size":"` + fmt.Sprintf("%0200d", 0) + `"}`)
-			own := spread(b, writers, func(n int64) error {
-				k := fmt.Sprintf("item%09d", n)
-				return table.Write(b.Context(), store.Put(store.Item{
-					Key: store.Key{PK: "P", SK: k}, Index: store.Key{PK: "I", SK: k}, Body: body,
-				}))
-			})
+			write := func(table *bolt.Table) func(n int64) error {
+				return func(n int64) error {
+					k := fmt.Sprintf("item%09d", n)
+					return table.Write(b.Context(), store.Put(store.Item{
+						Key: store.Key{PK: "P", SK: k}, Index: store.Key{PK: "I", SK: k}, Body: body,
+					}))
+				}
+			}
+			own := spread(b, writers, write(table))
+			fed := spread(b, writers, write(followed))
 			put := func(n int64) func(tx *bbolt.Tx) error {
 				return func(tx *bbolt.Tx) error {
 					return tx.Bucket([]byte("items")).Put(fmt.Appendf(nil, "item%09d", n), body)
@@ -40,6 +46,7 @@ func BenchmarkWrite(b *testing.B) {
 			b.ReportMetric(own.Seconds()/float64(b.N)*1e9, "ns/op")
 			b.ReportMetric(own.Seconds()/update.Seconds(), "×bbolt-update")
 			b.ReportMetric(own.Seconds()/batch.Seconds(), "×bbolt-batch")
+			b.ReportMetric(fed.Seconds()/own.Seconds(), "×with-feed")
 		})
 	}
 }

@@ -12,12 +12,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"latchkey/shared/store"
+	"latchkey/shared/store/bolt/changelog"
 )
 
 const (
@@ -31,7 +33,8 @@ const (
 
 // Table is a table in a file.
 type Table struct {
-	db *bbolt.DB
+	db      *bbolt.DB
+	changes atomic.Pointer[changelog.Log] // nil until somebody subscribes
 
 	turn    chan struct{} // full while somebody commits
 	mu      sync.Mutex

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"latchkey/shared/store"
 	"latchkey/shared/store/bolt"
@@ -48,6 +49,9 @@ func writeUntilKilled(path string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := table.Subscribe(time.Now); err != nil {
+		return err
+	}
 	var out sync.Mutex
 	failed := make(chan error)
 	for w := range crashWriters {
@@ -73,6 +77,7 @@ func writeUntilKilled(path string) error {
 
 func TestWrite_what_was_acknowledged_survives_a_kill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "table.db")
+	told := replay{}
 	for round := range 8 {
 		acknowledged := killAfter(t, path, 20+13*round)
 		table, err := bolt.Open(path)
@@ -84,6 +89,14 @@ func TestWrite_what_was_acknowledged_survives_a_kill(t *testing.T) {
 		}
 		if n := count(t, table, "IDX", true); n != crashWriters {
 			t.Errorf("the index holds %d items, want %d", n, crashWriters)
+		}
+		feed := subscribe(t, table, time.Now)
+		told.read(t, feed)
+		told.compare(t, table)
+		if round%2 == 0 { // the next one goes on behind what was forgotten, or begins with what was not
+			if err := feed.Forget(t.Context(), told.after); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := table.Close(); err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 )
 
 // The buckets. The item bucket is the truth; the other two are made from it in the same
-// transaction. A log of changes would be a fourth, written in put and remove.
+// transaction. A feed's is a fourth; see feed.go.
 const (
 	itemBucket   = "items"  // itemKey → record
 	indexBucket  = "index"  // indexKey → itemKey

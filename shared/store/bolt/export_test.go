@@ -1,5 +1,11 @@
 package bolt
 
+import (
+	"go.etcd.io/bbolt"
+
+	"latchkey/shared/store"
+)
+
 // Syncs reports whether every commit is synced to the disk before it is acknowledged.
 func (t *Table) Syncs() bool { return !t.db.NoSync && !t.db.NoGrowSync }
 
@@ -23,4 +29,16 @@ func (t *Table) Waiting() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.waiting)
+}
+
+// Items are all items of the table.
+func (t *Table) Items() (items []store.Item, err error) {
+	err = t.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(itemBucket)).ForEach(func(k, v []byte) error {
+			item, err := decodeEntry(k, v)
+			items = append(items, item)
+			return err
+		})
+	})
+	return items, err
 }

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"latchkey/shared/store"
+	"latchkey/shared/store/bolt/changelog"
 )
 
 // maxGroup bounds the writes of one commit, so that the first of them does not wait long for
@@ -20,9 +21,10 @@ const maxGroup = 256
 
 // write is one transaction of the port on its way to the disk.
 type write struct {
-	ops  []store.Op
-	err  error         // valid once done is closed
-	done chan struct{} // closed when the outcome is known
+	ops    []store.Op
+	forget uint64        // the changes up to here are not needed any more; 0 is none
+	err    error         // valid once done is closed
+	done   chan struct{} // closed when the outcome is known
 }
 
 // Write implements store.Table. Writes that arrive while another is being synced wait and are
@@ -35,10 +37,14 @@ func (t *Table) Write(ctx context.Context, ops ...store.Op) error {
 	if err := store.Validate(ops); err != nil {
 		return err
 	}
+	return t.enqueue(ctx, &write{ops: ops, done: make(chan struct{})})
+}
+
+// enqueue waits until a write has been committed, or has failed.
+func (t *Table) enqueue(ctx context.Context, w *write) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &write{ops: ops, done: make(chan struct{})}
 	t.mu.Lock()
 	t.waiting = append(t.waiting, w)
 	t.mu.Unlock()
@@ -99,7 +105,7 @@ func (t *Table) commit(group []*write) {
 		}
 	}()
 	err = t.db.Update(func(tx *bbolt.Tx) error {
-		b := bucketsOf(tx)
+		b := t.bucketsOf(tx)
 		for _, w := range group {
 			if err := b.apply(w); err != nil {
 				return err
@@ -111,10 +117,17 @@ func (t *Table) commit(group []*write) {
 
 var errInterrupted = errors.New("the commit was interrupted")
 
-type buckets struct{ items, index, expiry *bbolt.Bucket }
+type buckets struct {
+	tx                   *bbolt.Tx
+	items, index, expiry *bbolt.Bucket
+	changes              *changelog.Log // nil if nobody has subscribed
+}
 
-func bucketsOf(tx *bbolt.Tx) buckets {
-	return buckets{tx.Bucket([]byte(itemBucket)), tx.Bucket([]byte(indexBucket)), tx.Bucket([]byte(expiryBucket))}
+func (t *Table) bucketsOf(tx *bbolt.Tx) buckets {
+	return buckets{
+		tx: tx, items: tx.Bucket([]byte(itemBucket)), index: tx.Bucket([]byte(indexBucket)), expiry: tx.Bucket([]byte(expiryBucket)),
+		changes: t.changes.Load(),
+	}
 }
 
 // apply checks every condition before it changes anything, because a bbolt transaction can't
@@ -139,22 +152,37 @@ func (b buckets) apply(w *write) error {
 		if op.Kind == store.OpCheck || (op.Kind == store.OpDelete && op.Item.Version == 0) {
 			continue
 		}
-		if err := b.remove(stored[i]); err != nil {
+		if err := b.change(stored[i], op); err != nil {
 			return err
 		}
-		if op.Kind != store.OpPut {
-			continue
-		}
-		if err := b.put(op.Item); err != nil {
-			return err
-		}
+	}
+	if w.forget > 0 {
+		return b.changes.Trim(b.tx, w.forget)
 	}
 	return nil
 }
 
-// put stores the next version of an item.
-func (b buckets) put(item store.Item) error {
+// change replaces what is stored by what an operation puts there, or by nothing.
+func (b buckets) change(stored store.Item, op store.Op) error {
+	if err := b.remove(stored); err != nil {
+		return err
+	}
+	if op.Kind != store.OpPut {
+		return b.record(Removed, stored)
+	}
+	item := op.Item
 	item.Version++
+	if err := b.put(item); err != nil {
+		return err
+	}
+	if stored.Version == 0 {
+		return b.record(Inserted, item)
+	}
+	return b.record(Modified, item)
+}
+
+// put stores an item.
+func (b buckets) put(item store.Item) error {
 	key := itemKey(item.Key)
 	if err := b.items.Put(key, encodeItem(item)); err != nil {
 		return err
@@ -203,7 +231,7 @@ func (t *Table) Expire(ctx context.Context, now time.Time) (int, error) {
 		n := 0
 		err := t.db.Update(func(tx *bbolt.Tx) error {
 			var err error
-			n, err = bucketsOf(tx).expire(now)
+			n, err = t.bucketsOf(tx).expire(now)
 			return err
 		})
 		if err != nil {
@@ -231,6 +259,9 @@ func (b buckets) expire(now time.Time) (int, error) {
 			return 0, err
 		}
 		if err := b.remove(item); err != nil {
+			return 0, err
+		}
+		if err := b.record(Expired, item); err != nil {
 			return 0, err
 		}
 	}
