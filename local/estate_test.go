@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -60,6 +61,12 @@ type estate struct {
 	// written is what was acknowledged, by cluster and key.
 	written map[string]map[string]string
 	writes  int
+	// cut are the nodes whose agents reach nobody.
+	cut sync.Map
+	// lasting are hosts that stay down whatever else is mended.
+	lasting []string
+	// killed ends the world at a transition of a workflow; nil for never.
+	killed *killer
 }
 
 // logBook is what everybody logs.
@@ -91,6 +98,12 @@ func (l *logBook) tail() string {
 // end looks whether everything is as it must always be.
 func inEstate(t *testing.T, test func(e *estate)) {
 	t.Helper()
+	inEstateOf(t, func(e *estate) journey { return e.bringAWS(e.client) }, test)
+}
+
+// inEstateOf is inEstate with a key in AWS KMS that is brought in another way.
+func inEstateOf(t *testing.T, bring func(e *estate) journey, test func(e *estate)) {
+	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := &estate{
@@ -105,7 +118,7 @@ func inEstate(t *testing.T, test func(e *estate)) {
 		e.cfg.now = time.Now
 		e.boot()
 		defer func() { e.stop() }()
-		e.key = e.bringAWS(e.client)
+		e.key = bring(e)
 		id := e.key.update.AwsKms.CustomerMasterKeyID
 		e.key.take = func() { // the clients of before know nothing of a suite that was started again
 			e.second(kms.NewFromConfig(e.tenant).DisableKey(e.t.Context(), &kms.DisableKeyInput{KeyId: id}))
@@ -159,8 +172,9 @@ func (e *estate) boot() {
 		e.net = agenttest.NewNetwork(s.nodes)
 	}
 	e.net.Reach(s.nodes)
+	e.last()
 	stops := []func(){inBackground(e.t.Context(), func(ctx context.Context) {
-		if err := s.workflows.engine.Run(ctx); err != nil {
+		if err := s.workflows.engine.Run(ctx); err != nil && !errors.Is(err, errKilled) {
 			e.t.Error(err)
 		}
 	})}
@@ -189,7 +203,7 @@ func (e *estate) bootFleet(log *slog.Logger) (stop func()) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	settings.Transport = e.net
+	settings.Transport = cable{e.net, &e.cut}
 	settings.Files = func(dir string) (fleet.StateFiles, error) {
 		files, err := statedir.Open(dir)
 		return &disk{StateFiles: files, estate: e, dir: dir}, err
@@ -448,10 +462,25 @@ func (e *estate) validate() {
 // kms makes the tenant's KMS fail, or no more with "".
 func (e *estate) kms(fault string) {
 	e.t.Helper()
-	method, body := http.MethodPost, `{"host":"kms.us-east-1.amazonaws.com","fault":"`+fault+`"}`
-	if fault == "" {
-		method, body = http.MethodDelete, ""
+	if fault != "" {
+		e.fault(http.MethodPost, `{"host":"kms.us-east-1.amazonaws.com","fault":"`+fault+`"}`)
+		return
 	}
+	e.fault(http.MethodDelete, "")
+	e.last()
+}
+
+// last has the hosts fail whose outage lasts.
+func (e *estate) last() {
+	e.t.Helper()
+	for _, host := range e.lasting {
+		e.fault(http.MethodPost, `{"host":"`+host+`","fault":"down"}`)
+	}
+}
+
+// fault changes the faults of the clouds.
+func (e *estate) fault(method, body string) {
+	e.t.Helper()
 	r := httptest.NewRequestWithContext(e.t.Context(), method, "http://127.0.0.1/_pocket/faults", strings.NewReader(body))
 	rec := httptest.NewRecorder()
 	e.suite.clouds.ServeHTTP(rec, r)

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"latchkey/agent"
@@ -119,8 +118,9 @@ func (e *estate) nodeIsTrue(d cluster.Deployment, n cluster.Node) (masterKeys []
 // opened is the master key of an entry, as the tenant's own KMS opens it.
 func (e *estate) opened(entry ledger.Entry) []byte {
 	e.t.Helper()
-	out, err := kms.NewFromConfig(e.tenant).Decrypt(e.t.Context(), &kms.DecryptInput{
-		KeyId: aws.String(entry.CMK.Name), CiphertextBlob: entry.Blob,
+	keys, name := e.whereUp(entry.CMK.Name)
+	out, err := keys.Decrypt(e.t.Context(), &kms.DecryptInput{
+		KeyId: &name, CiphertextBlob: entry.Blob,
 		EncryptionContext: map[string]string{
 			"latchkey:group": entry.GroupID, "latchkey:use": "master-key/" + entry.NodeID + "/" + entry.KeyID,
 		},

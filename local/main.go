@@ -23,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"latchkey/local/states/journal"
 )
 
 func main() {
@@ -59,7 +61,8 @@ type config struct {
 	parameters             map[string]string
 	owner                  owner // ids and keys of the first start, "" where any will do
 	now                    func() time.Time
-	endpointDelay          func() time.Duration // of the clouds' private endpoints, nil for the clouds' own
+	endpointDelay          func() time.Duration                  // of the clouds' private endpoints, nil for the clouds' own
+	journal                func(journal.Journal) journal.Journal // what executions are kept through, nil for nothing between
 	quiet                  bool
 	verbose                bool
 }

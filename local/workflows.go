@@ -70,6 +70,9 @@ func (s *suite) openWorkflows(cfg config, log *slog.Logger) (*workflows, error) 
 	if err != nil {
 		return nil, fmt.Errorf("-data: %w", err)
 	}
+	if cfg.journal != nil {
+		kept = cfg.journal(kept)
+	}
 	var seed [32]byte
 	crand.Read(seed[:])
 	w := &workflows{}
