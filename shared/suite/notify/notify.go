@@ -69,9 +69,11 @@ func New(d Deps) *Function {
 	}
 }
 
-// batch is events.DynamoDBEvent with images that the table's adapter reads.
+// batch is events.DynamoDBEvent with images that the table's adapter reads; or what a schedule sends,
+// which asks for another attempt of what failed.
 type batch struct {
-	Records []record `json:"Records"`
+	Records  []record `json:"Records"`
+	RetryDue bool     `json:"retryDue"`
 }
 
 type record struct {
@@ -88,10 +90,20 @@ const atOnce = 16
 // Invoke handles one batch (DynamoDBEvent) and answers which of its records are to come again
 // (ReportBatchItemFailures). What can never be handled is logged and counted, and does not come
 // again: it would hold up everything behind it.
+//
+// For the schedule it attempts what is due again, and answers with how much that was. It does so
+// itself so that one function alone needs the secrets of notifications and a way out.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var b batch
 	if err := json.Unmarshal(payload, &b); err != nil {
 		return nil, atlas.Fail(atlas.MalformedJSON).Because(err)
+	}
+	if b.RetryDue {
+		attempted, err := f.delivery.RetryDue(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(map[string]int{"attempted": attempted})
 	}
 	failed := make([]bool, len(b.Records))
 	var published []audit.Event

@@ -91,11 +91,11 @@ func (s *stream) deliver(groupID string) {
 	s.tb.Helper()
 	payload := s.batch(groupID)
 	once := func() {
-		if _, err := notify.New(s.deps()).Invoke(s.tb.Context(), payload); err != nil {
-			s.tb.Error(err)
-		}
-		if _, err := notify.Delivery(s.deps()).RetryDue(s.tb.Context()); err != nil {
-			s.tb.Error(err)
+		f := notify.New(s.deps())
+		for _, event := range [][]byte{payload, []byte(`{"retryDue":true}`)} {
+			if _, err := f.Invoke(s.tb.Context(), event); err != nil {
+				s.tb.Error(err)
+			}
 		}
 	}
 	var all sync.WaitGroup
