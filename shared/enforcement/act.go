@@ -22,11 +22,14 @@ type Officer struct {
 }
 
 // Act makes every cluster that uses a key what the verdicts want that are stored by the time its
-// turn comes, and returns the direction of the key's own. It goes on past a cluster that fails,
-// and returns all errors.
+// turn comes, and returns the direction of the key's own. Before the first stops, the owners are
+// told. It goes on past a cluster that fails, and returns all errors.
 func (o *Officer) Act(ctx context.Context, groupID string, p atlas.Provider) (Direction, error) {
 	ids, err := cluster.IDsUsing(ctx, o.Table, groupID, p)
 	if err != nil || len(ids) == 0 {
+		return Leave, err
+	}
+	if err := o.announceLoss(ctx, groupID, p, ids); err != nil {
 		return Leave, err
 	}
 	var failed error
