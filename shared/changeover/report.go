@@ -111,7 +111,7 @@ func (r *Report) tell(settings encryption.Settings, entries []ledger.Entry) erro
 		isInUse := false
 		if r.InUse != nil {
 			var err error
-			if isInUse, err = settings.Wraps(e, r.Change.Began); err != nil {
+			if isInUse, err = settings.Wraps(e, r.InUse.Since); err != nil {
 				return err
 			}
 		}

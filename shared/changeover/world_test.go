@@ -82,6 +82,8 @@ type world struct {
 	starter *awssfn.Starter
 	fleet   lambda.Handler
 	fleetOf []*member
+	at      atlas.Provider // whose key is changed, and wraps for nodes
+	tenants map[atlas.Provider]*tenant
 	user    *iam.CreateAccessKeyOutput
 	sealer  encryption.Sealer
 	log     *safeLog
@@ -142,7 +144,10 @@ func inWorld(t *testing.T, fn func(w *world)) {
 			t.Fatal(err)
 		}
 		defer db.Close() //nolint:errcheck // the folder goes away
-		w := &world{t: t, Clouds: pockettest.New(t, pockettest.Options{Now: time.Now}), db: db, table: &brittle{Table: db}, log: &safeLog{}}
+		w := &world{
+			t: t, Clouds: pockettest.New(t, pockettest.Options{Now: time.Now}), db: db, table: &brittle{Table: db}, log: &safeLog{},
+			at: atlas.AWS, tenants: map[atlas.Provider]*tenant{},
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		w.assemble()
@@ -156,6 +161,11 @@ func inWorld(t *testing.T, fn func(w *world)) {
 		}
 		if secret := aws.ToString(w.user.AccessKey.SecretAccessKey); strings.Contains(w.log.String(), secret) {
 			t.Error("a secret is in the log")
+		}
+		for _, tenant := range w.tenants {
+			if strings.Contains(w.log.String(), tenant.secret) {
+				t.Error("a secret is in the log")
+			}
 		}
 	})
 }
@@ -318,7 +328,7 @@ func (w *world) settings() (s encryption.Settings, text string) {
 
 func (w *world) change() encryption.Changeover {
 	w.t.Helper()
-	c, err := w.api.Changeover(w.t.Context(), groupID, atlas.AWS)
+	c, err := w.api.Changeover(w.t.Context(), groupID, w.at)
 	w.must(err)
 	return c
 }
@@ -381,10 +391,11 @@ func (w *world) report() changeover.Report {
 	w.t.Helper()
 	all, err := (&changeover.Service{Table: w.db, Settings: w.api, Now: time.Now}).Report(w.t.Context(), groupID)
 	w.must(err)
-	if len(all) != 1 || all[0].Provider != atlas.AWS {
+	i := slices.IndexFunc(all, func(r changeover.Report) bool { return r.Provider == w.at })
+	if i < 0 {
 		w.t.Fatalf("the reports are %+v", all)
 	}
-	return all[0]
+	return all[i]
 }
 
 // over waits until the change in progress has ended.
@@ -408,11 +419,12 @@ type member struct {
 
 const keyID = "mk-1"
 
-// populate makes clusters of three nodes, which run.
+// populate makes clusters of three nodes, which run. It is called once for each provider.
 func (w *world) populate(clusters int) {
 	w.t.Helper()
 	use := map[string]string{}
-	for c := range clusters {
+	first := len(w.fleetOf) / 3
+	for c := first; c < first+clusters; c++ {
 		id := fmt.Sprintf("65000000000000000000010%x", c)
 		use[id] = fmt.Sprintf("c%d", c)
 		w.put(keys.Cluster(id), cluster.Cluster{ID: id, GroupID: groupID, Name: use[id]})
@@ -420,14 +432,14 @@ func (w *world) populate(clusters int) {
 		for n := range 3 {
 			m := &member{w: w, clusterID: id, id: fmt.Sprintf("6500000000000000000a0%x0%x0", c, n)}
 			record := cluster.Node{ID: m.id, ClusterID: id, GroupID: groupID, PublicKey: []byte("key")}
-			op, err := record.Told(cluster.Order{Command: cluster.StartCommand, State: cluster.Run, Provider: atlas.AWS}).Put()
+			op, err := record.Told(cluster.Order{Command: cluster.StartCommand, State: cluster.Run, Provider: w.at}).Put()
 			w.must(err)
 			w.must(w.db.Write(w.t.Context(), op))
 			w.fleetOf = append(w.fleetOf, m)
 			m.first()
 		}
 	}
-	w.put(keys.EncryptionUse(groupID, string(atlas.AWS)), map[string]any{"clusters": use})
+	w.put(keys.EncryptionUse(groupID, string(w.at)), map[string]any{"clusters": use})
 }
 
 func (m *member) record() cluster.Node {
@@ -452,6 +464,18 @@ func (m *member) first() {
 	m.wrapped = answer.Wrapped
 	m.call()
 	m.call()
+}
+
+// again makes another master key, which the node does not use yet.
+func (m *member) again() {
+	w := m.w
+	w.t.Helper()
+	public, err := w.nodes.Recipients.Public(w.t.Context())
+	w.must(err)
+	sealed, err := protocol.SealKey(public, protocol.ToControlPlane, m.id, "mk-2", m.secret)
+	w.must(err)
+	_, err = w.nodes.Wrap(w.t.Context(), m.record(), protocol.WrapRequest{KeyID: "mk-2", SealedKey: sealed})
+	w.must(err)
 }
 
 // starts reports whether the node gets the very key that it made, as it needs to start.

@@ -76,7 +76,7 @@ func (s Settings) Apply(u atlas.EncryptionAtRestUpdate, p Policy) (Settings, []C
 		return s, nil, err
 	}
 	for _, provider := range atlas.Providers() {
-		if next.RoleID(provider) != "" && !next.roleOnly(provider) {
+		if next.RoleID(provider) != "" && !next.roleOnly(provider) && !s.isSwitching(provider) {
 			next.RoleOnly = append(next.RoleOnly, provider)
 		}
 	}

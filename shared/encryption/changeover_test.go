@@ -82,6 +82,23 @@ func TestWhichChangesLeaveAWayBack(t *testing.T) {
 	}
 }
 
+// What is updated besides, or at another provider, does not make a switch final that may still be taken back.
+func TestASwitchIsFinalOnlyOnceItIsFinished(t *testing.T) {
+	t.Parallel()
+	w, s := changing(t)
+	w.mustPatch(toRole)
+	for _, body := range []string{`{"enabledForSearchNodes":true}`, `{"awsKms":{"requirePrivateNetworking":true}}`} {
+		if got := w.mustPatch(body); len(got.RoleOnly) > 0 {
+			t.Errorf("after %s static credentials are refused for ever at %v", body, got.RoleOnly)
+		}
+	}
+	c := s.all[0]
+	if err := w.Restore(t.Context(), c, verdict.AccessDenied); err != nil {
+		t.Fatal(err)
+	}
+	w.mustPatch(`{"awsKms":{"secretAccessKey":"t"}}`)
+}
+
 func TestAChangeThatCannotBeStartedIsStoredAllTheSame(t *testing.T) {
 	t.Parallel()
 	w, s := changing(t)

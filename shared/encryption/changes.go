@@ -264,6 +264,9 @@ func (s *Service) wayTo(ctx context.Context, settings Settings, cmk ledger.CMK) 
 		return kms.Reference{}, &verdict.Failure{Reason: verdict.Internal, Err: fmt.Errorf("the ledger's key %s: %w", cmk.Name, err)}
 	}
 	ref, _ = withAccessOf(ref, current)
+	if ref.Azure != nil { // where the configured vault is says nothing of the ledger's, and opens nothing
+		ref.Azure.SubscriptionID, ref.Azure.ResourceGroup, ref.Azure.VaultName = "", "", ""
+	}
 	return ref, s.direct(ctx, settings, cmk.Provider, &ref)
 }
 
