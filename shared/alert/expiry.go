@@ -16,7 +16,7 @@ type Ending string
 const (
 	// ClientSecret is the end of an Azure application's client secret, as the tenant gave it.
 	ClientSecret Ending = "CLIENT_SECRET"
-	// KeyExpiry is the key's own expiry (Azure "exp").
+	// KeyExpiry is the key's own expiry: Azure "exp", the end of material that was imported into AWS KMS.
 	KeyExpiry Ending = "KEY_EXPIRY"
 	// Deletion is the day on which AWS deletes a key whose deletion was scheduled.
 	Deletion Ending = "PENDING_DELETION"
@@ -126,6 +126,9 @@ func (e Expiry) summary(now time.Time) string {
 	case ClientSecret:
 		return sentence(past, "The client secret of the Azure application "+e.Name, "expires", "expired", date)
 	case KeyExpiry:
+		if e.Provider == atlas.AWS {
+			return sentence(past, "The material that was imported into the AWS KMS key "+e.Name, "expires", "expired", date)
+		}
 		return sentence(past, "The Azure Key Vault key "+e.Name, "expires", "expired", date)
 	case Deletion:
 		return sentence(past, "The AWS KMS key "+e.Name, "will be deleted", "was to be deleted", date)
@@ -151,6 +154,9 @@ func (e Expiry) remedy() string {
 	case ClientSecret:
 		return "Create a new client secret for the application in Microsoft Entra ID and update the encryption at rest settings with it, or move to a service principal, which needs no secret."
 	case KeyExpiry:
+		if e.Provider == atlas.AWS {
+			return "Import the key material again, with a later date or without any. Clusters stop once it has expired."
+		}
 		return "Create a new version of the key in Azure Key Vault and update the key identifier in the encryption at rest settings, or set a later expiration date. Clusters stop once the key has expired."
 	case Deletion:
 		return "Cancel the key's deletion in AWS KMS and enable the key. Data that it encrypts can't be recovered once it is deleted."

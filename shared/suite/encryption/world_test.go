@@ -191,7 +191,7 @@ func (w *world) send(r request) answer {
 
 // serves is the function that API Gateway hands a path to.
 func (w *world) serves(path string) http.Handler {
-	if path == v2 || strings.HasSuffix(path, "/encryptionAtRest/keys") || strings.Contains(path, "/clusters") && !strings.Contains(path, "/restoreJobs") {
+	if path == v2 || strings.HasPrefix(path, v2+"/alert") || strings.HasPrefix(path, v2+"/events") || strings.HasSuffix(path, "/encryptionAtRest/keys") || strings.Contains(path, "/clusters") && !strings.Contains(path, "/restoreJobs") {
 		return w.admin
 	}
 	return w.api
