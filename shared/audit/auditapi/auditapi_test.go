@@ -199,17 +199,22 @@ func TestEvents_AreFilteredByEveryParameter(t *testing.T) {
 		"itemsPerPage=2&pageNum=3":                      "0",
 		"itemsPerPage=2&pageNum=9":                      "",
 	} {
-		status, body := r.get(t, "/groups/"+groupID+"/events?includeRaw=true&"+query)
-		var page atlas.Page[struct{ Raw struct{ N int } }]
-		if err := json.Unmarshal([]byte(body), &page); err != nil || status != 200 {
-			t.Fatalf("%s: %d %s", query, status, body)
-		}
-		var got strings.Builder
-		for _, e := range page.Results {
-			got.WriteString(strconv.Itoa(e.Raw.N))
-		}
-		if got.String() != want {
-			t.Errorf("%s lists %q, want %q", query, got.String(), want)
+		for _, count := range []string{"true", "false"} {
+			status, body := r.get(t, "/groups/"+groupID+"/events?includeRaw=true&includeCount="+count+"&"+query)
+			var page atlas.Page[struct{ Raw struct{ N int } }]
+			if err := json.Unmarshal([]byte(body), &page); err != nil || status != 200 {
+				t.Fatalf("%s: %d %s", query, status, body)
+			}
+			var got strings.Builder
+			for _, e := range page.Results {
+				got.WriteString(strconv.Itoa(e.Raw.N))
+			}
+			if got.String() != want {
+				t.Errorf("%s lists %q, want %q (includeCount=%s)", query, got.String(), want, count)
+			}
+			if counted := strings.Contains(body, "totalCount"); counted != (count == "true") {
+				t.Errorf("%s: there is a count: %t (includeCount=%s)", query, counted, count)
+			}
 		}
 	}
 }

@@ -26,7 +26,7 @@ func EventTypes() []EventType {
 	for _, cloud := range []string{"AWS", "AZURE", "GCP"} {
 		all = append(all, keyTypes(cloud)...)
 	}
-	return slices.Concat(all, accessTypes(), clusterTypes(), alertTypes(), projectTypes(), identityTypes())
+	return slices.Concat(all, accessTypes(), clusterTypes(), snapshotTypes(), alertTypes(), projectTypes(), identityTypes())
 }
 
 func keyTypes(cloud string) []EventType {
@@ -87,16 +87,36 @@ func clusterTypes() []EventType {
 		{false, "An update of a cluster was submitted", "CLUSTER_UPDATE_SUBMITTED"},
 		{false, "An update of a cluster has started", "CLUSTER_UPDATE_STARTED"},
 		{false, "An update of a cluster was completed", "CLUSTER_UPDATE_COMPLETED"},
+		{false, "An update of a cluster was rolled back", "CLUSTER_UPDATE_ROLLED_BACK"},
+		{false, "A change of a cluster's advanced configuration was submitted", "CLUSTER_PROCESS_ARGS_UPDATE_SUBMITTED"},
 		{false, "The deletion of a cluster was submitted", "CLUSTER_DELETE_SUBMITTED"},
 		{false, "A cluster was deleted", "CLUSTER_DELETED"},
 		{false, "A cluster was paused automatically", "CLUSTER_AUTOMATICALLY_PAUSED"},
 		{false, "A node was shut down because its key cannot be used", "CLUSTER_INSTANCE_DISABLED"},
 		{false, "A node was started because its key can be used again", "CLUSTER_INSTANCE_ENABLED"},
+		{false, "The rotation of the database master keys has started", "MASTER_KEY_ROTATION_STARTED"},
+		{false, "The rotation of the database master keys was completed", "MASTER_KEY_ROTATION_COMPLETED"},
 		{true, "Maintenance is scheduled", "MAINTENANCE_IN_ADVANCED"},
 		{true, "Maintenance was deferred automatically", "MAINTENANCE_AUTO_DEFERRED"},
 		{true, "Maintenance has started", "MAINTENANCE_STARTED"},
 		{true, "Maintenance was completed", "MAINTENANCE_COMPLETED"},
 		{true, "Maintenance is no longer needed", "MAINTENANCE_NO_LONGER_NEEDED"},
+	}
+}
+
+func snapshotTypes() []EventType {
+	return []EventType{
+		{false, "A snapshot was requested", "CPS_ON_DEMAND_SNAPSHOT_REQUESTED"},
+		{false, "A snapshot has started", "CPS_SNAPSHOT_STARTED"},
+		{false, "A snapshot was taken", "CPS_SNAPSHOT_SUCCESSFUL"},
+		{false, "A snapshot failed", "CPS_SNAPSHOT_FAILED"},
+		{false, "A snapshot was deleted", "CPS_SNAPSHOT_DELETED"},
+		{false, "How long a snapshot is kept was changed", "CPS_SNAPSHOT_RETENTION_MODIFIED"},
+		{false, "A schedule of snapshots was changed", "CPS_SNAPSHOT_SCHEDULE_UPDATED"},
+		{false, "A restore was requested", "CPS_RESTORE_REQUESTED"},
+		{false, "A restore was completed", "CPS_RESTORE_SUCCESSFUL"},
+		{false, "A restore failed", "CPS_RESTORE_FAILED"},
+		{false, "A restore was cancelled", "CPS_RESTORE_CANCELED"},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 	"latchkey/shared/suite"
+	"latchkey/shared/suite/adminapi"
 )
 
 // defaults are the types of the alert configurations with which a new project begins.
@@ -133,5 +134,31 @@ func TestProjects_TakeTheirAlertsAndWindowsWithThem(t *testing.T) {
 	_, _, err = client.AlertsApi.ListAlerts(t.Context(), groupID).Execute()
 	if !admin.IsErrorCode(err, "GROUP_NOT_FOUND") {
 		t.Errorf("listing the alerts of a closed project gives %v", err)
+	}
+}
+
+func TestEvents_AreKeptForAsLongAsTheOperatorSays(t *testing.T) {
+	const day = 24 * time.Hour
+	r := newRig(t, func(d *adminapi.Deps) { d.EventRetention = 30 * day })
+	client := r.client(r.owner)
+	groupID, _ := defaults(t, r, client, nil)
+	events := func() int {
+		list, _, err := client.EventsApi.ListGroupEvents(t.Context(), groupID).Execute()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list.GetTotalCount()
+	}
+	items, err := store.All(t.Context(), r.table, store.Query{PK: keys.EventPartition(keys.GroupScope(groupID))})
+	if err != nil || len(items) == 0 || events() != len(items) {
+		t.Fatalf("%d events, %v", len(items), err)
+	}
+	for _, item := range items {
+		if left := item.Expires.Sub(r.clock.Now()); left > 30*day || left < 30*day-time.Minute {
+			t.Errorf("the table may remove %s in %s", item.SK, left)
+		}
+	}
+	if r.clock.Advance(31 * day); events() != 0 {
+		t.Error("they are shown for longer")
 	}
 }
