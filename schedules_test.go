@@ -15,6 +15,7 @@ import (
 	"latchkey/shared/identity/identitytest"
 	"latchkey/shared/suite/fleettasks"
 	"latchkey/shared/suite/networktasks"
+	"latchkey/shared/suite/notify"
 	"latchkey/shared/suite/operator"
 	"latchkey/shared/suite/remind"
 	"latchkey/shared/suite/validate"
@@ -38,6 +39,7 @@ func TestSchedules_comeAsOftenAsTheyShould(t *testing.T) {
 		"FleetTasksFunction/ResumeChanges":     5 * time.Minute,
 		"FleetTasksFunction/ResumePlans":       5 * time.Minute,
 		"NetworkTasksFunction/WatchEndpoints":  2 * time.Minute,
+		"NotifyFunction/RetryDue":              time.Minute,
 		"OperatorFunction/PurgeClosedProjects": 24 * time.Hour,
 		"OperatorFunction/RotateNodeKeys":      31 * 24 * time.Hour,
 		"OperatorFunction/RotateSigningKeys":   31 * 24 * time.Hour,
@@ -69,6 +71,7 @@ func TestSchedules_areUnderstoodByTheirFunctions(t *testing.T) {
 	}{
 		"FleetTasksFunction":   fleettasks.New(fleettasks.Deps{Table: table, Now: now, Log: log}),
 		"NetworkTasksFunction": networktasks.New(networktasks.Deps{Table: table, Now: now, Log: log}),
+		"NotifyFunction":       notify.New(notify.Deps{Table: table, Now: now, Log: log}),
 		"OperatorFunction":     operator.New(operator.Deps{Table: table, Sealer: identitytest.NewSealer(t), Now: now}),
 		"RemindFunction":       remind.New(remind.Deps{Table: table, Now: now, Log: log}),
 		"ValidateFunction":     validate.New(validate.Deps{Table: table, Now: now, Log: log}),

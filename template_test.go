@@ -352,7 +352,7 @@ func TestTemplate_raisesAlarms(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"AWS/ApiGateway 5XXError latchkey", "AWS/Lambda Invocations RemindFunction", "AWS/Lambda Invocations ValidateFunction", "Latchkey KeysLeft"} {
+	for _, name := range []string{"AWS/ApiGateway 5XXError latchkey", "AWS/Lambda Invocations RemindFunction", "AWS/Lambda Invocations ValidateFunction", "Latchkey KeysLeft", "AWS/Lambda IteratorAge NotifyFunction", "AWS/SQS ApproximateNumberOfMessagesVisible NotifyDeadLetters"} {
 		if _, ok := found[name]; !ok {
 			t.Errorf("there is no alarm on %s", name)
 		}
@@ -365,6 +365,7 @@ func TestTemplate_listensToWhatIsCounted(t *testing.T) {
 		"Latchkey Checks " + string(verdict.Inconclusive), "Latchkey KeyChecksInconclusive", "Latchkey KeysLeft",
 		"Latchkey NodesSilent " + string(enforcement.Start), "Latchkey NodesSilent " + string(enforcement.Stop), "Latchkey OldestPlanHours",
 		"Latchkey OldestKeyChangeHours", "Latchkey OldestMasterKeyRotationHours",
+		"Latchkey DeadLetters", "Latchkey OwnDeliveryFailures", "Latchkey StreamRecordsDropped",
 		"Latchkey OldestDueSeconds " + remind.Alerts, "Latchkey OldestDueSeconds " + remind.Maintenance,
 	}
 	for _, p := range atlas.Providers() {

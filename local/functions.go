@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"latchkey/shared/identity/directory"
 	signingkeys "latchkey/shared/identity/keyring"
 	"latchkey/shared/kms/keyring"
+	"latchkey/shared/notification/outbound"
 	"latchkey/shared/seal"
 	"latchkey/shared/store"
 	"latchkey/shared/suite/adminapi"
@@ -26,6 +28,7 @@ import (
 	"latchkey/shared/suite/keytasks"
 	"latchkey/shared/suite/networktasks"
 	"latchkey/shared/suite/nodes"
+	"latchkey/shared/suite/notify"
 	"latchkey/shared/suite/operator"
 	"latchkey/shared/suite/remind"
 	"latchkey/shared/suite/validate"
@@ -79,6 +82,8 @@ func makeHandler(ctx context.Context, spec template.Function, around surrounding
 		return nodesFunction(ctx, around)
 	case "validate":
 		return validateFunction(ctx, around, spec.Environment)
+	case "notify":
+		return notifyFunction(around, spec.Environment)
 	case "remind":
 		return remindFunction(around, spec.Environment)
 	case "fleettasks":
@@ -209,6 +214,17 @@ func keytasksFunction(ctx context.Context, s surroundings) (lambdasvc.Invoker, e
 		return nil, err
 	}
 	return keytasks.New(keytasks.Deps{Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys}), nil
+}
+
+func notifyFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+	allow, err := outbound.ParseAllowlist(env["NOTIFICATION_ALLOW_LIST"])
+	if err != nil {
+		return nil, fmt.Errorf("NOTIFICATION_ALLOW_LIST: %w", err)
+	}
+	return notify.New(notify.Deps{
+		Table: s.table, Opener: s.sealer, Now: s.now, Log: s.log, API: env["API_URL"], Jitter: rand.Float64,
+		Channels: notify.Channels(outbound.New(outbound.Options{Allow: allow, Now: s.now}), nil, nil),
+	}), nil
 }
 
 func networktasksFunction(s surroundings, spec template.Function) (lambdasvc.Invoker, error) {

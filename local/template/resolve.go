@@ -256,6 +256,10 @@ func (r *resolver) attribute(path string, line int) (string, error) {
 		return "arn:aws:dynamodb:" + scope + "table/" + id, nil
 	case "AWS::DynamoDB::Table StreamArn":
 		return "arn:aws:dynamodb:" + scope + "table/" + id + "/stream/2026-01-01T00:00:00.000", nil
+	case "AWS::SQS::Queue Arn":
+		return "arn:aws:sqs:" + scope + id, nil
+	case "AWS::SQS::Queue QueueName":
+		return id, nil
 	case roleType + " Arn":
 		return r.roleARN(id, line)
 	case "AWS::KMS::Key Arn":
