@@ -50,6 +50,7 @@ type Clouds struct {
 	services []Service
 	faults   *Faults
 	alias    func(*http.Request) string
+	pages    map[string]http.Handler // by the first segment of their paths
 }
 
 // New returns clouds made of services, asked in order. alias names the real host of a request
@@ -58,12 +59,32 @@ func New(faults *Faults, alias func(*http.Request) string, services ...Service) 
 	return &Clouds{services: services, faults: faults, alias: alias}
 }
 
+// Show serves pages for people on the loopback address itself, at a path of one segment ("/mailbox") and
+// below it. Call it before anything is served.
+func (c *Clouds) Show(path string, pages http.Handler) {
+	if c.pages == nil {
+		c.pages = map[string]http.Handler{}
+	}
+	c.pages[path] = pages
+}
+
+// page finds the pages that a request without a signature is for.
+func (c *Clouds) page(r *http.Request) (http.Handler, bool) {
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	pages, ok := c.pages["/"+first]
+	return pages, ok && r.Header.Get("Authorization") == ""
+}
+
 // ServeHTTP finds the service, injects faults, and serves.
 func (c *Clouds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host := bareHost(r.Host)
 	if isLoopback(host) {
 		if strings.HasPrefix(r.URL.Path, "/_pocket/") {
 			c.faults.ServeHTTP(w, r)
+			return
+		}
+		if pages, ok := c.page(r); ok {
+			pages.ServeHTTP(w, r)
 			return
 		}
 		host = c.alias(r)

@@ -15,6 +15,16 @@ type endpoint struct {
 	vpce    string // "vpce-0123456789abcdef0", or ""
 }
 
+// signing is the service that requests to the endpoint are signed for. It is what host names have, but for SES.
+func (e endpoint) signing() string {
+	if e.service == hostOfSES {
+		return signingOfSES
+	}
+	return e.service
+}
+
+const hostOfSES, signingOfSES = "email", "ses"
+
 // parseHost reads the host names of AWS services: "kms.us-east-1.amazonaws.com", the global
 // "sts.amazonaws.com" and "iam.amazonaws.com", FIPS and dual-stack names, and those of VPC
 // endpoints: "vpce-0123-abcd.kms.us-east-1.vpce.amazonaws.com".
@@ -90,6 +100,8 @@ func Alias(r *http.Request) string {
 		return ""
 	case scope.service == "iam":
 		return "iam." + iamDomains[region.Partition()]
+	case scope.service == signingOfSES:
+		return hostOfSES + "." + scope.region + "." + region.DNSSuffix()
 	}
 	return scope.service + "." + scope.region + "." + region.DNSSuffix()
 }

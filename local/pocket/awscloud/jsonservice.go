@@ -2,6 +2,7 @@ package awscloud
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +26,10 @@ import (
 type JSONService struct {
 	// Name is the service in host names and actions: "dynamodb".
 	Name string
+	// Prefix is what actions begin with; "" is Name.
+	Prefix string
+	// Route names the operation of a request to a REST API, "" if there is none. nil: X-Amz-Target does.
+	Route func(method, path string) string
 	// Target is what X-Amz-Target has before the operation: "DynamoDB_20120810".
 	Target string
 	// ContentType is of the protocol's version: "application/x-amz-json-1.0".
@@ -50,11 +56,12 @@ type Failure struct {
 // Error is the code and the message.
 func (f *Failure) Error() string { return f.Code + ": " + f.Message }
 
-// Request is one authenticated request to a JSONService.
+// Request is one authenticated request to a JSONService or a QueryService.
 type Request struct {
 	Context   context.Context // ends when the caller has gone
 	Operation string
 	Body      []byte
+	Form      url.Values // of a QueryService
 	Account   string
 	Partition atlas.AWSPartition
 	Region    string
@@ -114,8 +121,11 @@ type jsonService struct {
 // Serves reports whether host is the service's.
 func (s jsonService) Serves(host string) bool { return serves(host, s.Name) }
 
-// Operation is what X-Amz-Target names.
+// Operation is what X-Amz-Target names, or the path.
 func (s jsonService) Operation(c *pocket.Call) string {
+	if s.Route != nil {
+		return s.Route(c.Method, c.URL.Path)
+	}
 	operation, _ := strings.CutPrefix(c.Header.Get("X-Amz-Target"), s.Target+".")
 	return operation
 }
@@ -134,23 +144,32 @@ func (s jsonService) Serve(w http.ResponseWriter, c *pocket.Call) {
 	s.write(w, http.StatusOK, result)
 }
 
-// authenticate makes the request of a call. Only here the cloud is locked: the caller's policies
-// are read now and decide later.
 func (s jsonService) authenticate(call *pocket.Call) (*Request, error) {
-	s.cloud.mu.Lock()
-	defer s.cloud.mu.Unlock()
-	e, _ := parseHost(call.Host)
-	who, refused, err := s.cloud.authenticate(call, e)
+	r, refused, err := s.cloud.request(call, cmp.Or(s.Prefix, s.Name))
 	if err != nil {
 		return nil, err
 	}
 	if refused != nil {
 		return nil, &Failure{Code: commonNamespace + refused.json.code, Message: refused.json.message}
 	}
+	r.Operation = s.Operation(call)
+	return r, nil
+}
+
+// request makes the request of a call to a service whose actions begin with prefix. Only here the
+// cloud is locked: the caller's policies are read now and decide later.
+func (c *Cloud) request(call *pocket.Call, prefix string) (*Request, *authFailure, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, _ := parseHost(call.Host)
+	who, refused, err := c.authenticate(call, e)
+	if err != nil || refused != nil {
+		return nil, refused, err
+	}
 	return &Request{
-		Context: call.Context(), Operation: s.Operation(call), Body: call.Body, Account: who.name.Account, Partition: who.partition, Region: string(e.region),
-		Now: s.cloud.cfg.Now(), service: s.Name, who: who, context: s.cloud.requestContext(call, e, who),
-	}, nil
+		Context: call.Context(), Body: call.Body, Account: who.name.Account, Partition: who.partition, Region: string(e.region),
+		Now: c.cfg.Now(), service: prefix, who: who, context: c.requestContext(call, e, who),
+	}, nil, nil
 }
 
 // Refuse answers as the service does when it denies, throttles or fails.
@@ -162,7 +181,7 @@ func (s jsonService) Refuse(w http.ResponseWriter, c *pocket.Call, kind pocket.F
 		s.fail(w, &s.Broken)
 	default:
 		s.fail(w, &Failure{
-			Code: commonNamespace + "AccessDeniedException", Message: s.cloud.faultMessage(c, kind, s.Name+":"+s.Operation(c)),
+			Code: commonNamespace + "AccessDeniedException", Message: s.cloud.faultMessage(c, kind, cmp.Or(s.Prefix, s.Name)+":"+s.Operation(c)),
 		})
 	}
 }

@@ -66,8 +66,8 @@ func (a authorization) verify(call *pocket.Call, e endpoint, secret string, now 
 	if err != nil || a.date != date.Format("20060102") {
 		return badSignature("Date in Credential scope does not match the date of the request.")
 	}
-	if a.service != e.service || a.region != string(e.region) {
-		return badSignature("Credential should be scoped to the region '" + string(e.region) + "' and the service '" + e.service + "'.")
+	if a.service != e.signing() || a.region != string(e.region) {
+		return badSignature("Credential should be scoped to the region '" + string(e.region) + "' and the service '" + e.signing() + "'.")
 	}
 	if now.Sub(date) > maxSkew {
 		return badSignature("Signature expired: " + date.Format(amzDate) + " is now earlier than " +
@@ -104,12 +104,24 @@ func (a authorization) sign(call *pocket.Call, secret string) string {
 
 func (a authorization) canonicalRequest(call *pocket.Call) string {
 	var b strings.Builder
-	b.WriteString(call.Method + "\n/\n" + canonicalQuery(call.URL.Query()) + "\n")
+	b.WriteString(call.Method + "\n" + canonicalPath(call.URL) + "\n" + canonicalQuery(call.URL.Query()) + "\n")
 	for _, name := range a.signedHeaders {
 		b.WriteString(name + ":" + headerValue(call.Request, name) + "\n")
 	}
 	b.WriteString("\n" + strings.Join(a.signedHeaders, ";") + "\n" + hexSHA256(call.Body))
 	return b.String()
+}
+
+// canonicalPath escapes a path once more: only S3 takes it as it is.
+func canonicalPath(u *url.URL) string {
+	segments := strings.Split(u.EscapedPath(), "/")
+	for i, s := range segments {
+		segments[i] = awsEscape(s)
+	}
+	if path := strings.Join(segments, "/"); path != "" {
+		return path
+	}
+	return "/"
 }
 
 func canonicalQuery(q url.Values) string {
