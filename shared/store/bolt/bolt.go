@@ -39,6 +39,10 @@ type Table struct {
 	turn    chan struct{} // full while somebody commits
 	mu      sync.Mutex
 	waiting []*write // in order of arrival; guarded by mu
+
+	raw      *os.File     // the same file, for what is in no transaction
+	readers  sync.RWMutex // held by whoever reads, and by the scrubber against them
+	scrubbed int          // the transaction before which nothing deleted is left; guarded by readers
 }
 
 // Open opens the table in the file at path, which is made if there is none. Close it.
@@ -53,7 +57,18 @@ func Open(path string) (*Table, error) {
 	if err := prepare(db, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: prepare %s: %w", path, err), db.Close())
 	}
-	return &Table{db: db, turn: make(chan struct{}, 1)}, nil
+	raw, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("bolt: open %s: %w", path, err), db.Close())
+	}
+	return &Table{db: db, turn: make(chan struct{}, 1), raw: raw}, nil
+}
+
+// view reads in one transaction.
+func (t *Table) view(fn func(tx *bbolt.Tx) error) error {
+	t.readers.RLock()
+	defer t.readers.RUnlock()
+	return t.db.View(fn)
 }
 
 // prepare makes the buckets, takes rights away that a copied file may have brought along, and
@@ -81,7 +96,7 @@ func prepare(db *bbolt.DB, path string) error {
 }
 
 // Close waits for what is under way and closes the file. Later calls fail.
-func (t *Table) Close() error { return t.db.Close() }
+func (t *Table) Close() error { return errors.Join(t.db.Close(), t.raw.Close()) }
 
 // Get implements store.Table.
 func (t *Table) Get(ctx context.Context, key store.Key) (store.Item, error) {
@@ -92,7 +107,7 @@ func (t *Table) Get(ctx context.Context, key store.Key) (store.Item, error) {
 		return store.Item{}, err
 	}
 	var item store.Item
-	err := t.db.View(func(tx *bbolt.Tx) error {
+	err := t.view(func(tx *bbolt.Tx) error {
 		record := tx.Bucket([]byte(itemBucket)).Get(itemKey(key))
 		if record == nil {
 			return store.ErrNotFound
@@ -120,7 +135,7 @@ func (t *Table) Query(ctx context.Context, q store.Query) (store.Page, error) {
 		return store.Page{}, err
 	}
 	var page store.Page
-	err = t.db.View(func(tx *bbolt.Tx) error {
+	err = t.view(func(tx *bbolt.Tx) error {
 		var err error
 		page, err = read(tx, q, s)
 		return err

@@ -49,7 +49,7 @@ func writeUntilKilled(path string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := table.Subscribe(time.Now); err != nil {
+	if _, err := table.Subscribe(time.Now, consumer, slow); err != nil {
 		return err
 	}
 	var out sync.Mutex
@@ -94,7 +94,7 @@ func TestWrite_what_was_acknowledged_survives_a_kill(t *testing.T) {
 		told.read(t, feed)
 		told.compare(t, table)
 		if round%2 == 0 { // the next one goes on behind what was forgotten, or begins with what was not
-			if err := feed.Forget(t.Context(), told.after); err != nil {
+			if err := forget(t, feed, told.after); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -43,10 +43,10 @@ type Feed struct {
 }
 
 // Subscribe has the table keep a feed from now on. It is part of the commit that it tells of, so a
-// table without a subscriber does nothing for it. Changes stay until Forget, 24 hours at most;
-// those that a subscriber of an earlier Open has not forgotten come first. There is one subscriber.
-func (t *Table) Subscribe(now func() time.Time) (*Feed, error) {
-	log, err := changelog.Open(t.db, changeBucket, now)
+// table without a subscriber does nothing for it. Changes stay until all consumers have forgotten
+// them, 24 hours at most; those that consumers of an earlier Open have not forgotten come first.
+func (t *Table) Subscribe(now func() time.Time, consumers ...string) (*Feed, error) {
+	log, err := changelog.Open(t.db, changeBucket, now, consumers...)
 	if err != nil {
 		return nil, wrap("subscribe", err)
 	}
@@ -64,7 +64,7 @@ func (f *Feed) Read(ctx context.Context, after uint64, limit int) ([]Change, err
 		return nil, err
 	}
 	var entries []changelog.Entry
-	err := f.table.db.View(func(tx *bbolt.Tx) error {
+	err := f.table.view(func(tx *bbolt.Tx) error {
 		var err error
 		entries, err = f.log.Read(tx, after, limit)
 		return err
@@ -81,9 +81,31 @@ func (f *Feed) Read(ctx context.Context, after uint64, limit int) ([]Change, err
 	return changes, nil
 }
 
-// Forget removes the changes up to a sequence number. It is committed as a write is, and with others.
-func (f *Feed) Forget(ctx context.Context, through uint64) error {
-	return f.table.enqueue(ctx, &write{forget: through, done: make(chan struct{})})
+// Forgotten is the sequence number up to which a consumer has forgotten changes.
+func (f *Feed) Forgotten(ctx context.Context, consumer string) (through uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	err = f.table.db.View(func(tx *bbolt.Tx) error {
+		var err error
+		through, err = f.log.Done(tx, consumer)
+		return err
+	})
+	if err != nil {
+		return 0, wrap("read changes", err)
+	}
+	return through, nil
+}
+
+// Forget says that a consumer is done with the changes up to a sequence number. It is committed as a
+// write is, and with others.
+func (f *Feed) Forget(ctx context.Context, consumer string, through uint64) error {
+	if _, err := f.Forgotten(ctx, consumer); err != nil { // within the commit it would fail the writes of others
+		return err
+	}
+	return f.table.enqueue(ctx, &write{forget: func(tx *bbolt.Tx) error {
+		return f.log.Finish(tx, consumer, through)
+	}, done: make(chan struct{})})
 }
 
 // record adds a change to the feed, if there is one.

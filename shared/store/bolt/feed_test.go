@@ -13,13 +13,35 @@ import (
 	"latchkey/shared/store/storetest"
 )
 
+// The consumers of all feeds here.
+const consumer, slow = "consumer", "slow"
+
 func subscribe(t testing.TB, table *bolt.Table, now func() time.Time) *bolt.Feed {
 	t.Helper()
-	feed, err := table.Subscribe(now)
+	feed, err := table.Subscribe(now, consumer, slow)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return feed
+}
+
+// forget has both consumers forget; the changes are there until the second has.
+func forget(t testing.TB, feed *bolt.Feed, through uint64) error {
+	t.Helper()
+	before, err := feed.Read(t.Context(), 0, 1)
+	if err != nil {
+		return err
+	}
+	if err := feed.Forget(t.Context(), consumer, through); err != nil {
+		return err
+	}
+	if after, err := feed.Read(t.Context(), 0, 1); err != nil || !cmp.Equal(before, after) {
+		t.Errorf("one consumer forgot for the other: %v\n%s", err, cmp.Diff(before, after))
+	}
+	if got, err := feed.Forgotten(t.Context(), consumer); err != nil || got != through {
+		t.Errorf("forgotten through %d, %v; want %d", got, err, through)
+	}
+	return feed.Forget(t.Context(), slow, through)
 }
 
 // replay is what somebody knows of the table who has only read its feed.
@@ -145,7 +167,7 @@ func TestFeed_begins_with_what_was_not_forgotten(t *testing.T) {
 	put(t, table, named("before")) // nobody has subscribed
 	feed := subscribe(t, table, time.Now)
 	put(t, table, named("a"), named("b"), named("c"))
-	if err := feed.Forget(t.Context(), 2); err != nil {
+	if err := forget(t, feed, 2); err != nil {
 		t.Fatal(err)
 	}
 	if err := table.Close(); err != nil {

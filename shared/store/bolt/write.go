@@ -22,9 +22,9 @@ const maxGroup = 256
 // write is one transaction of the port on its way to the disk.
 type write struct {
 	ops    []store.Op
-	forget uint64        // the changes up to here are not needed any more; 0 is none
-	err    error         // valid once done is closed
-	done   chan struct{} // closed when the outcome is known
+	forget func(*bbolt.Tx) error // of a consumer of changes, in the place of ops
+	err    error                 // valid once done is closed
+	done   chan struct{}         // closed when the outcome is known
 }
 
 // Write implements store.Table. Writes that arrive while another is being synced wait and are
@@ -134,6 +134,9 @@ func (t *Table) bucketsOf(tx *bbolt.Tx) buckets {
 // undo a part of itself. It puts the write's own failure into w.err and returns errors of the
 // file, after which nothing of the group may be committed.
 func (b buckets) apply(w *write) error {
+	if w.forget != nil {
+		return w.forget(b.tx)
+	}
 	stored := make([]store.Item, len(w.ops))
 	for i, op := range w.ops {
 		if record := b.items.Get(itemKey(op.Item.Key)); record != nil {
@@ -155,9 +158,6 @@ func (b buckets) apply(w *write) error {
 		if err := b.change(stored[i], op); err != nil {
 			return err
 		}
-	}
-	if w.forget > 0 {
-		return b.changes.Trim(b.tx, w.forget)
 	}
 	return nil
 }

@@ -2,14 +2,15 @@
 // written in the transaction that makes the change, so there is one exactly if the change is there.
 //
 // Its invariant: entries have consecutive numbers in the order in which their transactions were
-// committed, also across restarts. They stay until somebody has trimmed them, but no longer than
-// those of a DynamoDB stream. store/bolt and the local stand-in for DynamoDB import it.
+// committed, also across restarts. They stay until every consumer is done with them, but no longer
+// than those of a DynamoDB stream. store/bolt and the local stand-in for DynamoDB import it.
 package changelog
 
 import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -39,23 +40,49 @@ type Entry struct {
 
 // Log is a log in one bucket. It is safe for concurrent use.
 type Log struct {
-	bucket []byte
-	now    func() time.Time
+	bucket    []byte
+	consumers []byte // another bucket: by name, the number of the last entry that one is done with
+	now       func() time.Time
 
 	mu       sync.Mutex
 	appended chan struct{} // closed when there is more; guarded by mu
 }
 
-// Open makes the bucket, unless it is there, and returns its log.
-func Open(db *bbolt.DB, bucket string, now func() time.Time) (*Log, error) {
+// Open makes the buckets, unless they are there, and returns the log. Consumers are all that there are: one
+// that is new begins with the oldest entry there is, one that is not named any more keeps no entries.
+func Open(db *bbolt.DB, bucket string, now func() time.Time, consumers ...string) (*Log, error) {
+	l := &Log{bucket: []byte(bucket), consumers: []byte(bucket + "/consumers"), now: now, appended: make(chan struct{})}
 	err := db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists([]byte(bucket))
+		if _, err := tx.CreateBucketIfNotExists(l.bucket); err != nil {
+			return err
+		}
+		before := tx.Bucket(l.consumers)
+		done := map[string][]byte{}
+		for _, name := range consumers {
+			if done[name] = key(0); before != nil && len(before.Get([]byte(name))) == keySize {
+				done[name] = bytes.Clone(before.Get([]byte(name)))
+			}
+		}
+		if before != nil {
+			if err := tx.DeleteBucket(l.consumers); err != nil {
+				return err
+			}
+		}
+		b, err := tx.CreateBucket(l.consumers)
+		for name, sequence := range done {
+			if err == nil {
+				err = b.Put([]byte(name), sequence)
+			}
+		}
 		return err
 	})
-	return &Log{bucket: []byte(bucket), now: now, appended: make(chan struct{})}, err
+	return l, err
 }
 
-const headSize = 8 // of the time that an entry begins with, in microseconds
+const (
+	keySize  = 8 // of a sequence number
+	headSize = 8 // of the time that an entry begins with, in microseconds
+)
 
 // Append writes an entry, which is there once the transaction is committed.
 func (l *Log) Append(tx *bbolt.Tx, body []byte) error {
@@ -135,9 +162,37 @@ func (l *Log) Read(tx *bbolt.Tx, after uint64, limit int) ([]Entry, error) {
 // maxSize is when a reading ends: about what one GetRecords of DynamoDB Streams returns.
 const maxSize = 1 << 20
 
-// Trim removes the entries up to a sequence number: they have been read, and what followed from them
-// has been done.
-func (l *Log) Trim(tx *bbolt.Tx, through uint64) error {
+// Done is the number of the last entry that a consumer is done with.
+func (l *Log) Done(tx *bbolt.Tx, consumer string) (uint64, error) {
+	v := tx.Bucket(l.consumers).Get([]byte(consumer))
+	if len(v) != keySize {
+		return 0, fmt.Errorf("changelog: there is no consumer %q", consumer)
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+// Finish says that a consumer is done with all entries up to a number: what followed from them has been
+// done. Entries that nobody needs are removed.
+func (l *Log) Finish(tx *bbolt.Tx, consumer string, through uint64) error {
+	done, err := l.Done(tx, consumer)
+	if err != nil || through <= done {
+		return err
+	}
+	b := tx.Bucket(l.consumers)
+	if err := b.Put([]byte(consumer), key(through)); err != nil {
+		return err
+	}
+	err = b.ForEach(func(_, v []byte) error {
+		through = min(through, binary.BigEndian.Uint64(v))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.trim(tx, through)
+}
+
+func (l *Log) trim(tx *bbolt.Tx, through uint64) error {
 	c := tx.Bucket(l.bucket).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.First() {
 		if e, err := decode(k, v); err != nil || e.Sequence > through {
@@ -154,7 +209,7 @@ func key(sequence uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq
 
 // decode reads an entry whose body is valid within the transaction.
 func decode(k, v []byte) (Entry, error) {
-	if len(k) != headSize || len(v) < headSize {
+	if len(k) != keySize || len(v) < headSize {
 		return Entry{}, ErrDamaged
 	}
 	return Entry{
