@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 
 	"latchkey/shared/obs"
 	"latchkey/shared/store"
@@ -40,12 +41,15 @@ func (s *Service) report(ctx context.Context, before, d Delivery) {
 		obs.Count{Name: "OwnDeliveryFailures", Value: ours})
 }
 
-// maxRetries bounds what one call of RetryDue attempts.
-const maxRetries = 200
+// Bounds of RetryDue.
+const (
+	maxRetries = 200 // deliveries of one call
+	atOnce     = 16
+)
 
 // RetryDue attempts every delivery whose next attempt is due, or whose claimant never came back,
 // and returns how many it took up. It may run twice at once and be cut short; what it leaves is
-// due next time. It goes on past one that fails.
+// due next time. It goes on past one that fails, and begins none that time does not suffice for.
 func (s *Service) RetryDue(ctx context.Context) (attempted int, err error) {
 	now := s.Now()
 	page, err := s.Table.Query(ctx, store.Query{
@@ -54,13 +58,26 @@ func (s *Service) RetryDue(ctx context.Context) (attempted int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	var failed error
-	for _, item := range page.Items {
-		if err := ctx.Err(); err != nil {
-			return attempted, errors.Join(failed, err)
+	var (
+		all    sync.WaitGroup
+		room   = make(chan struct{}, atOnce)
+		errs   = make([]error, len(page.Items))
+		failed error
+	)
+	for i, item := range page.Items {
+		room <- struct{}{}
+		if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && deadline.Sub(s.Now()) < forOne+forRecord {
+			break
 		}
 		attempted++
-		failed = errors.Join(failed, s.retry(ctx, item))
+		all.Go(func() {
+			defer func() { <-room }()
+			errs[i] = s.retry(ctx, item)
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		failed = errors.Join(failed, err)
 	}
 	return attempted, failed
 }

@@ -120,6 +120,8 @@ const (
 	claims = 4
 	// forOne bounds what one target may take. Channels have narrower bounds of their own.
 	forOne = 20 * time.Second
+	// forRecord is what is left of an invocation's time to store how an attempt ended.
+	forRecord = 5 * time.Second
 )
 
 // attempt claims one delivery, tells the targets that have not been told, and stores how that ended.
@@ -189,7 +191,7 @@ func (s *Service) store(ctx context.Context, d Delivery) (Delivery, error) {
 // tell tells the targets of a claimed delivery. After each but the last it stores who was told, so
 // that a crash repeats one at most. It stops when the claim is no longer its own.
 func (s *Service) tell(ctx context.Context, p parcel, d Delivery) error {
-	leased, cancel := context.WithTimeout(ctx, d.Next.Sub(s.Now())-forOne)
+	leased, cancel := context.WithTimeout(ctx, s.timeFor(ctx, d))
 	defer cancel()
 	m, hindrance, err := s.compose(leased, p, d)
 	if err != nil {
@@ -225,6 +227,17 @@ func (s *Service) tell(ctx context.Context, p parcel, d Delivery) error {
 	return lost(err)
 }
 
+// timeFor is how long a claimed delivery may send: within its lease, and within the invocation's time.
+func (s *Service) timeFor(ctx context.Context, d Delivery) time.Duration {
+	now := s.Now()
+	left := d.Next.Sub(now) - forOne
+	if deadline, ok := ctx.Deadline(); ok {
+		left = min(left, deadline.Sub(now)-forRecord)
+	}
+	return left
+}
+
+// isLast reports whether nobody of the rest is to be told.
 func isLast(rest []DeliveredTarget) bool {
 	for _, t := range rest {
 		if !t.State.Ended() {
