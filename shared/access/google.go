@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"latchkey/shared/audit"
 	"latchkey/shared/store"
 	"latchkey/shared/verdict"
 )
@@ -28,12 +29,10 @@ func (s *Service) finishGoogle(ctx context.Context, role Role) (Role, error) {
 		}
 		status = Failed
 	}
-	role.Google = &GoogleRole{Email: role.Google.Email, Status: status}
-	put, err := role.put()
-	if err != nil {
-		return Role{}, err
-	}
-	err = s.Table.Write(ctx, put)
+	google := *role.Google
+	google.Status = status
+	role.Google = &google
+	err = s.save(ctx, role, audit.System(), google.OrgID, "UPDATED")
 	if errors.Is(err, store.ErrConflict) {
 		return Find(ctx, s.Table, role.GroupID, role.ID) // somebody else finished it
 	}

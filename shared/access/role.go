@@ -56,6 +56,8 @@ type AzureRole struct {
 type GoogleRole struct {
 	Email  string       `json:"email"`
 	Status GoogleStatus `json:"status"`
+	// OrgID is the organisation of whoever made the role, for events.
+	OrgID string `json:"orgId,omitempty"`
 }
 
 // GoogleStatus is how far the making of a service account has come.

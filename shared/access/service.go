@@ -136,6 +136,9 @@ func (s *Service) Create(ctx context.Context, c identity.Caller, groupID string,
 	if err != nil {
 		return Role{}, err
 	}
+	if role.Google != nil {
+		role.Google.OrgID = c.OrgID
+	}
 	// The settings item exists as long as the group is open: a role never outlives its group.
 	_, open, err := s.Usage.RolesInUse(ctx, groupID)
 	if err != nil {

@@ -50,6 +50,38 @@ func TestService_TuningTellsWhatWasChanged(t *testing.T) {
 	}
 }
 
+func TestService_EveryChangeOfAGroupIsTold(t *testing.T) {
+	r := newRig(t)
+	g := r.create(t, "group")
+	yes, no := true, false
+	for _, ch := range []project.Change{
+		{Tags: &[]project.Tag{{Key: "team", Value: "data"}}}, {WithDefaultAlerts: &no}, {WithDefaultAlerts: &yes}, {WithDefaultAlerts: &yes},
+	} {
+		r.clock.Advance(time.Second)
+		if _, err := r.Update(t.Context(), r.caller, g.ID, ch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, on := range []bool{false, true} {
+		r.clock.Advance(time.Second)
+		if _, err := r.Tune(t.Context(), r.caller, g.ID, func(p *project.Preferences) error { p.Settings.DataExplorer = on; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := map[string]int{}
+	for _, e := range r.types(t, keys.GroupScope(g.ID)) {
+		told[e]++
+	}
+	for e, n := range map[string]int{
+		"GROUP_TAGS_MODIFIED": 1, "GROUP_DEFAULT_ALERTS_SETTINGS_CHANGED": told["GROUP_DEFAULT_ALERTS_SETTINGS_CHANGED"],
+		"DATA_EXPLORER_DISABLED": 1, "DATA_EXPLORER_ENABLED": 1,
+	} {
+		if told[e] != n || n == 0 {
+			t.Errorf("%d events %s, want %d", told[e], e, n)
+		}
+	}
+}
+
 var equateEmpty = cmp.FilterValues(func(a, b []string) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore())
 
 func TestService_LimitsMoveWithinTheirBoundsAndComeBack(t *testing.T) {

@@ -226,6 +226,10 @@ func TestEveryChangeOfAnAccountIsTold(t *testing.T) {
 		return a, nil
 	})
 	change(func(a directory.ServiceAccount) (directory.ServiceAccount, error) {
+		a.Grants = a.InGroup(group, nil)
+		return a, nil
+	})
+	change(func(a directory.ServiceAccount) (directory.ServiceAccount, error) {
 		s, _ := directory.NewSecret(b.clock.Now(), 8*time.Hour)
 		return a.WithSecret(s, b.clock.Now())
 	})
@@ -243,7 +247,8 @@ func TestEveryChangeOfAnAccountIsTold(t *testing.T) {
 	if diff := cmp.Diff(want, b.feed(t, keys.OrgScope(org))); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"SERVICE_ACCOUNT_ADDED_TO_GROUP"}, b.feed(t, keys.GroupScope(group))); diff != "" {
+	want = []string{"SERVICE_ACCOUNT_ADDED_TO_GROUP", "SERVICE_ACCOUNT_REMOVED_FROM_GROUP"}
+	if diff := cmp.Diff(want, b.feed(t, keys.GroupScope(group))); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -316,6 +316,7 @@ func TestAnAlertWhoseConfigurationIsSwitchedOffIsCancelled(t *testing.T) {
 		w.mustSend(request{http.MethodPatch, v2 + "/alertConfigs/" + id, `{"enabled":true}`})
 		w.pass(soon)
 		w.want(typ, "CANCELLED OPEN", "switched on while the key is still away")
+		w.wantEvents(1, "ALERT_CONFIG_ADDED_AUDIT", "ALERT_CONFIG_DISABLED_AUDIT", "ALERT_CONFIG_ENABLED_AUDIT")
 	})
 }
 
