@@ -225,6 +225,7 @@ func (i *isolated) administer(client *admin.APIClient) {
 		IsPerformanceAdvisorEnabled: aws.Bool(false),
 	}).Execute()
 	i.must(err)
+	i.webhook(client, group.GetId())
 	groups, _, err := client.ProjectsApi.ListGroups(ctx).Execute()
 	i.must(err)
 	if len(groups.GetResults()) != 2 {
@@ -451,6 +452,8 @@ func (i *isolated) fails(function, action string) (why string) {
 	}()
 	if function == "networktasks" {
 		i.endpoints()
+	} else if function == "remind" {
+		i.reminders()
 	} else if strings.HasPrefix(action, "states:") || slices.Contains([]string{"fleettasks", "keytasks", "nodes", "validate"}, function) {
 		i.estate()
 	} else {
