@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"latchkey/agent"
+	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
 	"latchkey/shared/ledger"
 	"latchkey/shared/node/protocol"
@@ -118,6 +119,9 @@ func (e *estate) nodeIsTrue(d cluster.Deployment, n cluster.Node) (masterKeys []
 // opened is the master key of an entry, as the tenant's own KMS opens it.
 func (e *estate) opened(entry ledger.Entry) []byte {
 	e.t.Helper()
+	if entry.CMK.Provider != atlas.AWS {
+		return e.openedElsewhere(entry)
+	}
 	keys, name := e.whereUp(entry.CMK.Name)
 	out, err := keys.Decrypt(e.t.Context(), &kms.DecryptInput{
 		KeyId: &name, CiphertextBlob: entry.Blob,
