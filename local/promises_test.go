@@ -14,7 +14,7 @@ import (
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
 	"latchkey/agent"
-	"latchkey/shared/cluster"
+	"latchkey/shared/masterkey"
 )
 
 // The tests here are the rows of CONTRACT 3.7, "Runtime behaviour promised by the documents", in its
@@ -138,27 +138,48 @@ func TestPromise3_provisioningThatIsBlockedIsRetriedForThreeDays(t *testing.T) {
 	}
 }
 
-// "MongoDB master keys (the per-node database keys) rotate at least every 90 days." What decides
-// when comes with maintenance windows; a node that is told to rotates without rewriting data.
+// "MongoDB master keys (the per-node database keys) rotate at least every 90 days, in the maintenance window (not the customer
+// key)." Nodes do it one after the other, without rewriting data and without stopping.
 func TestPromise4_masterKeysRotateWithoutRewritingData(t *testing.T) {
 	inEstate(t, func(e *estate) {
+		day, hour := 4, 3 // Wednesdays
+		_, err := e.client.MaintenanceWindowsApi.UpdateMaintenanceWindow(e.t.Context(), e.owner.GroupID, &admin.GroupMaintenanceWindow{
+			DayOfWeek: day, HourOfDay: &hour,
+		}).Execute()
+		e.must(err)
 		e.create("A", "AWS")
 		e.wrote("A", 100)
-		before := e.stores("A")
-		for _, n := range e.deployment("A").Nodes {
-			old := e.ring(n).Current.KeyID
-			e.second(e.service().SetDesired(e.t.Context(), n.ClusterID, n.ID, cluster.Order{Command: cluster.RotateCommand}))
-			e.until("rotated", func() bool { return e.node("A", n.ID).Settled() })
-			if key := e.ring(n).Current.KeyID; key == old {
-				t.Errorf("node %s has its old key", n.ID)
-			}
+		made := time.Now()
+		plan := e.nearMaintenance()
+		if at := plan.Start; at.Weekday() != time.Wednesday || at.Hour() != hour || at.After(made.Add(masterkey.MaxAge)) {
+			t.Errorf("it is planned for %s", at)
 		}
+		old, before, started := e.masterKeys(), e.stores("A"), e.startTimes("A")
+		e.untilIn(2*time.Hour, "the maintenance is over", func() bool {
+			if e.processes() != allRun || !e.answers("A") || e.state("A") != "IDLE" {
+				t.Errorf("the processes are %s, the cluster is %s", e.processes(), e.state("A"))
+			}
+			if turning := e.turning("A"); turning > 1 {
+				t.Errorf("%d nodes are at it at once", turning)
+			}
+			return e.event("MAINTENANCE_COMPLETED")
+		})
 		for path, content := range e.stores("A") {
 			if !bytes.Equal(content, before[path]) {
 				t.Errorf("%s was rewritten", path)
 			}
 		}
+		for id, key := range e.masterKeys() {
+			if key == old[id] || !e.startTimes("A")[id].Equal(started[id]) {
+				t.Errorf("node %s has its old key, or was started again", id)
+			}
+		}
+		if time.Now().After(made.Add(masterkey.MaxAge)) || !e.event("MAINTENANCE_STARTED") || !e.event("MASTER_KEY_ROTATION_COMPLETED") {
+			t.Errorf("after %s: %v", time.Since(made), e.events())
+		}
 		e.readable("A")
+		e.reboot()
+		e.until("all run under their new keys", func() bool { return e.processes() == allRun && e.answers("A") })
 	})
 }
 
