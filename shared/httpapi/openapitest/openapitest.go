@@ -28,6 +28,9 @@ import (
 	"latchkey/shared/atlas"
 )
 
+// codeHeader carries the error code of whatever is not refused by a gateway.
+const codeHeader = "X-Error-Code"
+
 // Description is the description of the API, and a record of what was held against it. It may be used
 // by many at a time.
 type Description struct {
@@ -91,7 +94,7 @@ func (d *Description) Around(next http.Handler, report func(error)) http.Handler
 func (d *Description) Check(x Exchange) error {
 	route, params := d.find(x.Request)
 	if route == nil {
-		if x.Status == http.StatusNotFound || x.Status == http.StatusMethodNotAllowed {
+		if slices.Contains([]int{http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed}, x.Status) {
 			return nil
 		}
 		return fmt.Errorf("%s %s is not described, and is answered %d", x.Request.Method, x.Request.URL.Path, x.Status)
@@ -205,7 +208,8 @@ func (c *check) answered() error {
 		response = c.route.Operation.Responses.Default()
 	}
 	body := c.Answer
-	if c.Request.URL.Query().Get("envelope") == "true" {
+	refusedBefore := c.Status >= http.StatusBadRequest && c.Header.Get(codeHeader) == "" // by the gateway, which knows of no envelopes
+	if c.Request.URL.Query().Get("envelope") == "true" && !refusedBefore {
 		var err error
 		if body, err = opened(body); err != nil {
 			return err
@@ -236,7 +240,7 @@ func opened(body []byte) ([]byte, error) {
 // told demands that an error code is told of with its status, there or in what every operation
 // answers to a request that can't be read.
 func (c *check) told(doc *openapi3.T) error {
-	code := c.Header.Get("X-Error-Code")
+	code := c.Header.Get(codeHeader)
 	if code == "" || c.Status >= http.StatusInternalServerError {
 		return nil
 	}
