@@ -27,7 +27,8 @@ type Queue struct {
 	// Partition is that of the index. Sort keys in it begin with keys.AlertDuePrefix and the time.
 	Partition string
 	// Attend does what is due of one item, and nothing if nothing is. The item is as the index has it,
-	// which may lag, so it must be read again. It is called for several items at once.
+	// which may lag, so it must be read again. It is called for several items at once, though not for
+	// several of one partition of the table.
 	Attend func(ctx context.Context, item store.Item) error
 }
 
@@ -35,7 +36,7 @@ const (
 	// reserve is the time before the context's end in which nothing is begun any more: far more than
 	// attending to one item takes, the table's retries included.
 	reserve = 10 * time.Second
-	// parallel is how many items are attended to at once. Each is a handful of calls of the table.
+	// parallel is how many partitions are attended to at once. Each is a handful of calls of the table.
 	parallel = 16
 	// maxErrors bounds the errors that a run returns; it counts them all.
 	maxErrors = 10
@@ -90,9 +91,11 @@ func (r *run) pages(ctx, begin context.Context) error {
 		if first {
 			r.report.Oldest = r.oldest(page.Items)
 		}
-		for _, item := range page.Items {
+		for _, items := range byPartition(page.Items) {
 			group.Go(func() error {
-				r.attend(ctx, begin, item)
+				for _, item := range items {
+					r.attend(ctx, begin, item)
+				}
 				return nil
 			})
 		}
@@ -101,6 +104,23 @@ func (r *run) pages(ctx, begin context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// byPartition splits items by their partition of the table, each in the order in which it has fallen due.
+// What is in one partition is attended to one after another: it is about one group, whose records
+// transactions would meet in and fail.
+func byPartition(items []store.Item) [][]store.Item {
+	var split [][]store.Item
+	place := map[string]int{}
+	for _, item := range items {
+		i, ok := place[item.PK]
+		if !ok {
+			i = len(split)
+			place[item.PK], split = i, append(split, nil)
+		}
+		split[i] = append(split[i], item)
+	}
+	return split
 }
 
 // oldest is how long the first of the items has been due.

@@ -111,6 +111,36 @@ func TestRun_isHeldUpByNothingThatFails(t *testing.T) {
 	}
 }
 
+// Items of one partition share records, in which transactions meet.
+func TestRun_attendsToOneItemOfAPartitionAtATime(t *testing.T) {
+	w := newWorld(t)
+	for i, name := range names("x", 60) {
+		w.put(store.Item{Key: store.Key{PK: fmt.Sprint("p", i%3), SK: name}}, noon.Add(time.Duration(i-60)*time.Second))
+	}
+	var mu sync.Mutex
+	busy := map[string]bool{}
+	w.before = func(_ context.Context, name string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if busy[name] {
+			t.Errorf("two of %s at once", name)
+		}
+		busy[name] = true
+		return nil
+	}
+	attend := w.queue.Attend
+	w.queue.Attend = func(ctx context.Context, item store.Item) error {
+		err := attend(ctx, item)
+		mu.Lock()
+		defer mu.Unlock()
+		busy[item.PK] = false
+		return err
+	}
+	if got, err := w.queue.Run(t.Context(), noon); got.Attended != 60 || err != nil {
+		t.Errorf("the run did %+v, %v", got, err)
+	}
+}
+
 func TestSafely_makesErrorsOfPanics(t *testing.T) {
 	err := due.Safely(func() error { panic("a bug") })
 	if err == nil || !strings.Contains(err.Error(), "a bug") || !strings.Contains(err.Error(), "due_test.go") {
