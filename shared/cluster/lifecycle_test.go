@@ -305,6 +305,13 @@ func TestARolledBackUpdateReturnsToWhatWas(t *testing.T) {
 	if d = w.load("c1"); d.Spec.Provider != cluster.None || d.State() != cluster.Idle || len(w.used("AWS")) != 0 {
 		t.Errorf("after the way back the cluster is %s with %s; the key is used by %v", d.State(), d.Spec.Provider, w.used("AWS"))
 	}
+	if told := slices.DeleteFunc(w.events(), func(e string) bool { return e != string(cluster.EventRolledBack) }); len(told) != 1 {
+		t.Errorf("told %d times", len(told))
+	}
+	w.must(http.MethodPatch, "/clusters/c1/processArgs", `{"javascriptEnabled":false}`)
+	if !slices.Contains(w.events(), string(cluster.EventArgsSubmitted)) {
+		t.Errorf("told %v", w.events())
+	}
 }
 
 func TestACreationThatIsRolledBackLeavesNothing(t *testing.T) {

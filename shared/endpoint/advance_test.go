@@ -1,6 +1,7 @@
 package endpoint_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,9 @@ func TestARejectedOrRemovedRequestHasFailed(t *testing.T) {
 			if got.Status != endpoint.Failed || !strings.Contains(got.Message, name) || !got.Released || w.azure.Count() != 0 {
 				t.Errorf("%d left, %+v", w.azure.Count(), got)
 			}
+			if !slices.Contains(w.events(), "FAILED by system") {
+				t.Errorf("told %v", w.events())
+			}
 			w.delete(atlas.Azure, e.ID)
 			if got := w.run(atlas.Azure, e.ID); got != endpoint.Gone {
 				t.Fatal(got)
@@ -93,6 +97,9 @@ func TestAnEndpointThatIsTakenAwayIsMadeAgain(t *testing.T) {
 			w.watch()
 			w.run(atlas.Azure, old.ID)
 			w.is(atlas.Azure, old.ID, endpoint.PendingRecreation)
+			if !slices.Contains(w.events(), "PENDING_RECREATION by system") {
+				t.Errorf("told %v", w.events())
+			}
 			all := w.list(atlas.Azure)
 			if len(all) != 2 || all[1].Status != endpoint.Initiating || all[1].Region != old.Region {
 				t.Fatalf("got %+v", all)
