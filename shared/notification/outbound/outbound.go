@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -99,7 +100,7 @@ func (c *Client) Post(ctx context.Context, address string, header http.Header, b
 	if err != nil {
 		return nil, &notification.Failure{Reason: notification.NotSendable, Permanent: true}
 	}
-	r.Header = header.Clone()
+	maps.Copy(r.Header, header)
 	r.Header.Set("User-Agent", "Latchkey")
 	response, err := c.http.Do(r)
 	if err != nil {
