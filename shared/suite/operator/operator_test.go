@@ -116,6 +116,19 @@ func TestCreateOrganization_TheSecondTimeReturnsTheSameWithoutTheKey(t *testing.
 	}
 }
 
+func TestCreateOrganization_SkipsDefaultAlertsIfAsked(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		r := newRig(t)
+		req := create()
+		req.SkipDefaultAlerts = skip
+		done := r.must(t, req)
+		configs, err := store.All(t.Context(), r.table, store.Query{PK: keys.Group(done.GroupID).PK, Prefix: keys.AlertConfigPrefix})
+		if err != nil || (len(configs) == 0) != skip {
+			t.Errorf("skipping: %t; the first project has %d alert configurations, %v", skip, len(configs), err)
+		}
+	}
+}
+
 func TestCreateOrganization_UsesWhatWasChosen(t *testing.T) {
 	r := newRig(t)
 	req := chosen()
