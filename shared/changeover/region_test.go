@@ -57,6 +57,7 @@ func TestAKeyMovesWhileItsRegionIsDown(t *testing.T) {
 				if w.under(key) != before {
 					t.Error("keys were wrapped anew")
 				}
+				wantEvents(t, w.events(), encryption.EventChangeStarted, encryption.EventChangeFinished)
 				if got := w.ends(workflow.ReconfigureRegion); !slices.Equal(got, []string{"SUCCEEDED Moved"}) {
 					t.Errorf("executions %q", got)
 				}

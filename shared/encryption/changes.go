@@ -38,8 +38,20 @@ func (s Settings) Finalities() []string {
 	return all
 }
 
-// EventChangeFinished is Latchkey's own event of a change that nothing leads back from any more.
-const EventChangeFinished audit.Type = "ENCRYPTION_AT_REST_CHANGE_FINISHED"
+// Latchkey's own events of changes of keys, and of how they are reached: the documents know one of a
+// rotation that starts, and none of how any change ends.
+const (
+	EventChangeStarted audit.Type = "ENCRYPTION_AT_REST_CHANGE_STARTED"
+	// EventChangeFinished tells that nothing leads back from the change any more.
+	EventChangeFinished audit.Type = "ENCRYPTION_AT_REST_CHANGE_FINISHED"
+	// EventChangeRolledBack tells that the former configuration is in use again.
+	EventChangeRolledBack audit.Type = "ENCRYPTION_AT_REST_CHANGE_ROLLED_BACK"
+)
+
+// changeEvent is an event of a change.
+func (s *Service) changeEvent(t audit.Type, by audit.Actor, of Settings, c Changeover) audit.Event {
+	return audit.New(s.Now(), t, by, of.OrgID, of.GroupID).With("provider", string(c.Provider)).With("change", string(c.Kind))
+}
 
 // Changeover reads what is known of the last change of a provider's key; the zero one if there was
 // none.
@@ -53,22 +65,28 @@ func (s *Service) Changeover(ctx context.Context, groupID string, p atlas.Provid
 }
 
 // begin keeps the ways back from changes that are about to be stored, and returns what has to be
-// carried out then, with the operations that store it.
-func (s *Service) begin(ctx context.Context, current Settings, next *Settings, changes []Change) ([]Changeover, []store.Op, error) {
+// carried out then, with the operations that store it and tell of it.
+func (s *Service) begin(ctx context.Context, by audit.Actor, current Settings, next *Settings, changes []Change) ([]Changeover, []store.Op, error) {
 	all, err := current.begun(next, changes, s.Now())
 	if err != nil {
 		return nil, nil, err
 	}
-	ops := make([]store.Op, len(all))
+	var ops []store.Op
 	for i := range all {
 		last, err := s.Changeover(ctx, next.GroupID, all[i].Provider)
 		if err != nil {
 			return nil, nil, err
 		}
 		all[i].version = last.version
-		if ops[i], err = all[i].Put(); err != nil {
+		put, err := all[i].Put()
+		if err != nil {
 			return nil, nil, err
 		}
+		event, err := s.Journal.Put(s.changeEvent(EventChangeStarted, by, *next, all[i]))
+		if err != nil {
+			return nil, nil, err
+		}
+		ops = append(ops, put, event)
 	}
 	return all, ops, nil
 }
@@ -104,8 +122,7 @@ func (s *Service) Note(ctx context.Context, c Changeover) (Changeover, error) {
 func (s *Service) Finish(ctx context.Context, c Changeover) error {
 	return s.end(ctx, c, Finished, "", func(current Settings) (Settings, []audit.Event, bool) {
 		next, ok := current.finish(c.Provider, c.Revision)
-		e := audit.New(s.Now(), EventChangeFinished, audit.System(), next.OrgID, next.GroupID).
-			With("provider", string(c.Provider)).With("change", string(c.Kind)).With("wrappedKeys", c.Proved)
+		e := s.changeEvent(EventChangeFinished, audit.System(), next, c).With("wrappedKeys", c.Proved)
 		if next.roleOnly(c.Provider) && !current.roleOnly(c.Provider) {
 			e = e.With("access", "Role-based from now on; the former credentials are destroyed, and static credentials are refused for ever.")
 		}
@@ -118,10 +135,11 @@ func (s *Service) Finish(ctx context.Context, c Changeover) error {
 func (s *Service) Restore(ctx context.Context, c Changeover, reason verdict.Reason) error {
 	err := s.end(ctx, c, Restored, reason, func(current Settings) (Settings, []audit.Event, bool) {
 		next, ok := current.restore(c.Provider, c.Revision, s.Now())
-		e := audit.New(s.Now(), audit.ConfigurationValidationFailed, audit.System(), next.OrgID, next.GroupID).
-			With("provider", string(c.Provider)).With("change", string(c.Kind)).With("reason", string(reason)).
-			With("restored", "The former configuration is in use again.")
-		events := []audit.Event{e}
+		var events []audit.Event
+		for _, t := range []audit.Type{audit.ConfigurationValidationFailed, EventChangeRolledBack} {
+			events = append(events, s.changeEvent(t, audit.System(), next, c).With("reason", string(reason)).
+				With("restored", "The former configuration is in use again."))
+		}
 		if ok {
 			was, is := current.Key(c.Provider), next.Key(c.Provider)
 			for _, t := range transitions(c.Provider, *was, *is) {

@@ -64,7 +64,7 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 		s.recordRefusal(ctx, c, current, changes, err)
 		return Settings{}, err
 	}
-	begun, ops, err := s.begin(ctx, current, &next, changes)
+	begun, ops, err := s.begin(ctx, audit.By(c), current, &next, changes)
 	if err != nil {
 		return Settings{}, err
 	}

@@ -51,6 +51,8 @@ func encryptionTypes() []EventType {
 		{false, "A new encryption at rest configuration failed its validation", prefix + "CONFIGURATION_VALIDATION_FAILED"},
 		{false, "A new encryption at rest configuration passed its validation", prefix + "CONFIGURATION_VALIDATION_SUCCEEDED"},
 		{false, "The rotation of an encryption key has started", prefix + "KEY_ROTATION_STARTED"},
+		{false, "A change of an encryption key, or of the way to it, has started", prefix + "CHANGE_STARTED"},
+		{false, "A change of an encryption key, or of the way to it, was taken back, and the former configuration is in use again", prefix + "CHANGE_ROLLED_BACK"},
 		{false, "A change of an encryption key, or of the way to it, is finished, and the former configuration destroyed", prefix + "CHANGE_FINISHED"},
 		{false, "A private endpoint for encryption at rest was created", prefix + "PRIVATE_ENDPOINT_CREATED"},
 		{false, "A private endpoint for encryption at rest was deleted", prefix + "PRIVATE_ENDPOINT_DELETED"},
