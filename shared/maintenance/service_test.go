@@ -369,6 +369,21 @@ func TestADeferredMaintenanceIsAnnouncedAnew(t *testing.T) {
 	}
 }
 
+func TestAMaintenanceThatIsNoLongerNeededIsCalledOff(t *testing.T) {
+	w := newWorld(t)
+	w.do("PATCH", "", `{"dayOfWeek":1,"hourOfDay":3}`)
+	w.plan(5)
+	for !w.window().Plan.Announced {
+		w.attend(1)
+	}
+	for range 2 { // the second time does nothing
+		w.must(w.windows.Drop(w.t.Context(), w.group, rotate))
+	}
+	if began := w.attend(24 * 30); !began.IsZero() || w.happened(alert.MaintenanceNoLongerNeeded) != 1 || w.happened(alert.MaintenanceStarted) != 0 {
+		t.Errorf("began at %s, called off %d times", began, w.happened(alert.MaintenanceNoLongerNeeded))
+	}
+}
+
 func TestTheTenantMayStartAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.do("PATCH", "", `{"dayOfWeek":1,"hourOfDay":3}`)
