@@ -3,10 +3,11 @@ package masterkey
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"time"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/due"
 	"latchkey/shared/maintenance"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
@@ -19,9 +20,6 @@ const (
 	lookAtPlan   = day       // a rotation is planned: it may become unneeded
 	lookAtWindow = time.Hour // another maintenance is in the way
 )
-
-// perRun is how many groups one run attends to at most. What it does not get to stays due.
-const perRun = 100
 
 // Attendance is what Attend did.
 type Attendance struct {
@@ -37,62 +35,69 @@ type Attendance struct {
 	Oldest time.Duration `json:"-"`
 }
 
-// Attend does everything that is due about master keys, and is to be called every few minutes: it plans
-// rotations into the groups' windows, announces them and puts them off as the windows say, begins those
-// whose time has come, sees to it that those which have begun are carried out, and catches up with nodes
-// that were away. It may run twice at once. It goes on past a group that fails, and returns all errors.
-func (s *Service) Attend(ctx context.Context) (Attendance, error) {
-	var a Attendance
-	due, err := s.due(ctx)
-	failed := err
-	for _, groupID := range due {
-		if err := again(func() error { return s.look(ctx, groupID, &a) }); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("look at the master keys of %s: %w", groupID, err))
-		}
-	}
-	windows, err := s.Windows.Due(ctx)
-	if err != nil {
-		failed = errors.Join(failed, fmt.Errorf("list windows that are due: %w", err))
-	}
-	for _, groupID := range windows {
-		if err := s.attendWindow(ctx, groupID, &a); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("attend the window of %s: %w", groupID, err))
-		}
-	}
-	return a, failed
+// tally adds up what is done for several groups at once.
+type tally struct {
+	mu  sync.Mutex
+	sum Attendance
 }
 
-// due lists groups that need attention, the longest overdue first.
-func (s *Service) due(ctx context.Context) ([]string, error) {
-	now := s.Now()
-	page, err := s.Table.Query(ctx, store.Query{
-		Index: true, PK: keys.MasterKeysDue(now, "").PK, Prefix: keys.AlertDuePrefix, Until: keys.AlertDueUntil(now), Limit: perRun,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list master keys that are due: %w", err)
+func (t *tally) add(a Attendance) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sum.UnderWay += a.UnderWay
+	t.sum.CatchingUp += a.CatchingUp
+	t.sum.Planned += a.Planned
+	t.sum.Begun += a.Begun
+	t.sum.Restarted += a.Restarted
+	t.sum.Oldest = max(t.sum.Oldest, a.Oldest)
+}
+
+// Attend does everything that is due about master keys, and is to be called every few minutes: it plans
+// rotations into the groups' windows, begins those whose time has come, sees to it that those which have
+// begun are carried out, and catches up with nodes that were away. What windows call for besides is done
+// here too where nobody has done it yet. It may run twice at once, and goes on past a group that fails.
+func (s *Service) Attend(ctx context.Context) (Attendance, error) {
+	var t tally
+	each := func(partition string, attend func(ctx context.Context, groupID string) (Attendance, error)) error {
+		queue := due.Queue{Table: s.Table, Partition: partition, Attend: func(ctx context.Context, item store.Item) error {
+			of, err := store.Decode[struct {
+				GroupID string `json:"groupId"`
+			}](item)
+			if err != nil {
+				return err
+			}
+			a, err := attend(ctx, of.GroupID)
+			t.add(a)
+			return err
+		}}
+		_, err := queue.Run(ctx, s.Now())
+		return err
 	}
-	groups := make([]string, 0, len(page.Items))
-	for _, item := range page.Items {
-		r, err := store.Decode[Rotation](item)
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, r.GroupID)
-	}
-	return groups, nil
+	err := each(keys.MasterKeysDue(time.Time{}, "").PK, s.look)
+	err = errors.Join(err, each(keys.MaintenanceDue(time.Time{}, "").PK, s.attendWindow))
+	return t.sum, err
 }
 
 // attendWindow does what is due of a group's window, and begins the rotation if that is what may run.
-func (s *Service) attendWindow(ctx context.Context, groupID string, a *Attendance) error {
+func (s *Service) attendWindow(ctx context.Context, groupID string) (Attendance, error) {
 	step, err := s.Windows.Attend(ctx, groupID)
 	if err != nil || step != maintenance.Begin {
-		return err
+		return Attendance{}, err
 	}
 	w, err := s.Windows.Window(ctx, groupID)
 	if err != nil || w.Plan == nil || w.Plan.What != What {
-		return err
+		return Attendance{}, err
 	}
-	return again(func() error { return s.begin(ctx, groupID, a) })
+	return counted(func(a *Attendance) error { return s.begin(ctx, groupID, a) })
+}
+
+// counted is again for a step that counts what it does.
+func counted(step func(*Attendance) error) (a Attendance, err error) {
+	err = again(func() error {
+		a = Attendance{}
+		return step(&a)
+	})
+	return a, err
 }
 
 // begin makes the next rotation of a group. Its first step begins the maintenance, so that nothing is
@@ -113,7 +118,11 @@ func (s *Service) begin(ctx context.Context, groupID string, a *Attendance) erro
 }
 
 // look does what is due of a group.
-func (s *Service) look(ctx context.Context, groupID string, a *Attendance) error {
+func (s *Service) look(ctx context.Context, groupID string) (Attendance, error) {
+	return counted(func(a *Attendance) error { return s.lookAt(ctx, groupID, a) })
+}
+
+func (s *Service) lookAt(ctx context.Context, groupID string, a *Attendance) error {
 	r, err := Load(ctx, s.Table, groupID)
 	if err != nil || r.At.IsZero() || r.At.After(s.Now()) {
 		return err // the index may be behind
@@ -208,11 +217,11 @@ func (s *Service) plan(ctx context.Context, w maintenance.Window, all []subject,
 		}
 	}
 	isPlanned := w.Plan != nil && w.Plan.What == What
-	if due := oldest.Add(planAge); due.After(now) {
+	if young := oldest.Add(planAge); young.After(now) {
 		if isPlanned && w.Plan.Begun.IsZero() {
-			return due, s.Windows.Drop(ctx, w.GroupID, What)
+			return young, s.Windows.Drop(ctx, w.GroupID, What)
 		}
-		return due, nil
+		return young, nil
 	}
 	_, err := s.Windows.Plan(ctx, w.GroupID, What, oldest.Add(wantedAge), oldest.Add(MaxAge))
 	if atlas.CodeOf(err) == atlas.MaintenanceAlreadyScheduled {

@@ -97,7 +97,10 @@ func (s *Service) Advance(ctx context.Context, groupID string, number, attempt i
 			p = Progress{Next: Ended}
 			return nil
 		}
-		p, err = s.advance(ctx, r)
+		if p, err = s.advance(ctx, r); atlas.CodeOf(err) == atlas.GroupNotFound {
+			p = Progress{Next: Ended}
+			return s.forget(ctx, r)
+		}
 		return err
 	})
 	return p, err
@@ -105,12 +108,10 @@ func (s *Service) Advance(ctx context.Context, groupID string, number, attempt i
 
 func (s *Service) advance(ctx context.Context, r Rotation) (Progress, error) {
 	r, err := s.open(ctx, r)
-	switch code := atlas.CodeOf(err); {
-	case code == atlas.MaintenanceNotScheduled:
+	if atlas.CodeOf(err) == atlas.MaintenanceNotScheduled {
 		return Progress{Next: PutOff}, s.rest(ctx, r)
-	case code == atlas.GroupNotFound:
-		return Progress{Next: Ended}, s.forget(ctx, r)
-	case err != nil:
+	}
+	if err != nil {
 		return Progress{}, err
 	}
 	all, err := s.survey(ctx, r)
