@@ -364,7 +364,7 @@ func TestTemplate_listensToWhatIsCounted(t *testing.T) {
 	want := []string{
 		"Latchkey Checks " + string(verdict.Inconclusive), "Latchkey KeyChecksInconclusive", "Latchkey KeysLeft",
 		"Latchkey NodesSilent " + string(enforcement.Start), "Latchkey NodesSilent " + string(enforcement.Stop), "Latchkey OldestPlanHours",
-		"Latchkey OldestKeyChangeHours", "Latchkey OldestMasterKeyRotationHours",
+		"Latchkey OldestKeyChangeHours", "Latchkey OldestMasterKeyRotationHours", "Latchkey OldestEndpointHours",
 		"Latchkey DeadLetters", "Latchkey OwnDeliveryFailures", "Latchkey StreamRecordsDropped",
 		"Latchkey OldestDueSeconds " + remind.Alerts, "Latchkey OldestDueSeconds " + remind.Maintenance,
 	}

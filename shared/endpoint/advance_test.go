@@ -256,13 +256,35 @@ func TestWatch_startsWhatHasEnded(t *testing.T) {
 	}
 }
 
+// What is being made or removed has an age; what waits for the tenant, and what is active, has none.
+func TestWatch_tellsHowOldTheOldestWorkIs(t *testing.T) {
+	w := newWorld(t)
+	w.active(atlas.AWS, "US_EAST_1")
+	e := w.create(atlas.Azure, "US_EAST_2")
+	w.now = w.now.Add(50 * time.Minute)
+	if got := w.watch(); got != (endpoint.Watched{InProgress: 1, Oldest: 50 * time.Minute}) {
+		t.Errorf("while one is made: %+v", got)
+	}
+	w.run(atlas.Azure, e.ID)
+	w.is(atlas.Azure, e.ID, endpoint.PendingAcceptance)
+	w.now = w.now.Add(100 * time.Hour)
+	if got := w.watch(); got != (endpoint.Watched{}) {
+		t.Errorf("while the tenant is waited for: %+v", got)
+	}
+	w.delete(atlas.Azure, e.ID)
+	w.now = w.now.Add(7 * time.Hour)
+	if got := w.watch(); got.InProgress != 1 || got.Oldest != 7*time.Hour {
+		t.Errorf("while one is removed: %+v", got)
+	}
+}
+
 func TestWatch_goesOnWhenOneFails(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.active(atlas.AWS, "US_EAST_1"), w.active(atlas.Azure, "US_EAST_2")
 	w.aws.Fail(unavailable)
 	w.azure.Set(b.ID, endpoint.Rejected, "")
 	before := len(w.started)
-	err := w.Watch(t.Context(), w)
+	_, err := w.Watch(t.Context(), w)
 	if err == nil || !strings.Contains(err.Error(), a.ID) {
 		t.Errorf("got %v", err)
 	}
@@ -348,7 +370,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			case 5:
 				w.unproved = rapid.SampledFrom([]error{nil, unreachable}).Draw(r, "proof")
 			case 6:
-				_ = w.Watch(t.Context(), w)
+				_, _ = w.Watch(t.Context(), w)
 			default:
 				if !ok {
 					continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,42 +25,64 @@ type Executions interface {
 // watchers bounds how many groups are looked after at the same time.
 const watchers = 8
 
+// Watched is what Watch has seen.
+type Watched struct {
+	// InProgress is how many endpoints are being made or removed. Those that wait for a tenant's
+	// approval are not among them: that may take as long as the tenant likes.
+	InProgress int
+	// Oldest is for how long one of them has had its status at most.
+	Oldest time.Duration
+}
+
+// see counts an endpoint.
+func (w *Watched) see(e Endpoint, now time.Time) {
+	if e.moves() {
+		w.InProgress++
+		w.Oldest = max(w.Oldest, now.Sub(e.Since))
+	}
+}
+
 // Watch looks after every endpoint: one at rest whose state in its cloud has changed, and one
 // that should be worked on but whose execution has ended, get an execution. A schedule calls
 // it every other minute, so that a status follows its cloud within three. One that fails delays no
 // other; it returns the failures.
-func (s *Service) Watch(ctx context.Context, executions Executions) error {
+func (s *Service) Watch(ctx context.Context, executions Executions) (Watched, error) {
 	items, err := store.All(ctx, s.Table, store.Query{
 		Index: true, PK: keys.WatchedEndpoints("", "").PK, Prefix: keys.WatchedEndpointsPrefix,
 	})
 	if err != nil {
-		return fmt.Errorf("list private endpoints: %w", err)
+		return Watched{}, fmt.Errorf("list private endpoints: %w", err)
 	}
 	var mu sync.Mutex
+	var seen Watched
 	var failed []error
 	var group errgroup.Group
 	group.SetLimit(watchers)
 	for _, item := range items {
 		group.Go(func() error {
-			if err := s.watchItem(ctx, executions, item); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
+			set, err := s.watchItem(ctx, executions, item)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, e := range set.Endpoints {
+				seen.see(e, s.Now())
+			}
+			if err != nil {
 				failed = append(failed, err)
 			}
 			return nil
 		})
 	}
-	return errors.Join(append(failed, group.Wait())...)
+	return seen, errors.Join(append(failed, group.Wait())...)
 }
 
-func (s *Service) watchItem(ctx context.Context, executions Executions, item store.Item) error {
+func (s *Service) watchItem(ctx context.Context, executions Executions, item store.Item) (Set, error) {
 	known, err := store.Decode[Set](item)
 	if err != nil {
-		return err
+		return Set{}, err
 	}
 	set, err := s.load(ctx, known.GroupID, known.Provider) // the index may be behind
 	if err != nil {
-		return err
+		return Set{}, err
 	}
 	var failed []error
 	for _, e := range set.Endpoints {
@@ -67,7 +90,7 @@ func (s *Service) watchItem(ctx context.Context, executions Executions, item sto
 			failed = append(failed, fmt.Errorf("private endpoint %s of %s: %w", e.ID, set.GroupID, err))
 		}
 	}
-	return errors.Join(failed...)
+	return set, errors.Join(failed...)
 }
 
 func (s *Service) watchOne(ctx context.Context, executions Executions, set Set, e Endpoint) error {

@@ -264,9 +264,11 @@ func (w *world) gone(p atlas.Provider, id string) {
 	}
 }
 
-func (w *world) watch() {
+func (w *world) watch() endpoint.Watched {
 	w.t.Helper()
-	w.must(w.Watch(w.t.Context(), w))
+	seen, err := w.Watch(w.t.Context(), w)
+	w.must(err)
+	return seen
 }
 
 // uses is how many endpoints keep the group from being closed.

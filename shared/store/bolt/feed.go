@@ -86,7 +86,7 @@ func (f *Feed) Forgotten(ctx context.Context, consumer string) (through uint64, 
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	err = f.table.db.View(func(tx *bbolt.Tx) error {
+	err = f.table.view(func(tx *bbolt.Tx) error {
 		var err error
 		through, err = f.log.Done(tx, consumer)
 		return err

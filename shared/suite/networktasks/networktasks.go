@@ -15,6 +15,7 @@ import (
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/endpoint"
+	"latchkey/shared/obs"
 	"latchkey/shared/store"
 	"latchkey/shared/suite"
 	"latchkey/shared/task"
@@ -43,7 +44,7 @@ type Deps struct {
 // New assembles the function. The state machine calls advanceEndpoint and concludeProof, a schedule
 // calls watchEndpoints every other minute.
 func New(d Deps) lambda.Handler {
-	f := function{executions: d.Executions, endpoints: suite.Endpoints(suite.EndpointDeps{
+	f := function{now: d.Now, log: d.Log, executions: d.Executions, endpoints: suite.Endpoints(suite.EndpointDeps{
 		Table: d.Table, Journal: audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention},
 		Start: d.Executions, Now: d.Now, Log: d.Log, Clouds: d.Clouds,
 	})}
@@ -55,6 +56,8 @@ func New(d Deps) lambda.Handler {
 }
 
 type function struct {
+	now        func() time.Time
+	log        *slog.Logger
 	endpoints  *endpoint.Service
 	executions Executions
 }
@@ -96,5 +99,9 @@ func (f function) conclude(ctx context.Context, in proof) (step, error) {
 
 // watch looks after all endpoints.
 func (f function) watch(ctx context.Context, _ struct{}) (struct{}, error) {
-	return struct{}{}, f.endpoints.Watch(ctx, f.executions)
+	seen, err := f.endpoints.Watch(ctx, f.executions)
+	obs.Write(ctx, f.log, f.now(), "private endpoints in progress", nil,
+		obs.Count{Name: "EndpointsInProgress", Value: seen.InProgress},
+		obs.Count{Name: "OldestEndpointHours", Value: int(seen.Oldest.Hours())})
+	return struct{}{}, err
 }
