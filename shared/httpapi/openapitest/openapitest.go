@@ -31,6 +31,9 @@ import (
 // codeHeader carries the error code of whatever is not refused by a gateway.
 const codeHeader = "X-Error-Code"
 
+// rolesKey is the extension that lists the roles of which an operation needs one.
+const rolesKey = "x-roles"
+
 // Description is the description of the API, and a record of what was held against it. It may be used
 // by many at a time.
 type Description struct {
@@ -67,6 +70,11 @@ type Exchange struct {
 	Hostile bool
 }
 
+type hostileKey struct{}
+
+// Hostile marks the requests that are made with a context as made to be wrong.
+func Hostile(ctx context.Context) context.Context { return context.WithValue(ctx, hostileKey{}, true) }
+
 // Around serves what next serves, and reports each exchange that is not as described.
 func (d *Description) Around(next http.Handler, report func(error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +86,10 @@ func (d *Description) Around(next http.Handler, report func(error)) http.Handler
 		asked := r.Clone(context.WithoutCancel(r.Context()))
 		answer := httptest.NewRecorder()
 		next.ServeHTTP(answer, r)
-		x := Exchange{Request: asked, Sent: sent, Status: answer.Code, Header: answer.Header().Clone(), Answer: bytes.Clone(answer.Body.Bytes())}
+		hostile, _ := r.Context().Value(hostileKey{}).(bool)
+		x := Exchange{
+			Request: asked, Sent: sent, Status: answer.Code, Header: answer.Header().Clone(), Answer: bytes.Clone(answer.Body.Bytes()), Hostile: hostile,
+		}
 		if err := d.Check(x); err != nil {
 			report(err)
 		}
@@ -263,11 +274,12 @@ func (c *check) told(doc *openapi3.T) error {
 func (d *Description) note(c check) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	what := refused(c.route.Operation)
-	if c.Status < http.StatusBadRequest {
-		what = succeeded(c.route.Operation, c.version)
+	switch told := c.Header.Get(codeHeader) != "" || c.route.Operation.Extensions[rolesKey] == nil; {
+	case c.Status < http.StatusBadRequest:
+		d.seen[succeeded(c.route.Operation, c.version)] = true
+	case told: // by the operation, not by the gateway before it
+		d.seen[refused(c.route.Operation)] = true
 	}
-	d.seen[what] = true
 }
 
 func succeeded(op *openapi3.Operation, v atlas.Version) string {
@@ -275,6 +287,25 @@ func succeeded(op *openapi3.Operation, v atlas.Version) string {
 }
 
 func refused(op *openapi3.Operation) string { return op.OperationID + " refused" }
+
+// Operation is one of the description's.
+type Operation struct {
+	Method, Path string
+	Versions     []atlas.Version
+	HasBody      bool
+}
+
+// Operations lists all.
+func (d *Description) Operations() []Operation {
+	var all []Operation
+	for path, item := range d.doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			all = append(all, Operation{Method: method, Path: path, Versions: versions(op), HasBody: op.RequestBody != nil})
+		}
+	}
+	slices.SortFunc(all, func(a, b Operation) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
+	return all
+}
 
 // Missing lists what was never exercised: the success of an operation, at each of its versions, and
 // its refusal, unless nothing is described that could refuse it or let it succeed.
