@@ -452,7 +452,7 @@ func TestTemplate_doesNotLoseData(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprint(p)
-	if want := "{true {true} {KMS} {NEW_AND_OLD_IMAGES} {expires} true}"; got != want {
+	if want := "{true {true} {KMS} {NEW_IMAGE} {expires} true}"; got != want {
 		t.Errorf("table and key = %s, want %s", got, want)
 	}
 }

@@ -30,7 +30,7 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string) erro
 			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
 		}},
 		StreamSpecification: &types.StreamSpecification{
-			StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages,
+			StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage,
 		},
 	})
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); exists {

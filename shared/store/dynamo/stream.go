@@ -48,6 +48,11 @@ func ImageOf(item store.Item) Image {
 	return image
 }
 
+// KeysOf is what the stream shows of an item's key (Keys).
+func KeysOf(key store.Key) Image {
+	return Image{pkAttribute: {S: &key.PK}, skAttribute: {S: &key.SK}}
+}
+
 // MarshalJSON writes the attribute as DynamoDB does: with its type and nothing else.
 func (v imageValue) MarshalJSON() ([]byte, error) {
 	if v.N != nil {
