@@ -51,11 +51,19 @@ func TestMasterKeysRotateBeforeTheyAre90DaysOld(t *testing.T) {
 	})
 }
 
+// near lets time go by until the first rotation begins in half an hour.
+func (w *world) near() {
+	w.t.Helper()
+	w.age(73 * day)
+	w.until(2*time.Hour, func() bool { return w.plan() != nil && w.plan().Announced })
+	w.age(time.Until(w.plan().Start.Add(-30 * time.Minute)))
+}
+
 // due lets time go by until the first rotation has begun.
 func (w *world) due() {
 	w.t.Helper()
-	w.age(73 * day)
-	w.until(10*day, func() bool { return w.rotation().State == masterkey.UnderWay })
+	w.near()
+	w.until(time.Hour, func() bool { return w.rotation().State == masterkey.UnderWay })
 }
 
 func TestOneMaintenanceRotatesTheKeysOfAllClusters(t *testing.T) {
@@ -120,8 +128,7 @@ func TestANodeThatIsDownHoldsNobodyUpAndDoesItWhenItReturns(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.oneAtATime()
 		members := w.create("A", 2)
-		w.age(73 * day)
-		w.until(10*day, func() bool { return w.plan() != nil && time.Until(w.plan().Start) < 2*time.Hour })
+		w.near()
 		members[1].isDown = true
 		w.rotated(1, 12*time.Hour)
 		if turns(members) != 5 || fmt.Sprint(w.ends()) != "[SUCCEEDED Rotated but for some]" {
@@ -151,8 +158,7 @@ func TestAMajorityIsWaitedForFirst(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		members := w.create("A", 1)
-		w.age(73 * day)
-		w.until(10*day, func() bool { return w.plan() != nil && time.Until(w.plan().Start) < 2*time.Hour })
+		w.near()
 		members[0].isDown = true
 		w.until(3*time.Hour, func() bool { return w.rotation().IsOpen })
 		w.until(time.Hour, func() bool { return time.Since(w.rotation().Began) > 50*time.Minute })
@@ -277,8 +283,7 @@ func TestANodeThatTakesASnapshotIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		members := w.create("A", 1)
-		w.age(73 * day)
-		w.until(10*day, func() bool { return w.plan() != nil && time.Until(w.plan().Start) < time.Hour })
+		w.near()
 		n := members[2].record()
 		op, err := n.Told(cluster.Order{ID: "s", Command: cluster.SnapshotCommand, State: cluster.Run, Provider: "AWS"}).Put()
 		w.must(err)
@@ -411,8 +416,7 @@ func (w *world) life() {
 	w.t.Helper()
 	w.oneAtATime()
 	members := w.create("A", 1)
-	w.age(73 * day)
-	w.until(10*day, func() bool { return w.plan() != nil && time.Until(w.plan().Start) < time.Hour })
+	w.near()
 	members[1].isDown = true
 	w.rotated(1, 6*time.Hour)
 	members[1].isDown = false
