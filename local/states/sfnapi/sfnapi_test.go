@@ -388,4 +388,46 @@ func TestCLI(t *testing.T) {
 	if got := run("redrive-execution", "--execution-arn", arn); got == "" {
 		t.Error("redrive-execution said nothing")
 	}
+	theCLIStops(t, run, s.MachineARN("rotate-key"))
+}
+
+// theCLIStops looks for what runs, stops it, and lists what was stopped, a page at a time.
+func theCLIStops(t *testing.T, run func(args ...string) string, machine string) {
+	t.Helper()
+	for _, name := range []string{"one", "two", "three"} { // each waits for its token
+		run("start-execution", "--state-machine-arn", machine, "--name", name, "--input", `{"items": []}`)
+	}
+	list := func(status string, more ...string) []string {
+		return strings.Fields(run(append([]string{
+			"list-executions", "--state-machine-arn", machine, "--status-filter", status, "--query", "executions[].executionArn",
+		}, more...)...))
+	}
+	running := list("RUNNING", "--page-size", "1")
+	if len(running) != 3 {
+		t.Fatalf("list-executions finds %q", running)
+	}
+	if first := list("RUNNING", "--max-items", "1"); len(first) == 0 || first[0] != running[0] {
+		t.Errorf("list-executions --max-items 1: %q", first)
+	}
+	for _, arn := range running[:2] {
+		run("stop-execution", "--execution-arn", arn, "--error", "OPERATOR", "--cause", "a test")
+	}
+	if got := list("ABORTED"); len(got) != 2 {
+		t.Errorf("stopped are %q", got)
+	}
+	for args, want := range map[string]string{
+		"describe-execution --execution-arn " + running[0] + " --query [status,error,cause,redriveStatus]":              "ABORTED\tOPERATOR\ta test\tREDRIVABLE",
+		"get-execution-history --execution-arn " + running[0] + " --reverse-order --query events[0].type --max-items 1": "ExecutionAborted",
+		"describe-state-machine-for-execution --execution-arn " + running[0] + " --query name":                          "rotate-key",
+		"describe-state-machine --state-machine-arn " + machine + " --query [name,status]":                              "rotate-key\tACTIVE",
+		"list-state-machines --query stateMachines[].name":                                                              "rotate-key",
+	} {
+		if got := run(strings.Fields(args)...); !strings.HasPrefix(got, want) {
+			t.Errorf("aws stepfunctions %s: %q", args, got)
+		}
+	}
+	run("redrive-execution", "--execution-arn", running[0])
+	if got := list("RUNNING"); len(got) != 2 {
+		t.Errorf("after one was redriven %q run", got)
+	}
 }
