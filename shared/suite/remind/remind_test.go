@@ -277,7 +277,7 @@ func TestRemind_countsWhatItDid(t *testing.T) {
 	broken.Key, broken.Body, broken.Index = keys.Maintenance(id), []byte(`[]`), keys.MaintenanceDue(w.clock.Now(), id)
 	w.must(w.table.Write(t.Context(), store.Put(broken)))
 	w.clock.Advance(7 * time.Minute)
-	if _, err := w.function.Invoke(t.Context(), nil); err == nil || !strings.Contains(err.Error(), broken.Key.String()) {
+	if _, err := w.function.Invoke(t.Context(), nil); err == nil || !strings.Contains(err.Error(), broken.String()) {
 		t.Errorf("the function fails with %v", err)
 	}
 	type counts struct{ DueAttended, DueFailed, OldestDueSeconds int }
