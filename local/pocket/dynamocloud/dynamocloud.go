@@ -6,7 +6,7 @@
 // or not at all, once per ClientRequestToken. What it does not understand of a request it
 // refuses with a ValidationException; nothing is ignored. It has the operations and
 // expressions that shared/store/dynamo sends; attributes are strings and integers; streams are
-// described but hold no records.
+// kept for whoever subscribes, and have no API.
 package dynamocloud
 
 import (
@@ -15,21 +15,21 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
-	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
 )
 
 // New returns the DynamoDB of an AWS cloud, which authenticates and authorizes its callers. The
 // tables are kept in db, in buckets of their own.
-func New(db *bbolt.DB, cloud *awscloud.Cloud) (pocket.Service, error) {
+func New(db *bbolt.DB, cloud *awscloud.Cloud) (*Service, error) {
 	d := &dynamo{db: db}
 	if err := d.prepare(); err != nil {
 		return nil, fmt.Errorf("dynamocloud: %w", err)
 	}
-	return cloud.Serve(awscloud.JSONService{
+	served := cloud.Serve(awscloud.JSONService{
 		Name: "dynamodb", Target: "DynamoDB_20120810", ContentType: "application/x-amz-json-1.0",
 		Namespace: "com.amazonaws.dynamodb.v20120810#", Checksum: true, Perform: d.perform,
 		Throttled: awscloud.Failure{
@@ -39,10 +39,14 @@ func New(db *bbolt.DB, cloud *awscloud.Cloud) (pocket.Service, error) {
 			Code: "InternalServerError", Message: "The request processing has failed because of an unknown error, exception or failure.",
 			Status: http.StatusInternalServerError,
 		},
-	}), nil
+	})
+	return &Service{served, d}, nil
 }
 
-type dynamo struct{ db *bbolt.DB }
+type dynamo struct {
+	db      *bbolt.DB
+	streams sync.Map // *changelog.Log by table, of those with subscribers
+}
 
 var operations = map[string]func(*dynamo, *awscloud.Request) (any, error){
 	"CreateTable":        (*dynamo).createTable,

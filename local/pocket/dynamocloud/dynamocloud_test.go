@@ -37,12 +37,13 @@ var (
 // world is a pocket DynamoDB with one table, a caller who may everything and one who may what
 // the policy says.
 type world struct {
-	t      *testing.T
-	path   string
-	policy string
-	db     *bbolt.DB
-	root   *dynamodb.Client
-	user   *dynamodb.Client
+	t       *testing.T
+	path    string
+	policy  string
+	db      *bbolt.DB
+	service *dynamocloud.Service
+	root    *dynamodb.Client
+	user    *dynamodb.Client
 }
 
 func newWorld(t *testing.T, policy string) *world {
@@ -74,6 +75,7 @@ func (w *world) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.service = service
 	transport := pocket.Transport(pocket.New(&pocket.Faults{}, awscloud.Alias, service))
 	client := func(keys awscloud.Keys) *dynamodb.Client {
 		return dynamodb.NewFromConfig(awssdk.Config(transport, "us-east-1", keys), func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 })

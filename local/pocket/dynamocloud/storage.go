@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"latchkey/local/pocket/awscloud"
+	"latchkey/shared/store/bolt/changelog"
 )
 
 // keys are the two parts of a key.
@@ -52,24 +53,30 @@ func following(prefix []byte) []byte {
 
 // storage is a table within a transaction of the file.
 type storage struct {
+	tx     *bbolt.Tx
 	table  *table
 	bucket *bbolt.Bucket
 	now    time.Time
+	stream *changelog.Log // nil if nobody has subscribed
 }
 
 // open finds a table within a transaction.
-func open(tx *bbolt.Tx, r *awscloud.Request, name string) (*storage, error) {
+func (d *dynamo) open(tx *bbolt.Tx, r *awscloud.Request, name string) (*storage, error) {
 	b := tables(tx).Bucket(tableID(r, name))
 	if b == nil {
 		return nil, noTable("Requested resource not found")
 	}
 	t, err := readTable(b)
-	return &storage{table: t, bucket: b, now: r.Now}, err
+	s := &storage{tx: tx, table: t, bucket: b, now: r.Now}
+	if log, ok := d.streams.Load(string(tableID(r, name))); ok {
+		s.stream, _ = log.(*changelog.Log)
+	}
+	return s, err
 }
 
 func (d *dynamo) view(r *awscloud.Request, name string, fn func(*storage) error) error {
 	return d.db.View(func(tx *bbolt.Tx) error {
-		s, err := open(tx, r, name)
+		s, err := d.open(tx, r, name)
 		if err != nil {
 			return err
 		}
@@ -79,7 +86,7 @@ func (d *dynamo) view(r *awscloud.Request, name string, fn func(*storage) error)
 
 func (d *dynamo) update(r *awscloud.Request, name string, fn func(*storage) error) error {
 	return d.db.Update(func(tx *bbolt.Tx) error {
-		s, err := open(tx, r, name)
+		s, err := d.open(tx, r, name)
 		if err != nil {
 			return err
 		}
@@ -206,6 +213,9 @@ func (s *storage) sweep() error {
 			return err
 		}
 		if err := s.remove(key, old); err != nil {
+			return err
+		}
+		if err := s.record(old, nil, true); err != nil {
 			return err
 		}
 	}

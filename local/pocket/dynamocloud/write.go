@@ -150,9 +150,15 @@ const conditionMessage = "The conditional request failed"
 func (s *storage) apply(w *write, old item) error {
 	switch w.kind {
 	case kindPut:
-		return s.put(w.key, old, w.item)
+		if err := s.put(w.key, old, w.item); err != nil {
+			return err
+		}
+		return s.record(old, w.item, false)
 	case kindDelete:
-		return s.remove(w.key, old)
+		if err := s.remove(w.key, old); err != nil {
+			return err
+		}
+		return s.record(old, nil, false)
 	}
 	return nil
 }
@@ -184,7 +190,7 @@ func (d *dynamo) transactWriteItems(r *awscloud.Request) (any, error) {
 		if done, err := once.isDone(tx); done || err != nil {
 			return err
 		}
-		if err := transact(tx, r, writes); err != nil {
+		if err := d.transact(tx, r, writes); err != nil {
 			return err
 		}
 		return once.remember(tx)
@@ -233,12 +239,12 @@ type reason struct {
 
 // transact checks all conditions before it changes anything, since what it is in can't undo a
 // part of itself.
-func transact(tx *bbolt.Tx, r *awscloud.Request, writes []*write) error {
+func (d *dynamo) transact(tx *bbolt.Tx, r *awscloud.Request, writes []*write) error {
 	stored, opened := make([]item, len(writes)), make([]*storage, len(writes))
 	reasons, codes, failed := make([]reason, len(writes)), make([]string, len(writes)), false
 	for i, w := range writes {
 		var err error
-		if opened[i], err = open(tx, r, w.tableName); err != nil {
+		if opened[i], err = d.open(tx, r, w.tableName); err != nil {
 			return err
 		}
 		if stored[i], err = opened[i].get(w.key); err != nil {
