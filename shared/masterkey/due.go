@@ -147,7 +147,7 @@ func (s *Service) lookAt(ctx context.Context, groupID string, a *Attendance) err
 		}
 		a.CatchingUp++
 	}
-	next, err := s.plan(ctx, w, all, a)
+	next, err := s.plan(ctx, r, w, all, a)
 	if err != nil {
 		return err
 	}
@@ -206,16 +206,10 @@ func (s *Service) catchUp(ctx context.Context, r Rotation, all []subject, w main
 }
 
 // plan plans the next rotation once the oldest key calls for it, or drops one that no key calls for any
-// more. It returns when to look again. What is left of the last rotation calls for none: it is caught up
-// with.
-func (s *Service) plan(ctx context.Context, w maintenance.Window, all []subject, a *Attendance) (time.Time, error) {
+// more. It returns when to look again.
+func (s *Service) plan(ctx context.Context, r Rotation, w maintenance.Window, all []subject, a *Attendance) (time.Time, error) {
 	now := s.Now().UTC()
-	oldest := now // a key that is made from now on is younger
-	for _, n := range all {
-		if n.standing == Current && n.made.Before(oldest) {
-			oldest = n.made
-		}
-	}
+	oldest := r.oldest(all, now)
 	isPlanned := w.Plan != nil && w.Plan.What == What
 	if young := oldest.Add(planAge); young.After(now) {
 		if isPlanned && w.Plan.Begun.IsZero() {
@@ -229,4 +223,24 @@ func (s *Service) plan(ctx context.Context, w maintenance.Window, all []subject,
 	}
 	a.Planned++
 	return now.Add(lookAtPlan), err
+}
+
+// oldest is when the oldest key was made that calls for the next rotation; now without any, since a key
+// that is made from now on is younger. It is pure. What is caught up with calls for none, and what could not
+// be replaced counts from when that was last tried.
+func (r Rotation) oldest(all []subject, now time.Time) time.Time {
+	oldest := now
+	for _, n := range all {
+		made := n.made
+		switch {
+		case n.isBehind() && r.State == CatchingUp && n.standing != Refused:
+			continue
+		case n.isBehind():
+			made = r.Began
+		}
+		if made.Before(oldest) {
+			oldest = made
+		}
+	}
+	return oldest
 }
