@@ -13,26 +13,6 @@ import (
 	"latchkey/shared/store/keys"
 )
 
-// Due lists the groups whose maintenance has a step due, the most urgent first: at most a page.
-func (s *Service) Due(ctx context.Context) ([]string, error) {
-	now := s.Now()
-	page, err := s.Table.Query(ctx, store.Query{
-		Index: true, PK: keys.MaintenanceDue(now, "").PK, Prefix: keys.AlertDuePrefix, Until: keys.AlertDueUntil(now), Limit: 100,
-	})
-	if err != nil {
-		return nil, err
-	}
-	var groups []string
-	for _, item := range page.Items {
-		w, err := store.Decode[Window](item)
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, w.GroupID)
-	}
-	return groups, nil
-}
-
 // AttendAll announces and puts off what is due in all groups. It may run any number of times, also at
 // the same moment: each start is announced once. What may begin is left to whoever carries it out.
 func (s *Service) AttendAll(ctx context.Context) (due.Report, error) {
