@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -13,12 +14,18 @@ import (
 	"latchkey/shared/alert"
 	"latchkey/shared/atlas"
 	"latchkey/shared/httpapi"
+	"latchkey/shared/identity"
 	"latchkey/shared/suite/nodes"
 )
 
+var loadDescription = sync.OnceValues(func() (*openapi3.T, error) {
+	return openapi3.NewLoader().LoadFromFile("docs/openapi.yaml")
+})
+
+// description is docs/openapi.yaml. Tests read it only.
 func description(t *testing.T) *openapi3.T {
 	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromFile("docs/openapi.yaml")
+	doc, err := loadDescription()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +51,7 @@ type contract struct {
 // ofRoute is what a route promises. Operations of v1.0 have names of their own in the description, in
 // which each name must be there once.
 func ofRoute(r httpapi.Route) contract {
-	c := contract{Operation: r.Operation, Public: len(r.Rule.Roles) == 0 && r.Rule.Scope == 0, Limit: r.Limit.ID, Deprecated: map[string]httpapi.Deprecation{}}
+	c := contract{Operation: r.Operation, Public: r.Rule.Scope == identity.Public, Limit: r.Limit.ID, Deprecated: map[string]httpapi.Deprecation{}}
 	if strings.HasPrefix(r.Path, "/api/atlas/v1.0/") {
 		c.Operation += "V1"
 	}
@@ -67,10 +74,9 @@ func ofOperation(doc *openapi3.T, op *openapi3.Operation) contract {
 	if op.Security != nil {
 		security = *op.Security
 	}
-	anonymous := openapi3.SecurityRequirement{}
 	c.Public = len(security) == 0 || slices.ContainsFunc(security, func(r openapi3.SecurityRequirement) bool {
 		_, node := r["nodeToken"] // the operation checks it itself
-		return len(r) == len(anonymous) || node
+		return len(r) == 0 || node
 	})
 	c.Roles, c.Versions = texts(op.Extensions["x-roles"]), texts(op.Extensions["x-versions"])
 	c.Limit, _ = op.Extensions["x-rate-limit"].(string)
