@@ -38,10 +38,20 @@ func messageOf(n alert.Notice, called names) Message {
 		Subject: line(fmt.Sprintf("[Latchkey] %s: %s in project %s", state(eventOf(n)), words(string(a.Type)), called.group)),
 	}
 	for _, f := range []Field{
-		{"Project", called.group + " (" + a.GroupID + ")"}, {"Organization", called.org}, {"Event type", string(a.Type)},
-		{"Severity", string(n.Severity)}, {"Status", string(a.Status)}, {"Since", atlas.Time(a.Created)}, {"Until", when(a.Resolved)},
-		{"Cluster", a.Facts.ClusterName}, {"Replica set", a.Facts.ReplicaSetName}, {"Host", a.Facts.HostnameAndPort},
-		{"Value", value(a.Facts.Value)}, {"Date", when(a.Facts.Ends)}, {"Alert", a.ID}, {"Alert configuration", a.ConfigID},
+		{"Project", called.group + " (" + a.GroupID + ")"},
+		{"Organization", called.org},
+		{"Event type", string(a.Type)},
+		{"Severity", string(n.Severity)},
+		{"Status", string(a.Status)},
+		{"Since", atlas.Time(a.Created)},
+		{"Until", when(a.Resolved)},
+		{"Cluster", a.Facts.ClusterName},
+		{"Replica set", a.Facts.ReplicaSetName},
+		{"Host", a.Facts.HostnameAndPort},
+		{"Value", value(a.Facts.Value)},
+		{"Date", when(a.Facts.Ends)},
+		{"Alert", a.ID},
+		{"Alert configuration", a.ConfigID},
 	} {
 		if f.Value != "" {
 			m.Fields = append(m.Fields, Field{f.Name, line(f.Value)})

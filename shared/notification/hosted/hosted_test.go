@@ -184,11 +184,16 @@ func TestSend_reaches_the_region(t *testing.T) {
 		kind                 alert.Kind
 		member, region, host string
 	}{
-		{alert.PagerDuty, "region", "US", "events.pagerduty.com"}, {alert.PagerDuty, "region", "EU", "events.eu.pagerduty.com"},
-		{alert.OpsGenie, "opsGenieRegion", "US", "api.opsgenie.com"}, {alert.OpsGenie, "opsGenieRegion", "EU", "api.eu.opsgenie.com"},
-		{alert.Datadog, "datadogRegion", "US", "api.datadoghq.com"}, {alert.Datadog, "datadogRegion", "EU", "api.datadoghq.eu"},
-		{alert.Datadog, "datadogRegion", "US3", "api.us3.datadoghq.com"}, {alert.Datadog, "datadogRegion", "US5", "api.us5.datadoghq.com"},
-		{alert.Datadog, "datadogRegion", "AP1", "api.ap1.datadoghq.com"}, {alert.Datadog, "datadogRegion", "US1_FED", "api.ddog-gov.com"},
+		{alert.PagerDuty, "region", "US", "events.pagerduty.com"},
+		{alert.PagerDuty, "region", "EU", "events.eu.pagerduty.com"},
+		{alert.OpsGenie, "opsGenieRegion", "US", "api.opsgenie.com"},
+		{alert.OpsGenie, "opsGenieRegion", "EU", "api.eu.opsgenie.com"},
+		{alert.Datadog, "datadogRegion", "US", "api.datadoghq.com"},
+		{alert.Datadog, "datadogRegion", "EU", "api.datadoghq.eu"},
+		{alert.Datadog, "datadogRegion", "US3", "api.us3.datadoghq.com"},
+		{alert.Datadog, "datadogRegion", "US5", "api.us5.datadoghq.com"},
+		{alert.Datadog, "datadogRegion", "AP1", "api.ap1.datadoghq.com"},
+		{alert.Datadog, "datadogRegion", "US1_FED", "api.ddog-gov.com"},
 	} {
 		s, channels := newServices(t)
 		to := target(c.kind)

@@ -199,8 +199,13 @@ func TestPost_reaches_what_the_operator_allows(t *testing.T) {
 		allow, host string
 		want        bool
 	}{
-		{"127.0.0.0/8", "127.0.0.1", true}, {"127.0.0.1", "127.0.0.1", true}, {"localhost", "localhost", true}, {"LOCALHOST , 10.0.0.0/8", "localhost", true},
-		{"localhost", "127.0.0.1", false}, {"127.0.0.2", "127.0.0.1", false}, {"10.0.0.0/8", "127.0.0.1", false},
+		{"127.0.0.0/8", "127.0.0.1", true},
+		{"127.0.0.1", "127.0.0.1", true},
+		{"localhost", "localhost", true},
+		{"LOCALHOST , 10.0.0.0/8", "localhost", true},
+		{"localhost", "127.0.0.1", false},
+		{"127.0.0.2", "127.0.0.1", false},
+		{"10.0.0.0/8", "127.0.0.1", false},
 	} {
 		got, err := client(t, c.allow, nil).Post(t.Context(), "http://"+c.host+port, http.Header{"X-Test": {"header"}}, []byte("body"))
 		if (err == nil) != c.want || c.want && string(got) != "header body" {

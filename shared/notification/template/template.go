@@ -9,6 +9,7 @@ package template
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -72,8 +73,8 @@ func (r *run) write(s string) error {
 }
 
 func (r *run) lookup(name string) any {
-	for i := len(r.scope) - 1; i >= 0; i-- {
-		if v, ok := r.scope[i][name]; ok {
+	for _, names := range slices.Backward(r.scope) {
+		if v, ok := names[name]; ok {
 			return v
 		}
 	}

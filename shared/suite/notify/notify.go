@@ -129,7 +129,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 			defer func() { <-room }()
 			if err := f.delivery.Deliver(ctx, item.Key); err != nil {
 				failed[i] = true
-				f.log.ErrorContext(ctx, "a delivery could not be stored", slog.String("key", item.Key.String()), slog.String("error", err.Error()))
+				f.log.ErrorContext(ctx, "a delivery could not be stored", slog.String("key", item.String()), slog.String("error", err.Error()))
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -165,7 +166,7 @@ func (w *world) batch(items ...store.Item) []byte {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		r := events.DynamoDBEventRecord{EventName: "INSERT", EventSource: "aws:dynamodb", Change: events.DynamoDBStreamRecord{SequenceNumber: fmt.Sprint(i)}}
+		r := events.DynamoDBEventRecord{EventName: "INSERT", EventSource: "aws:dynamodb", Change: events.DynamoDBStreamRecord{SequenceNumber: strconv.Itoa(i)}}
 		if err := json.Unmarshal(image, &r.Change.NewImage); err != nil {
 			w.t.Fatal(err)
 		}
