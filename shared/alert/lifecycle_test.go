@@ -210,6 +210,20 @@ func TestAnOlderObservationUndoesNoNewerOne(t *testing.T) {
 	w.want(alert.Open, "1")
 }
 
+// A producer's clock was a day ahead, and was set back since.
+func TestAWordFromTheFutureSilencesNobody(t *testing.T) {
+	w := newWorld(t)
+	w.create(invalid, group(0, 60))
+	now := w.clock.Now()
+	c := alert.Condition{Type: invalid, Subject: "AWS", Observed: now.Add(24 * time.Hour)}
+	w.must(w.alerts.Raise(t.Context(), groupID, c))
+	w.must(w.alerts.Clear(t.Context(), groupID, invalid, "AWS", now))
+	w.want(alert.Closed, "1 CLOSED")
+	c.Observed = now.Add(-time.Second)
+	w.must(w.alerts.Raise(t.Context(), groupID, c))
+	w.want(alert.Closed, "1 CLOSED")
+}
+
 func TestSayingTheSameAgainWritesNothing(t *testing.T) {
 	w := newWorldOnDisk(t)
 	w.create(invalid, group(0, 60))

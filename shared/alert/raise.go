@@ -101,6 +101,11 @@ func (s *Service) observe(ctx context.Context, listed Config, c Condition) error
 	return nil
 }
 
+// clocksDiffer is how far the clocks of two producers may be apart. What is to have been observed further
+// in the future than that was timed by a clock that was set back since: it counts as old, or else no word
+// would count until time has caught up.
+const clocksDiffer = 2 * time.Minute
+
 // newer reports whether more is known than what was observed at a time.
 func (c condition) newer(observed time.Time) bool {
 	return !observed.IsZero() && observed.Before(c.Observed)
@@ -111,6 +116,9 @@ func (s *Service) known(ctx context.Context, c Config, subject string) (conditio
 	known, err := s.condition(ctx, c.GroupID, c.ID, subject)
 	if err != nil {
 		return known, nil, err
+	}
+	if known.Observed.After(s.now().Add(clocksDiffer)) {
+		known.Observed = time.Time{}
 	}
 	a, err := s.live(ctx, c.GroupID, known)
 	return known, a, err
