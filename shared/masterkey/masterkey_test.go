@@ -384,6 +384,13 @@ func TestAKeyThatIsWrappedAnewIsNoYounger(t *testing.T) {
 		w.age(50 * day)
 		for _, m := range members {
 			m.rewrap()
+			entries, err := ledger.OfNode(w.t.Context(), w.db, m.clusterID, m.id)
+			w.must(err)
+			for _, e := range entries {
+				if e.CMK.Name == "cmk-1" {
+					w.must(w.db.Write(w.t.Context(), e.Delete()))
+				}
+			}
 		}
 		w.age(23 * day)
 		w.rotated(1, 10*day)
@@ -569,6 +576,51 @@ func TestAttemptsThatOverlapTellOneNodeAtATime(t *testing.T) {
 			t.Errorf("%d rotations of nodes", turns(members))
 		}
 		w.allOpen()
+	})
+}
+
+// An attempt that has chosen a node and is held up for an hour, while another one found that node silent
+// and turned to the next, tells nobody any more.
+func TestAnAttemptThatIsHeldUpTellsNoSecondNode(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		members := w.create("A", 1) // whose first node is the primary
+		for _, m := range members {
+			m.takes = day
+		}
+		w.near()
+		w.refuse = errCrash // no execution: this test makes the steps
+		w.until(time.Hour, func() bool { return w.rotation().State == masterkey.UnderWay })
+		advance := func() {
+			_, err := w.task(fmt.Sprintf(`{"task":"advanceRotation","groupId":"%s","number":1,"attempt":1,"steps":1}`, w.group))
+			w.must(err)
+		}
+		told := func() (ids []string) {
+			for _, m := range members {
+				if n := m.record(); n.Desired.Command == cluster.RotateCommand {
+					ids = append(ids, n.ID)
+				}
+			}
+			return ids
+		}
+		w.table.before = func(ops []store.Op) {
+			if !slices.ContainsFunc(ops, func(o store.Op) bool { return o.Item.Key == keys.Node(members[1].clusterID, members[1].id) }) {
+				return
+			}
+			w.table.before = nil
+			members[1].isDown = true
+			for range 6 { // until it counts as down
+				w.step(5 * time.Minute)
+			}
+			for len(told()) == 0 {
+				w.step(5 * time.Minute)
+				advance()
+			}
+		}
+		advance()
+		if got := told(); w.table.before != nil || !slices.Equal(got, []string{members[2].id}) {
+			t.Errorf("told are %v of %s, %s, %s; held up: %t", got, members[0].id, members[1].id, members[2].id, w.table.before == nil)
+		}
 	})
 }
 

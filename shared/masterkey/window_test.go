@@ -82,8 +82,18 @@ func isWithin(t *testing.T, at time.Time, want string, late time.Duration) bool 
 // Whatever a tenant defers, no key gets 90 days old.
 func TestADeferredRotationIsStillInTime(t *testing.T) {
 	t.Parallel()
+	for weekday := range 7 {
+		t.Run(time.Weekday(weekday).String(), func(t *testing.T) {
+			t.Parallel()
+			deferTwice(t, protecting(in(weekday+1, 20), 19, 18)) // at 18 o'clock of the next day
+		})
+	}
+}
+
+func deferTwice(t *testing.T, settings maintenance.Settings) {
+	t.Helper()
 	inWorld(t, func(w *world) {
-		w.window(protecting(in(4, 20), 19, 18)) // at 18 o'clock of the next day
+		w.window(settings)
 		members := w.create("A", 1)
 		w.age(58 * day)
 		w.until(3*day, func() bool { return w.plan() != nil })

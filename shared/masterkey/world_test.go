@@ -88,6 +88,7 @@ type brittle struct {
 	mu     sync.Mutex
 	writes int
 	fail   func(n int) fault // of the n-th write, from 1; nil never
+	before func(ops []store.Op)
 }
 
 // fault is how a write fails.
@@ -108,7 +109,11 @@ func (b *brittle) Write(ctx context.Context, ops ...store.Op) error {
 	if b.fail != nil {
 		f = b.fail(b.writes)
 	}
+	before := b.before
 	b.mu.Unlock()
+	if before != nil {
+		before(ops)
+	}
 	if f == lost {
 		return errCrash
 	}
