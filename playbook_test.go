@@ -3,11 +3,14 @@ package latchkey_test
 import (
 	"encoding/json"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"latchkey"
 )
 
 const playbook = "docs/playbook.md"
@@ -103,5 +106,33 @@ func TestPlaybook_hasASectionForEveryAlarmAndTheReverse(t *testing.T) {
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("alarms (-) and sections (+):\n%s", diff)
+	}
+}
+
+var (
+	named    = regexp.MustCompile(`\$\{AWS::StackName\}-([a-z-]+)`)
+	commands = regexp.MustCompile(`\$STACK-([a-z-]+)|\blogs ([a-su-z][a-z]+)|machine ([a-z-]+)\)|execution ([a-z-]+) NAME\)|pause\(\) .*# pause (.*)`)
+)
+
+// What the playbook's commands name is in the template under that name.
+func TestPlaybook_namesWhatIsThere(t *testing.T) {
+	there := map[string]bool{}
+	for _, match := range named.FindAllStringSubmatch(string(latchkey.Template()), -1) {
+		there[match[1]] = true
+	}
+	text, err := os.ReadFile(playbook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, match := range commands.FindAllStringSubmatch(string(text), -1) {
+		for _, name := range strings.Split(strings.Join(match[1:], ""), " | ") {
+			if found++; !there[name] {
+				t.Errorf("%q names %s, which the template does not", match[0], name)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d names were found", found)
 	}
 }

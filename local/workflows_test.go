@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/workflow"
 )
 
 // asProgram makes the test's own program behave as the suite's, so that it can be killed.
@@ -114,8 +116,13 @@ func TestAnExecutionGoesOnAfterTheProgramWasKilled(t *testing.T) {
 	for _, m := range machines.StateMachines {
 		names = append(names, aws.ToString(m.Name))
 	}
-	if got := strings.Join(names, " "); got != "latchkey-encrypt-cluster latchkey-enforce-validity latchkey-private-endpoint" {
-		t.Fatalf("state machines: %s", got)
+	var kinds []string
+	for _, kind := range workflow.Kinds() {
+		kinds = append(kinds, "latchkey-"+string(kind))
+	}
+	slices.Sort(kinds)
+	if !slices.Equal(names, kinds) {
+		t.Fatalf("state machines %q, want %q", names, kinds)
 	}
 	list, err := client.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: machines.StateMachines[0].StateMachineArn})
 	if err != nil || len(list.Executions) != 1 || list.Executions[0].Status != types.ExecutionStatusRunning {

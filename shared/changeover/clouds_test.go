@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"latchkey/local/pocket"
+	"latchkey/local/states/engine"
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/encryption"
@@ -488,6 +489,35 @@ func TestAnOutageAtOneProviderHoldsNoOtherUp(t *testing.T) {
 		if diff := cmp.Diff([]atlas.Provider{atlas.GCP}, s.RoleOnly); diff != "" {
 			t.Error(diff)
 		}
+		w.allStart()
+	})
+}
+
+// What an operator stops goes on with the next attempt, and what is redriven then does nothing.
+func TestAStoppedExecutionIsCarriedOnByTheNextAttempt(t *testing.T) {
+	inClouds(t, func(w *world, tenant *tenant) {
+		tenant.enable()
+		w.populate(1)
+		w.fleetOf[1].isDown = true
+		tenant.patch(tenant.configured(1, 0))
+		w.until(time.Hour, func() bool { return w.change().NodesLeft == 1 })
+		running, _, err := w.engine.List(w.engine.MachineARN(string(workflow.RotateKey)), engine.Running, engine.Page{})
+		w.must(err)
+		if len(running) != 1 {
+			t.Fatalf("running are %+v", running)
+		}
+		_, err = w.engine.Stop(w.t.Context(), running[0].ARN, "OPERATOR", "a test")
+		w.must(err)
+		w.until(6*time.Minute, func() bool { return w.change().Attempt == 2 })
+		_, err = w.engine.Redrive(w.t.Context(), running[0].ARN, "")
+		w.must(err)
+		w.fleetOf[1].isDown = false
+		if c := w.over(2 * time.Hour); c.State != encryption.Finished || c.Attempt != 2 {
+			t.Errorf("the rotation ended as %+v", c)
+		}
+		w.until(time.Hour, func() bool {
+			return slices.Equal(w.ends(workflow.RotateKey), []string{"SUCCEEDED Overtaken", "SUCCEEDED Rotated"})
+		})
 		w.allStart()
 	})
 }
