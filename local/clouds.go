@@ -21,6 +21,7 @@ import (
 	"latchkey/local/pocket/azurecloud"
 	"latchkey/local/pocket/dynamocloud"
 	"latchkey/local/pocket/googlecloud"
+	"latchkey/local/pocket/messagecloud"
 	"latchkey/local/pocket/statescloud"
 	"latchkey/local/template"
 	"latchkey/shared/access/googleaccount"
@@ -62,6 +63,8 @@ type secrets struct {
 type clouds struct {
 	served    *pocket.Clouds
 	aws       *awscloud.Cloud
+	tables    *dynamocloud.Service // with -isolated
+	messages  *messagecloud.Office
 	transport http.RoundTripper
 	state     pocket.State
 	now       func() time.Time
@@ -93,13 +96,17 @@ func openClouds(
 		return nil, err
 	}
 	google := googlecloud.New(googlecloud.Config{State: state, Now: c.now, AdminToken: c.secrets.Admin})
-	tables, err := dynamocloud.New(db, c.aws)
-	if err != nil {
+	if c.tables, err = dynamocloud.New(db, c.aws); err != nil {
 		return nil, err
 	}
 	services := append(c.aws.Services(), azure.Services()...)
-	services = append(services, google, tables, statescloud.New(w.api, operatorAccount, c.aws))
-	c.served = pocket.New(&pocket.Faults{}, awscloud.Alias, services...)
+	services = append(services, google, c.tables, statescloud.New(w.api, operatorAccount, c.aws))
+	c.messages = messagecloud.New(state)
+	if err := c.messages.EnsureTopic(alertTopic); err != nil {
+		return nil, err
+	}
+	c.served = pocket.New(&pocket.Faults{}, awscloud.Alias, append(services, c.messages.Services(c.aws)...)...)
+	c.served.Show(messagecloud.MailboxPath, c.messages.Mailbox())
 	c.transport = pocket.Transport(c.served)
 	principal, err := azure.SeedApplication(azurecloud.Seed{
 		Tenant: operatorDirectory, AppID: azureApp, Name: "Latchkey", Secret: c.secrets.AzureApp, MultiTenant: true,

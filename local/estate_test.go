@@ -104,6 +104,12 @@ func inEstate(t *testing.T, test func(e *estate)) {
 // inEstateOf is inEstate with a key in AWS KMS that is brought in another way.
 func inEstateOf(t *testing.T, bring func(e *estate) journey, test func(e *estate)) {
 	t.Helper()
+	inEstateWith(t, func(*config) {}, bring, test)
+}
+
+// inEstateWith is inEstateOf with another configuration.
+func inEstateWith(t *testing.T, change func(*config), bring func(e *estate) journey, test func(e *estate)) {
+	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := &estate{
@@ -116,6 +122,7 @@ func inEstateOf(t *testing.T, bring func(e *estate) journey, test func(e *estate
 			t.Fatal(err)
 		}
 		e.cfg.now = time.Now
+		change(&e.cfg)
 		e.boot()
 		defer func() { e.stop() }()
 		e.key = bring(e)

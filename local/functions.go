@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"latchkey/local/lambdasvc"
 	"latchkey/local/template"
@@ -18,6 +23,10 @@ import (
 	"latchkey/shared/identity/directory"
 	signingkeys "latchkey/shared/identity/keyring"
 	"latchkey/shared/kms/keyring"
+	"latchkey/shared/notification"
+	"latchkey/shared/notification/awsbus"
+	"latchkey/shared/notification/awsses"
+	"latchkey/shared/notification/awssns"
 	"latchkey/shared/notification/outbound"
 	"latchkey/shared/seal"
 	"latchkey/shared/store"
@@ -42,6 +51,7 @@ type surroundings struct {
 	log       *slog.Logger
 	clouds    *clouds
 	workflows *workflows
+	web       http.RoundTripper // to addresses that tenants choose, nil for the network
 }
 
 func makeFunctions(ctx context.Context, specs []template.Function, around surroundings) ([]lambdasvc.Function, error) {
@@ -221,9 +231,23 @@ func notifyFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, e
 	if err != nil {
 		return nil, fmt.Errorf("NOTIFICATION_ALLOW_LIST: %w", err)
 	}
+	var mail, sms, topic notification.Channel
+	var bus notification.Bus
+	if from := env["MAIL_FROM"]; from != "" {
+		mail = awsses.New(sesv2.NewFromConfig(s.clouds.operator()), from)
+	}
+	if env["SMS_NOTIFICATIONS"] == "true" {
+		sms = awssns.NewSMS(sns.NewFromConfig(s.clouds.operator()))
+	}
+	if arn := env["ALERT_TOPIC_ARN"]; arn != "" {
+		topic = awssns.NewTopic(sns.NewFromConfig(s.clouds.operator()), arn)
+	}
+	if name := env["EVENT_BUS_NAME"]; name != "" {
+		bus = awsbus.New(eventbridge.NewFromConfig(s.clouds.operator()), name)
+	}
 	return notify.New(notify.Deps{
 		Table: s.table, Opener: s.sealer, Now: s.now, Log: s.log, API: env["API_URL"], Jitter: rand.Float64,
-		Channels: notify.Channels(outbound.New(outbound.Options{Allow: allow, Now: s.now}), nil, nil),
+		Channels: notify.Channels(outbound.New(outbound.Options{Allow: allow, Transport: s.web, Now: s.now}), mail, sms), Topic: topic, Bus: bus,
 	}), nil
 }
 

@@ -61,6 +61,7 @@ type config struct {
 	parameters             map[string]string
 	owner                  owner // ids and keys of the first start, "" where any will do
 	now                    func() time.Time
+	web                    http.RoundTripper                     // to addresses that tenants choose, nil for the network
 	endpointDelay          func() time.Duration                  // of the clouds' private endpoints, nil for the clouds' own
 	journal                func(journal.Journal) journal.Journal // what executions are kept through, nil for nothing between
 	quiet                  bool

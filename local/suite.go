@@ -64,6 +64,9 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openStreams(cfg, d, log); err != nil {
+		return nil, err
+	}
 	s.workflows.functions = d.functions
 	s.lambda = lambdasvc.New(d.functions, cfg.now, log)
 	byID := map[string]lambdasvc.Invoker{}
@@ -143,7 +146,8 @@ func resolve(parameters map[string]string) (*template.Template, []template.Funct
 	if err != nil {
 		return nil, nil, err
 	}
-	all := map[string]string{"PrivateEndpointNetworks": networks}
+	all := told()
+	all["PrivateEndpointNetworks"] = networks
 	maps.Copy(all, parameters)
 	tmpl, err := template.Parse(latchkey.Template(), template.Options{Parameters: all})
 	if err != nil {
@@ -195,7 +199,7 @@ func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) 
 	if err != nil {
 		return surroundings{}, fmt.Errorf("-data: %w", err)
 	}
-	around := surroundings{table: table, sealer: seal.New(wrapper, cfg.now), now: cfg.now, log: log}
+	around := surroundings{table: table, sealer: seal.New(wrapper, cfg.now), now: cfg.now, log: log, web: cfg.web}
 	// Without the key that the table's secrets were sealed with no request could be authenticated.
 	if _, err := (&signingkeys.Keyring{Table: table, Sealer: around.sealer, Now: cfg.now}).Ring(ctx); err != nil {
 		return surroundings{}, fmt.Errorf(
