@@ -157,9 +157,9 @@ func TestAtAzureAndGoogle_aKMSThatCannotBeReachedIsWaitedFor(t *testing.T) {
 		state  encryption.ChangeState
 		blocks verdict.Class
 	}{
-		"down for hours":         {pocket.Down, 6 * time.Hour, encryption.Finished, verdict.Unreachable},
-		"throttled for hours":    {pocket.Throttle, 6 * time.Hour, encryption.Finished, verdict.Throttled},
-		"refusing our addresses": {pocket.Firewall, 3 * time.Hour, encryption.Finished, verdict.Unreachable},
+		"down for hours":         {pocket.Down, 2 * time.Hour, encryption.Finished, verdict.Unreachable},
+		"throttled for hours":    {pocket.Throttle, 2 * time.Hour, encryption.Finished, verdict.Throttled},
+		"refusing our addresses": {pocket.Firewall, time.Hour, encryption.Finished, verdict.Unreachable},
 		"failing for an hour":    {pocket.ServerError, time.Hour, encryption.Finished, verdict.Unreachable},
 		"silent for an hour":     {pocket.Timeout, time.Hour, encryption.Finished, verdict.Unreachable},
 		"refusing both ways":     {pocket.Deny, time.Hour, encryption.Finished, verdict.Invalid},
