@@ -42,6 +42,29 @@ func changing(t *testing.T) (*world, *starter) {
 	return w, s
 }
 
+// Terraform sends whole blocks, secrets included, whatever it is that changes.
+func TestASecretThatIsSentAgainIsNoChange(t *testing.T) {
+	t.Parallel()
+	w, s := changing(t)
+	before := w.table.writes
+	w.mustPatch(userKeys)
+	if len(s.all) > 0 || w.table.writes != before {
+		t.Errorf("the same block again begins %+v and writes %d times", s.all, w.table.writes-before)
+	}
+	for _, digit := range []string{"2", "3"} { // the second comes before the first is finished
+		key := strings.Replace(keyARN, "1234abcd", strings.Repeat(digit, 8), 1)
+		w.key(key)
+		w.mustPatch(strings.Replace(userKeys, keyARN, key, 1))
+	}
+	if len(s.all) != 2 || s.all[0].Kind != workflow.RotateKey || s.all[1].Kind != workflow.RotateKey {
+		t.Errorf("two other keys begin %+v", s.all)
+	}
+	w.mustPatch(strings.Replace(strings.Replace(userKeys, keyARN, strings.Replace(keyARN, "1234abcd", "33333333", 1), 1), `"s"`, `"t"`, 1))
+	if len(s.all) != 3 {
+		t.Errorf("another secret begins nothing: %+v", s.all)
+	}
+}
+
 func TestWhichChangesLeaveAWayBack(t *testing.T) {
 	t.Parallel()
 	other := strings.Replace(keyARN, "1234abcd", "2222abcd", 1)

@@ -47,6 +47,9 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 	if err != nil {
 		return Settings{}, err
 	}
+	if u, err = s.withoutRepeats(ctx, current, u); err != nil {
+		return Settings{}, err
+	}
 	next, changes, err := current.Apply(u, s.Policy)
 	if err != nil {
 		return Settings{}, err
