@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -267,6 +268,21 @@ func (e *estate) masterKeys() map[string]string {
 	return all
 }
 
+// unwritten demands that the files that hold a cluster's data are as they were, to the byte.
+func (e *estate) unwritten(name string, before map[string][]byte) {
+	e.t.Helper()
+	now := e.stores(name)
+	if len(now) != len(before) {
+		e.t.Errorf("%d files were there and %d are", len(before), len(now))
+	}
+	for path, content := range before {
+		if !bytes.Equal(content, now[path]) {
+			e.t.Errorf("%s was rewritten", path)
+		}
+	}
+}
+
+// allStarts are when nodes last started, by node.
 func (e *estate) allStarts() map[string]time.Time {
 	all := map[string]time.Time{}
 	for id, s := range e.fleet.Statuses() {

@@ -30,6 +30,7 @@ import (
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
 	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/states/statestest"
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/cluster"
@@ -65,8 +66,6 @@ type estate struct {
 	cut sync.Map
 	// lasting are hosts that stay down whatever else is mended.
 	lasting []string
-	// killed ends the world at a transition of a workflow; nil for never.
-	killed *killer
 }
 
 // logBook is what everybody logs.
@@ -181,7 +180,7 @@ func (e *estate) boot() {
 	e.net.Reach(s.nodes)
 	e.last()
 	stops := []func(){inBackground(e.t.Context(), func(ctx context.Context) {
-		if err := s.workflows.engine.Run(ctx); err != nil && !errors.Is(err, errKilled) {
+		if err := s.workflows.engine.Run(ctx); err != nil && !errors.Is(err, statestest.ErrKilled) {
 			e.t.Error(err)
 		}
 	})}

@@ -37,6 +37,7 @@ type suite struct {
 	table     store.Table  // nil of isolated functions
 	// background is what acts by itself while the suite runs, and uses what is served.
 	background []func(context.Context)
+	scrub      func(context.Context) // of the table's file; nil of isolated functions
 
 	at      addresses
 	owner   owner
@@ -85,6 +86,9 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 		return nil, err
 	}
 	s.background = append(s.background, due.Run)
+	if s.scrub != nil {
+		s.background = append(s.background, s.scrub)
+	}
 	if !cfg.noFleet {
 		if err := s.openFleet(cfg, d.functions, log); err != nil {
 			return nil, err
@@ -194,7 +198,7 @@ func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) 
 		return surroundings{}, fmt.Errorf("-data: %w", err)
 	}
 	s.closers = append(s.closers, table.Close)
-	s.table = table
+	s.table, s.scrub = table, scrubbing(table, log)
 	wrapper, err := fileseal.Open(filepath.Join(cfg.data, "seal.key"))
 	if err != nil {
 		return surroundings{}, fmt.Errorf("-data: %w", err)
