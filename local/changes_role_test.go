@@ -215,8 +215,8 @@ func TestSwitchRole(t *testing.T) {
 		wrapped := e.wrapped()
 		secret.sealed = append(secret.sealed, e.sealed())
 		columns := map[string][]string{"before": e.held(secret, wrapped)}
-		secret.sealed = append(secret.sealed, e.sealed()) // they were accepted once more
-		e.changed(time.Hour, "switch-role", "FINISHED")
+		secret.sealed = append(secret.sealed, e.sealed()) // sent once more
+		e.until("nothing is under way", func() bool { return e.report().LastChange.State == "FINISHED" })
 
 		clients := kms.NewFromConfig(e.tenant)
 		e.second(clients.DisableKey(e.t.Context(), &kms.DisableKeyInput{KeyId: &former}))
