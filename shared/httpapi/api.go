@@ -37,6 +37,8 @@ type Config struct {
 	Gate Gate
 	Now  func() time.Time
 	Log  *slog.Logger
+	// Ended is called when a request has been answered, also one that failed; nil calls nothing.
+	Ended func(ctx context.Context)
 }
 
 // API serves routes over HTTP. It is an http.Handler.
@@ -79,6 +81,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(RequestIDHeader, call.requestID)
 	r = escaped(r.WithContext(context.WithValue(r.Context(), callKey{}, call)))
 	defer a.log(r, call)
+	if a.cfg.Ended != nil {
+		defer a.cfg.Ended(r.Context())
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())

@@ -14,6 +14,7 @@ import (
 	"crypto/subtle"
 	"errors"
 
+	"latchkey/shared/atlas"
 	"latchkey/shared/kms/driver"
 	"latchkey/shared/verdict"
 )
@@ -54,6 +55,9 @@ type Key struct {
 	drv  driver.Key
 	// other opens what this one is refused; nil if there is no other way.
 	other *Key
+	// tally counts the calls, as those of the provider; nil if nobody counts.
+	tally    *Tally
+	provider atlas.Provider
 }
 
 // NewKey wraps a driver's key. name identifies the key in errors; it does no I/O.
@@ -72,15 +76,19 @@ func (k *Key) Encrypt(ctx context.Context, plaintext []byte, b Binding) (Sealed,
 		defer clear(plaintext)
 	}
 	s, err := k.drv.Encrypt(ctx, plaintext, b)
-	if err != nil {
-		return Sealed{}, k.failure(ctx, err)
+	if err = k.ended(ctx, OpEncrypt, err); err != nil {
+		return Sealed{}, err
 	}
 	return s, nil
 }
 
 // Or returns the key with another way to it, which opens what the customer lets this one open no
 // more. What the other way makes of it does not show: the failure is that of this one.
-func (k *Key) Or(other *Key) *Key { return &Key{name: k.name, drv: k.drv, other: other} }
+func (k *Key) Or(other *Key) *Key {
+	either := *k
+	either.other = other
+	return &either
+}
 
 // Decrypt opens what Encrypt made under the same binding. A ciphertext of another binding
 // fails with KEY_MISMATCH.
@@ -96,8 +104,8 @@ func (k *Key) Decrypt(ctx context.Context, s Sealed, b Binding) ([]byte, error) 
 
 func (k *Key) decrypt(ctx context.Context, s Sealed, b Binding) ([]byte, error) {
 	plaintext, err := k.drv.Decrypt(ctx, s, b)
-	if err != nil {
-		return nil, k.failure(ctx, err)
+	if err = k.ended(ctx, OpDecrypt, err); err != nil {
+		return nil, err
 	}
 	if k.drv.Capabilities().BindsContext {
 		return plaintext, nil
@@ -113,8 +121,8 @@ func (k *Key) decrypt(ctx context.Context, s Sealed, b Binding) ([]byte, error) 
 // Describe asks the provider about the key and fails unless it could be used now.
 func (k *Key) Describe(ctx context.Context) (Description, error) {
 	d, err := k.drv.Describe(ctx)
-	if err != nil {
-		return Description{}, k.failure(ctx, err)
+	if err = k.ended(ctx, OpDescribe, err); err != nil {
+		return Description{}, err
 	}
 	return d, nil
 }
@@ -128,8 +136,8 @@ func (k *Key) Dates(ctx context.Context) (Dates, error) {
 		return Dates{}, nil
 	}
 	d, err := dated.Dates(ctx)
-	if err != nil {
-		return Dates{}, k.failure(ctx, err)
+	if err = k.ended(ctx, OpDates, err); err != nil {
+		return Dates{}, err
 	}
 	return d, nil
 }
@@ -182,6 +190,15 @@ func probeBinding(groupID string) Binding { return Binding{GroupID: groupID, Use
 func digest(b Binding) []byte {
 	sum := sha256.Sum256([]byte(b.GroupID + "\x00" + b.Use))
 	return sum[:]
+}
+
+// ended counts a call of the driver that ended, and returns its error as a *verdict.Failure.
+func (k *Key) ended(ctx context.Context, op Operation, err error) error {
+	if err != nil {
+		err = k.failure(ctx, err)
+	}
+	k.count(op, err)
+	return err
 }
 
 // failure turns a driver's error into a *verdict.Failure. A deadline that passed while the

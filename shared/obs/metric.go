@@ -21,8 +21,11 @@ type Count struct {
 	Unit string
 }
 
-// Milliseconds is the unit of times.
-const Milliseconds = "Milliseconds"
+// The units of times.
+const (
+	Milliseconds = "Milliseconds"
+	Seconds      = "Seconds"
+)
 
 // Dimension is what a metric is told apart by. Its values must be few: CloudWatch bills each.
 type Dimension struct {

@@ -55,8 +55,9 @@ type Deps struct {
 func New(d Deps) *httpapi.API {
 	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
 	patience := consistency.Patience{Budget: d.GrantPatience}
+	counted := suite.CountKeyCalls(d.Keys, d.Now, d.Log)
 	settings := suite.Encryption(suite.EncryptionDeps{
-		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: d.Keys, Start: d.Start, Patience: patience,
+		Table: d.Table, Journal: journal, Sealer: d.Sealer, Keys: counted, Start: d.Start, Patience: patience,
 		Policy: encryption.Policy{AllowAWSUserKeys: d.AllowAWSUserKeys}, Now: d.Now, Log: d.Log,
 	})
 	roles := &access.Service{
@@ -77,7 +78,7 @@ func New(d Deps) *httpapi.API {
 			Table: d.Table, Journal: journal, Start: d.Start, Now: d.Now, Log: d.Log, Regions: d.PrivateEndpointRegions,
 		}))
 	}
-	return httpapi.New(httpapi.Config{Gate: gate, Now: d.Now, Log: d.Log},
+	return httpapi.New(httpapi.Config{Gate: gate, Now: d.Now, Log: d.Log, Ended: counted.Write},
 		encryptionapi.Routes(settings), endpoints, accessapi.Routes(roles), restores(d, journal, gate, settings))
 }
 

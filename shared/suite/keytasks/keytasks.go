@@ -33,19 +33,32 @@ type Deps struct {
 
 // New assembles the function.
 func New(d Deps) lambda.Handler {
+	counted := suite.CountKeyCalls(d.Keys, d.Now, d.Log)
 	settings := suite.Encryption(suite.EncryptionDeps{
-		Table: d.Table, Sealer: d.Sealer, Keys: d.Keys, Now: d.Now, Log: d.Log,
+		Table: d.Table, Sealer: d.Sealer, Keys: counted, Now: d.Now, Log: d.Log,
 	})
 	f := function{
 		keys: settings, now: d.Now, log: d.Log,
 		prover:    &changeover.Prover{Table: d.Table, Keys: settings},
 		endpoints: suite.Endpoints(suite.EndpointDeps{Table: d.Table, Now: d.Now, Log: d.Log, Prover: settings}),
 	}
-	return task.Dispatch(d.Log, map[string]lambda.Handler{
+	return handler{counted, task.Dispatch(d.Log, map[string]lambda.Handler{
 		"checkKey":         task.Handler(d.Log, task.AtlasCodes, f.checkKey),
 		"proveWrappedKeys": task.Handler(d.Log, task.AtlasCodes, f.proveWrappedKeys),
 		"tryEndpoint":      task.Handler(d.Log, task.AtlasCodes, f.tryEndpoint),
-	})
+	})}
+}
+
+// handler tells at the end of each invocation what was asked of tenants' key services.
+type handler struct {
+	calls *suite.KeyCalls
+	tasks lambda.Handler
+}
+
+// Invoke implements lambda.Handler.
+func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	defer h.calls.Write(ctx)
+	return h.tasks.Invoke(ctx, payload)
 }
 
 // keys proves that tenants' keys can be used.

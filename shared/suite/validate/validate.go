@@ -34,17 +34,19 @@ type Deps struct {
 // Function checks what is due. It is a lambda.Handler.
 type Function struct {
 	sweep *sweep.Sweep
+	calls *suite.KeyCalls
 	now   func() time.Time
 	log   *slog.Logger
 }
 
 // New assembles the function.
 func New(d Deps) *Function {
+	counted := suite.CountKeyCalls(d.Keys, d.Now, d.Log)
 	settings := suite.Encryption(suite.EncryptionDeps{
 		Table: d.Table, Journal: audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention},
-		Sealer: d.Sealer, Keys: d.Keys, Start: d.Start, Now: d.Now, Log: d.Log,
+		Sealer: d.Sealer, Keys: counted, Start: d.Start, Now: d.Now, Log: d.Log,
 	})
-	return &Function{sweep: &sweep.Sweep{Settings: settings, Enforcer: settings.Enforcer, Log: d.Log}, now: d.Now, log: d.Log}
+	return &Function{sweep: &sweep.Sweep{Settings: settings, Enforcer: settings.Enforcer, Log: d.Log}, calls: counted, now: d.Now, log: d.Log}
 }
 
 // Event is what the function is invoked with. The schedule's is empty.
@@ -80,6 +82,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		f.log.WarnContext(ctx, "the operator accepts a cause for any number of keys",
 			slog.String("provider", string(c.Provider)), slog.String("reason", string(c.Reason)))
 	}
+	defer f.calls.Write(ctx)
 	result, err := f.sweep.Run(ctx, f.now(), e.AcceptedCauses...)
 	if err != nil {
 		return nil, err

@@ -39,6 +39,10 @@ func TestAHealthyHourCostsOneCallPerCheckAndNoWrite(t *testing.T) {
 		if n := strings.Count(w.log.String(), `"msg":"sweep done"`); n != 60 {
 			w.t.Errorf("%d lines tell of 60 runs", n)
 		}
+		// Counting the calls costs a line for each kind of call in a run, of which a check is one.
+		if n := strings.Count(w.log.String(), `"KeyServiceCalls":`); n > 60*4 || !strings.Contains(w.log.String(), `"Operation":"DECRYPT"`) {
+			w.t.Errorf("%d lines count calls in 60 runs", n)
+		}
 	})
 }
 
