@@ -118,6 +118,7 @@ func (r *run) report(ctx context.Context) {
 	}
 	took := r.Settings.Now().Sub(r.now)
 	obs.Write(ctx, r.Log, r.now, "sweep done", nil,
+		obs.Count{Name: "OldestUncheckedSeconds", Value: int(r.late.Seconds()), Unit: obs.Seconds},
 		obs.Count{Name: "SweepTime", Value: int(took.Milliseconds()), Unit: obs.Milliseconds},
 		obs.Count{Name: "KeysChecked", Value: r.attempted}, obs.Count{Name: "KeysLeft", Value: r.result.Left}, obs.Count{Name: "KeysFailed", Value: r.result.Failed},
 		obs.Count{Name: "KeysDefective", Value: r.result.Defective}, obs.Count{Name: "Enforced", Value: r.result.Enforced})

@@ -69,6 +69,7 @@ func (s *Sweep) Run(ctx context.Context, now time.Time, accepted ...Cause) (Resu
 	}
 	r := &run{Sweep: s, now: now, accepted: accepted, result: Result{Verdicts: map[verdict.Class]int{}}, valid: map[atlas.Provider]int{}}
 	turns := marks.due(minute, len(accepted) > 0)
+	r.late = marks.lateness(now, turns)
 	err = r.serve(ctx, turns)
 	r.settle(ctx)
 	err = errors.Join(err, marks.save(ctx, s.Settings.Table, minute, turns))
@@ -84,6 +85,7 @@ type run struct {
 	*Sweep
 	now      time.Time
 	accepted []Cause
+	late     time.Duration
 	lanes    lanes
 
 	mu        sync.Mutex

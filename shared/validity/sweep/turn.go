@@ -22,6 +22,9 @@ type progress struct {
 	Done map[string]int64 `json:"done"`
 	// Resume is, per slot, where in the index a turn that was cut short goes on.
 	Resume map[string]string `json:"resume,omitempty"`
+	// Begun is, per slot whose turn was cut short, the minute since which the keys are due that the
+	// turn has not come to.
+	Begun map[string]int64 `json:"begun,omitempty"`
 
 	version int64
 }
@@ -43,6 +46,9 @@ func loadProgress(ctx context.Context, table store.Table, minute int64) (progres
 	}
 	if p.Resume == nil {
 		p.Resume = map[string]string{}
+	}
+	if p.Begun == nil {
+		p.Begun = map[string]int64{}
 	}
 	for slot, done := range p.Done {
 		if done > minute+ahead {
@@ -72,6 +78,19 @@ func (p progress) due(minute int64, again bool) []*turn {
 	return turns
 }
 
+// lateness is for how long the key that is due the longest has been due, at the begin of a run.
+func (p progress) lateness(now time.Time, turns []*turn) time.Duration {
+	var longest time.Duration
+	for _, t := range turns {
+		since := t.first()
+		if begun, ok := p.Begun[t.slot]; ok && begun <= t.until {
+			since = begun
+		}
+		longest = max(longest, now.Sub(time.Unix(since*60, 0)))
+	}
+	return longest
+}
+
 // apply notes how turns ended.
 func (p progress) apply(turns []*turn) {
 	for _, t := range turns {
@@ -80,11 +99,18 @@ func (p progress) apply(turns []*turn) {
 		}
 		place, cut := t.cutAt()
 		if cut {
+			switch {
+			case p.Begun[t.slot] == 0:
+				p.Begun[t.slot] = t.first()
+			case place < t.from: // all that was left is done, and what came before is begun anew
+				p.Begun[t.slot] = t.until
+			}
 			p.Resume[t.slot] = place
 			continue
 		}
 		p.Done[t.slot] = t.until
 		delete(p.Resume, t.slot)
+		delete(p.Begun, t.slot)
 	}
 }
 
@@ -133,6 +159,19 @@ type turn struct {
 type mark struct {
 	order int
 	sk    string
+}
+
+// first is the first of the slot's minutes that the turn stands for. A slot that never had a turn is
+// due since this one.
+func (t *turn) first() int64 {
+	if t.after == 0 {
+		return t.until
+	}
+	period := int64(encryption.SweepSlots)
+	if t.isUrgent() {
+		period = 1
+	}
+	return t.until - (t.until-t.after-1)/period*period
 }
 
 func (t *turn) isUrgent() bool { return t.slot == encryption.UrgentSlot }

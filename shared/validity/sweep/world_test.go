@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -115,6 +116,21 @@ func (l *logBuffer) count(s string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Count(l.b.String(), s)
+}
+
+// late is the lateness that the last run reported.
+func (w *world) late() time.Duration {
+	w.t.Helper()
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	_, rest, ok := strings.Cut(w.log.b.String()[strings.LastIndex(w.log.b.String(), `"msg":"sweep done"`):], `"OldestUncheckedSeconds":`)
+	if !ok {
+		w.t.Fatal("no run has reported")
+	}
+	seconds, _, _ := strings.Cut(rest, ",")
+	n, err := strconv.Atoi(seconds)
+	w.must(err)
+	return time.Duration(n) * time.Second
 }
 
 // enforcer remembers what it was told.
