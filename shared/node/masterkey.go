@@ -82,6 +82,12 @@ func (s *Service) Wrap(ctx context.Context, n cluster.Node, req protocol.WrapReq
 // Release opens a node's master key and seals it to the recipient, who alone can open it. It
 // returns NODE_DISABLED while the key must not be used, and NODE_KMS_UNREACHABLE when to retry.
 func (s *Service) Release(ctx context.Context, n cluster.Node, req protocol.ReleaseRequest) (protocol.ReleaseResponse, error) {
+	released, err := s.release(ctx, n, req)
+	s.countRelease(ctx, err)
+	return released, err
+}
+
+func (s *Service) release(ctx context.Context, n cluster.Node, req protocol.ReleaseRequest) (protocol.ReleaseResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if err := checkKeyID(req.KeyID); err != nil {
