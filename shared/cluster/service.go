@@ -131,6 +131,33 @@ func (s *Service) Node(ctx context.Context, clusterID, nodeID string) (Node, err
 	return n, err
 }
 
+// maxWaiting bounds how many nodes without an agent are counted.
+const maxWaiting = 1000
+
+// CountWaiting counts the nodes for which no agent has enrolled, up to some 1000, and since when the
+// first of them is waited for. Both are as the index says, which may be behind.
+func (s *Service) CountWaiting(ctx context.Context) (n int, since time.Time, err error) {
+	q := store.Query{Index: true, PK: keys.WaitingNode("", "").PK, Prefix: keys.WaitingPrefix}
+	for {
+		page, err := s.Table.Query(ctx, q)
+		if err != nil {
+			return 0, time.Time{}, fmt.Errorf("count nodes without an agent: %w", err)
+		}
+		for _, item := range page.Items {
+			waiting, err := store.Decode[Node](item)
+			if err != nil {
+				return 0, time.Time{}, err
+			}
+			if n++; since.IsZero() || waiting.Created.Before(since) {
+				since = waiting.Created
+			}
+		}
+		if q.After = page.Next; page.Next == "" || n >= maxWaiting {
+			return n, since, nil
+		}
+	}
+}
+
 // WaitingNodes lists a page of the nodes for which no agent has enrolled, and where the next one
 // begins, "" after the last. Only those that are really waiting now are in it, so that it may be
 // shorter than limit.

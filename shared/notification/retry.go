@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"latchkey/shared/obs"
 	"latchkey/shared/store"
@@ -58,6 +59,7 @@ func (s *Service) RetryDue(ctx context.Context) (attempted int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	s.countDue(ctx, now, page.Items)
 	var (
 		all    sync.WaitGroup
 		room   = make(chan struct{}, atOnce)
@@ -80,6 +82,19 @@ func (s *Service) RetryDue(ctx context.Context) (attempted int, err error) {
 		failed = errors.Join(failed, err)
 	}
 	return attempted, failed
+}
+
+// countDue counts the deliveries that are due again, at most maxRetries, and for how long the first
+// of them has been.
+func (s *Service) countDue(ctx context.Context, now time.Time, items []store.Item) {
+	var oldest time.Duration
+	if len(items) > 0 {
+		if at, ok := keys.DueTime(items[0].Index.SK); ok {
+			oldest = max(0, now.Sub(at))
+		}
+	}
+	obs.Write(ctx, s.Log, now, "deliveries due again", nil, obs.Count{Name: "DeliveriesDue", Value: len(items)},
+		obs.Count{Name: "OldestDeliverySeconds", Value: int(oldest.Seconds()), Unit: obs.Seconds})
 }
 
 // retry attempts a delivery that the index names. If its source is gone it can't be attempted, and is

@@ -2,6 +2,7 @@ package fleettasks
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -112,5 +113,20 @@ func (f function) resumePlans(ctx context.Context, _ nothing) (cluster.Resumptio
 	obs.Write(ctx, f.log, f.now(), "plans in progress", nil,
 		obs.Count{Name: "PlansInProgress", Value: r.Plans}, obs.Count{Name: "PlansSuspended", Value: r.Suspended},
 		obs.Count{Name: "PlansRestarted", Value: r.Restarted}, obs.Count{Name: "OldestPlanHours", Value: int(r.Oldest.Hours())})
-	return r, err
+	return r, errors.Join(err, f.countWaiting(ctx))
+}
+
+// countWaiting counts the nodes that plans wait for because no agent has enrolled for them.
+func (f function) countWaiting(ctx context.Context) error {
+	n, since, err := f.clusters.CountWaiting(ctx)
+	if err != nil {
+		return err
+	}
+	var oldest time.Duration
+	if n > 0 {
+		oldest = f.now().Sub(since)
+	}
+	obs.Write(ctx, f.log, f.now(), "nodes without an agent", nil,
+		obs.Count{Name: "NodesWaiting", Value: n}, obs.Count{Name: "OldestWaitingNodeMinutes", Value: int(oldest.Minutes())})
+	return nil
 }
