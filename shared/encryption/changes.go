@@ -22,20 +22,29 @@ type Changeovers interface {
 	StartChangeover(ctx context.Context, c Changeover) error
 }
 
-// Finalities says of each provider that is reached by a role what cannot be undone: static credentials
-// are refused for ever ("you can't undo the role-based access configuration", AWS KMS document).
-func (s Settings) Finalities() []string {
-	var all []string
-	for _, p := range s.Enabled() {
-		switch {
-		case s.isSwitching(p):
-			all = append(all, fmt.Sprintf("%s is switching to role-based access. Once every wrapped key was opened by the role, "+
-				"the former credentials are destroyed; this cannot be undone, and static credentials are refused for ever.", p))
-		case s.roleOnly(p):
-			all = append(all, fmt.Sprintf("%s is reached by a role. This cannot be undone: static credentials are refused for ever.", p))
+// finality says what cannot be undone of an update that leads to role-based access at a provider, ""
+// of any other: "you can't undo the role-based access configuration" (AWS KMS document).
+func finality(current, next Settings, p atlas.Provider) string {
+	switch {
+	case next.roleOnly(p) && !current.roleOnly(p):
+		return "Role-based from now on. This cannot be undone: static credentials are refused for ever."
+	case next.isSwitching(p) && !current.isSwitching(p):
+		return "Switching to role-based access. Once every wrapped key was opened by the role the former credentials are destroyed; " +
+			"this cannot be undone then, and static credentials are refused for ever."
+	}
+	return ""
+}
+
+// Warnings say what cannot be undone of the update that returned these settings, by provider.
+func (s Settings) Warnings() []string { return s.warnings }
+
+// warn notes what cannot be undone of an update.
+func (s *Settings) warn(current Settings, changes []Change) {
+	for _, change := range changes {
+		if text := finality(current, *s, change.Provider); text != "" {
+			s.warnings = append(s.warnings, string(change.Provider)+": "+text)
 		}
 	}
-	return all
 }
 
 // Latchkey's own events of changes of keys, and of how they are reached: the documents know one of a

@@ -43,7 +43,8 @@ type Settings struct { //nolint:recvcheck // updates merge copies; what changes 
 	// Told is what alerts know of the keys, by provider.
 	Told map[atlas.Provider]Told `json:"told,omitempty"`
 
-	version int64
+	version  int64
+	warnings []string // see Warnings
 }
 
 // AWS is the configuration of a key in AWS KMS. Strings are kept as the client sent them.

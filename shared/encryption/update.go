@@ -82,6 +82,7 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 		}
 		s.tellSoon(ctx, stored, change.Provider)
 	}
+	stored.warn(current, changes)
 	return stored, nil
 }
 
@@ -387,12 +388,8 @@ func (s *Service) events(c identity.Caller, current, next Settings, changes []Ch
 			all = append(all, audit.New(now, audit.ConfigurationValidationSucceeded, audit.By(c), next.OrgID, next.GroupID).
 				With("provider", string(p)))
 		}
-		if next.roleOnly(p) && !current.roleOnly(p) {
-			updated = updated.With(string(p)+" access", "Role-based from now on; static credentials are refused for ever.")
-		}
-		if next.isSwitching(p) && !current.isSwitching(p) {
-			updated = updated.With(string(p)+" access",
-				"Switching to role-based access. It cannot be undone once it is finished: static credentials are refused for ever then.")
+		if text := finality(current, next, p); text != "" {
+			updated = updated.With(string(p)+" access", text)
 		}
 	}
 	ops := make([]store.Op, 0, len(all)+1)

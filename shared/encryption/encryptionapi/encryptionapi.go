@@ -54,7 +54,7 @@ func (a api) update(ctx context.Context, req *httpapi.Request, body atlas.Encryp
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	return httpapi.OK(updatedView{settings.Wire(), settings.Finalities()}), nil
+	return httpapi.OK(updatedView{settings.Wire(), settings.Warnings()}), nil
 }
 
 // updatedView adds to what the API answers what the client can't undo. The official clients ignore it.

@@ -145,7 +145,8 @@ func TestTheWholeAnswerSentBackChangesNothing(t *testing.T) {
 
 func TestDisabledBlocksSentBackStayDisabled(t *testing.T) {
 	inWorld(t, func(w *world) {
-		before := w.mustSend(configure("awsKms", w.byAWSRole(w.awsKey())))
+		w.mustSend(configure("awsKms", w.byAWSRole(w.awsKey())))
+		before := w.get()
 		for _, block := range []string{
 			`{}`, `null`, `{"enabled":false}`, `{"enabled":false,"requirePrivateNetworking":false}`, `{"enabled":null,"keyIdentifier":null,"secret":null}`,
 			`{"azureEnvironment":null,"clientID":null,"enabled":false,"keyIdentifier":null,"keyVaultName":null,"valid":false}`,

@@ -136,11 +136,11 @@ func TestACloudThatHangsIsGivenUpInTime(t *testing.T) {
 	}
 }
 
-// reaccess are members that change how a key is reached, or that it is reached anew.
+// reaccess are members that change how a key is reached, or which key is.
 func reaccess(m members) members {
 	for _, name := range secretMembers {
-		if m[name] != nil {
-			return members{name: m[name]}
+		if secret, ok := m[name].(string); ok {
+			return members{name: secret + "\n"} // JSON stays JSON
 		}
 	}
 	for _, name := range []string{"customerMasterKeyID", "keyIdentifier", "keyVersionResourceID"} {
