@@ -24,6 +24,7 @@ import (
 	"latchkey/local/template"
 	"latchkey/shared/atlas"
 	"latchkey/shared/enforcement"
+	"latchkey/shared/node"
 	"latchkey/shared/suite/authorizer"
 	"latchkey/shared/suite/remind"
 	"latchkey/shared/verdict"
@@ -365,7 +366,8 @@ func TestTemplate_listensToWhatIsCounted(t *testing.T) {
 		"Latchkey Checks " + string(verdict.Inconclusive), "Latchkey KeyChecksInconclusive", "Latchkey KeysLeft",
 		"Latchkey NodesSilent " + string(enforcement.Start), "Latchkey NodesSilent " + string(enforcement.Stop), "Latchkey OldestPlanHours",
 		"Latchkey OldestKeyChangeHours", "Latchkey OldestMasterKeyRotationHours", "Latchkey OldestEndpointHours",
-		"Latchkey DeadLetters", "Latchkey OwnDeliveryFailures", "Latchkey StreamRecordsDropped",
+		"Latchkey MasterKeyReleases " + string(node.Failed), "Latchkey OldestUncheckedSeconds", "Latchkey OldestWaitingNodeMinutes",
+		"Latchkey OldestDeliverySeconds", "Latchkey DeadLetters", "Latchkey OwnDeliveryFailures", "Latchkey StreamRecordsDropped",
 		"Latchkey OldestDueSeconds " + remind.Alerts, "Latchkey OldestDueSeconds " + remind.Maintenance,
 	}
 	for _, p := range atlas.Providers() {
