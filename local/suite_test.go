@@ -25,9 +25,14 @@ func TestSuite_keepsHouseOnSchedule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := inBackground(t.Context(), s.background[0])
+		var stops []func()
+		for _, act := range s.background {
+			stops = append(stops, inBackground(t.Context(), act))
+		}
 		time.Sleep(24*time.Hour + time.Second)
-		stop()
+		for _, stop := range stops {
+			stop()
+		}
 		if err := s.close(); err != nil {
 			t.Error(err)
 		}
@@ -44,11 +49,14 @@ func TestSuite_keepsHouseOnSchedule(t *testing.T) {
 		want := map[string]int{
 			"FleetTasksFunction/AttendMasterKeys: schedule done":  24 * 60 / 5,
 			"FleetTasksFunction/Backups: schedule done":           24 * 60,
+			"FleetTasksFunction/ResumeChanges: schedule done":     24 * 60 / 5,
 			"FleetTasksFunction/ResumePlans: schedule done":       24 * 60 / 5,
 			"NetworkTasksFunction/WatchEndpoints: schedule done":  24 * 60 / 2,
+			"NotifyFunction/RetryDue: schedule done":              24 * 60,
 			"OperatorFunction/PurgeClosedProjects: schedule done": 1,
 			"OperatorFunction/RotateNodeKeys: schedule done":      1,
 			"OperatorFunction/RotateSigningKeys: schedule done":   1,
+			"RemindFunction/Remind: schedule done":                24 * 60,
 			"ValidateFunction/CheckKeys: schedule done":           24 * 60,
 		}
 		if diff := cmp.Diff(want, done); diff != "" {
