@@ -107,6 +107,7 @@ func execute(t *testing.T, m *asl.Machine, input string, calls []call) statestes
 	s := &script{t: t, calls: slices.Clone(calls)}
 	r := statestest.Execute(t, statestest.Run{Machine: m, Input: input, Functions: map[string]statestest.Function{
 		"FleetTasksFunctionArn": s.function("FleetTasks"), "KeyTasksFunctionArn": s.function("KeyTasks"),
+		"NetworkTasksFunctionArn": s.function("NetworkTasks"),
 	}})
 	if len(s.calls) > 0 {
 		t.Errorf("%d calls were never made, beginning with %+v", len(s.calls), s.calls[0].payload)
