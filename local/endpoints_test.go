@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
 	"latchkey/local/pocket/awscloud/awssdk"
@@ -186,6 +187,44 @@ func TestPrivateEndpoints_atAWSCarryTheKeysTraffic(t *testing.T) {
 		if !w.valid() {
 			t.Error("the key is not reached at its public address again")
 		}
+	})
+}
+
+// Clusters that run when private networking comes into force go on with it, and start with it alone.
+func TestPrivateEndpoints_takeOverClustersThatRun(t *testing.T) {
+	inEstate(t, func(e *estate) {
+		w := ways{e, "AWS", "US_EAST_1"}
+		required := func(is bool) admin.EncryptionAtRest {
+			return admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{RequirePrivateNetworking: &is}}
+		}
+		e.populate("A", "B", "C")
+		before, masters := e.stores("A"), e.masterKeys()
+		e.must(w.patch(required(true)))
+		made, err := w.create()
+		e.must(err)
+		w.await(made.GetId(), "ACTIVE", lag)
+
+		e.lasting = []string{"kms.us-east-1.amazonaws.com"}
+		e.last()
+		denied := w.denied()
+		e.unwritten("A", before)
+		e.restarted()
+		if !w.valid() || w.denied() != denied {
+			t.Errorf("the key is not reached through its endpoint: %v", e.events())
+		}
+		for _, name := range []string{"A", "B", "C"} {
+			e.wrote(name, 10)
+		}
+		if diff := cmp.Diff(masters, e.masterKeys()); diff != "" {
+			t.Errorf("master keys before (-) and now (+):\n%s", diff)
+		}
+
+		e.lasting = nil
+		e.kms("")
+		e.must(w.remove(made.GetId()))
+		e.until("nothing is left", func() bool { return len(w.list()) == 0 })
+		e.must(w.patch(required(false)))
+		e.restarted()
 	})
 }
 
