@@ -18,7 +18,10 @@ type Plan struct {
 	Start time.Time `json:"start"`
 	// Announced is whether the tenant was told of Start. From then on the window stays.
 	Announced bool `json:"announced,omitempty"`
-	Deferrals int  `json:"deferrals,omitempty"`
+	// Before is the start that was announced before this one; zero without. Its announcement ends
+	// with the next, at the latest.
+	Before    time.Time `json:"before,omitzero"`
+	Deferrals int       `json:"deferrals,omitempty"`
 	// AutoDeferred is whether the automatic deferral has been used.
 	AutoDeferred bool `json:"autoDeferred,omitempty"`
 	// ASAP is whether the tenant asked to begin at once.
@@ -78,7 +81,7 @@ func (w Window) hasten(asap *bool, now time.Time) (Window, error) {
 		return w, atlas.Fail(atlas.MaintenanceNotScheduled)
 	}
 	if w.Plan.Begun.IsZero() && !w.Plan.ASAP {
-		p := *w.Plan
+		p := w.Plan.withdrawn()
 		p.ASAP, p.Announced, p.Start = true, true, earlier(p.Start, now)
 		w.Plan = &p
 	}
@@ -100,12 +103,19 @@ func (w Window) Defer() (Window, error) {
 
 // putOff moves the plan to the same time a week later, where it is announced anew.
 func (w Window) putOff() Window {
-	p := *w.Plan
+	p := w.Plan.withdrawn()
 	p.Start = w.unprotected(p.Start.In(w.Location()).AddDate(0, 0, daysPerWeek)).UTC()
 	p.Deferrals++
-	p.Announced = false
 	w.Plan = &p
 	return w
+}
+
+// withdrawn returns the plan after its start, if that was announced, no longer counts.
+func (p Plan) withdrawn() Plan {
+	if p.Announced {
+		p.Before, p.Announced = p.Start, false
+	}
+	return p
 }
 
 // ToggleAutoDefer returns the window with automatic deferral turned on or off.
@@ -126,6 +136,7 @@ const (
 	Announce      // tell the tenant when it begins
 	PutOff        // it was announced to a project that defers automatically
 	Begin         // it may run
+	Miss          // nobody began it in its window: it waits for another
 )
 
 // Due is the step that is due at a time.
@@ -142,9 +153,27 @@ func (w Window) Due(now time.Time) Step {
 		}
 		return Announce
 	case p.Announced && !now.Before(p.Start):
+		if w.missed(now) {
+			return Miss
+		}
 		return Begin
 	}
 	return Nothing
+}
+
+// missed reports whether the window of the plan's start is over, and another comes in time. Without a
+// window any hour is as good.
+func (w Window) missed(now time.Time) bool {
+	return w.Defined() && now.After(w.Plan.Start.Add(lateness)) && !w.Next(now.Add(Notice)).After(w.Plan.MustBy.Add(-takes))
+}
+
+// wait returns the window with its plan at the next opportunity, where it is announced anew. It is no
+// deferral of the tenant's.
+func (w Window) wait(now time.Time) Window {
+	p := w.Plan.withdrawn()
+	p.Start = w.Next(now.Add(Notice))
+	w.Plan = &p
+	return w
 }
 
 // MayRun reports whether the planned maintenance may do its work at a time: once its time has
@@ -177,9 +206,13 @@ func (w Window) announce(now time.Time) Window {
 	return w
 }
 
-// lateness is how late an announcement may be: the schedule that makes it runs every few
-// minutes, and a start is at a full hour.
-const lateness = time.Hour
+const (
+	// lateness is how late an announcement and a beginning may be: the schedule that makes them runs every few
+	// minutes, and a window is an hour long.
+	lateness = time.Hour
+	// takes is how long maintenance may take.
+	takes = 24 * time.Hour
+)
 
 // autoDefer returns the window after its plan was put off automatically.
 func (w Window) autoDefer() Window {

@@ -110,7 +110,7 @@ func (s *Service) Defer(ctx context.Context, c identity.Caller, groupID string) 
 	if err != nil || s.Alerts == nil {
 		return err
 	}
-	_ = s.Alerts.Clear(ctx, groupID, alert.MaintenanceInAdvance, before.Plan.subject(), time.Time{}) // or it ends when the next begins
+	_ = s.clear(ctx, alert.MaintenanceInAdvance, before) // or it ends with the next announcement
 	return nil
 }
 
@@ -146,7 +146,7 @@ func (s *Service) Plan(ctx context.Context, groupID, what string, wanted, mustBy
 		if err != nil {
 			return err
 		}
-		return s.write(ctx, g, planned)
+		return s.write(ctx, g, planned, nil)
 	})
 	return planned, err
 }
@@ -163,16 +163,17 @@ func (s *Service) change(ctx context.Context, groupID string, t audit.Type, by a
 		if err != nil || reflect.DeepEqual(before, after) {
 			return err
 		}
-		return s.write(ctx, g, after, s.event(t, by, after))
+		return s.write(ctx, g, after, nil, s.event(t, by, after))
 	})
 }
 
-func (s *Service) write(ctx context.Context, g project.Group, w Window, events ...audit.Event) error {
+// write stores a window of an open group, with events and whatever else belongs in the transaction.
+func (s *Service) write(ctx context.Context, g project.Group, w Window, more []store.Op, events ...audit.Event) error {
 	record, err := w.put()
 	if err != nil {
 		return err
 	}
-	ops := []store.Op{g.Guard(), record}
+	ops := append([]store.Op{g.Guard(), record}, more...)
 	for _, e := range events {
 		op, err := s.Journal.Put(e)
 		if err != nil {
@@ -192,9 +193,14 @@ func (s *Service) event(t audit.Type, by audit.Actor, w Window) audit.Event {
 }
 
 // subject tells the announcements of a plan's starts apart.
-func (p Plan) subject() string { return p.ID + "/" + atlas.Time(p.Start) }
+func (p Plan) subject() string { return p.subjectOf(p.Start) }
+
+func (p Plan) subjectOf(start time.Time) string { return p.ID + "/" + atlas.Time(start) }
 
 // words are what an alert of a plan says.
 func (p Plan) words(format string) alert.Facts {
-	return alert.Facts{Summary: fmt.Sprintf(format, p.What, p.Start.UTC().Format("2 January 2006 at 15:04 UTC"))}
+	return alert.Facts{Summary: fmt.Sprintf(format, p.What, p.when())}
 }
+
+// when is the plan's start as people write it.
+func (p Plan) when() string { return p.Start.UTC().Format("2 January 2006 at 15:04 UTC") }

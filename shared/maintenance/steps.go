@@ -9,6 +9,7 @@ import (
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/due"
+	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
@@ -48,21 +49,39 @@ func (s *Service) Attend(ctx context.Context, groupID string) (Step, error) {
 		switch step = w.Due(now); step {
 		case Announce:
 			after := w.announce(now)
-			if err := s.warn(ctx, alert.MaintenanceInAdvance, after, "%s is scheduled to begin on %s."); err != nil {
-				return err
-			}
-			return s.write(ctx, g, after, s.event(alert.MaintenanceInAdvance, audit.System(), after))
+			return s.announce(ctx, g, after)
 		case PutOff:
 			after := w.autoDefer()
 			if err := s.tell(ctx, alert.MaintenanceAutoDeferred, after, "%s was deferred automatically. It is to begin on %s."); err != nil {
 				return err
 			}
-			return s.write(ctx, g, after, s.event(alert.MaintenanceAutoDeferred, audit.System(), after))
+			return s.write(ctx, g, after, nil, s.event(alert.MaintenanceAutoDeferred, audit.System(), after))
+		case Miss:
+			if err := s.clear(ctx, alert.MaintenanceInAdvance, w); err != nil {
+				return err
+			}
+			after := w.wait(now)
+			return s.write(ctx, g, after, nil, s.event(Deferred, audit.System(), after))
 		case Begin, Nothing:
 		}
 		return nil
 	})
 	return step, err
+}
+
+// announce tells of a plan's start. The owners get an e-mail whatever alerts the project has configured.
+func (s *Service) announce(ctx context.Context, g project.Group, w Window) error {
+	if err := s.clearBefore(ctx, w); err != nil {
+		return err
+	}
+	if err := s.warn(ctx, alert.MaintenanceInAdvance, w, "%s is scheduled to begin on %s."); err != nil {
+		return err
+	}
+	mail, err := s.mail(ctx, g, w)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, g, w, mail, s.event(alert.MaintenanceInAdvance, audit.System(), w))
 }
 
 // forget removes the record of a closed group, so that it is not found due again.
@@ -143,7 +162,7 @@ func (s *Service) step(ctx context.Context, groupID, what string, t audit.Type, 
 			return err
 		}
 		e := s.event(t, audit.System(), w)
-		return s.write(ctx, g, after, e)
+		return s.write(ctx, g, after, nil, e)
 	})
 	return after, err
 }
@@ -156,6 +175,21 @@ func (s *Service) tell(ctx context.Context, t audit.Type, w Window, format strin
 	return s.Alerts.Happened(ctx, w.GroupID, alert.Condition{Type: t, Subject: w.Plan.subject(), Facts: w.Plan.words(format)})
 }
 
+// clear ends the alerts of a type, of the plan's start and of the one before.
 func (s *Service) clear(ctx context.Context, t audit.Type, w Window) error {
-	return s.Alerts.Clear(ctx, w.GroupID, t, w.Plan.subject(), time.Time{})
+	if err := s.Alerts.Clear(ctx, w.GroupID, t, w.Plan.subject(), time.Time{}); err != nil {
+		return err
+	}
+	if t != alert.MaintenanceInAdvance {
+		return nil
+	}
+	return s.clearBefore(ctx, w)
+}
+
+// clearBefore ends the announcement of the start before, if whoever withdrew it could not.
+func (s *Service) clearBefore(ctx context.Context, w Window) error {
+	if w.Plan.Before.IsZero() {
+		return nil
+	}
+	return s.Alerts.Clear(ctx, w.GroupID, alert.MaintenanceInAdvance, w.Plan.subjectOf(w.Plan.Before), time.Time{})
 }
