@@ -80,6 +80,7 @@ func changeSteps() []step {
 func estateSteps() []step {
 	return []step{
 		{200, "2023-01-01", "GET", v2 + "/clusters", "", ""},
+		{200, "", "GET", "/api/latchkey/v1/groups/{group}/masterKeys", "", "node=masterKeys.0.nodeId"},
 		{200, "2023-01-01", "GET", clustersAt + "/provider/regions?providers=AWS&tier=M10", "", ""},
 		{200, "2023-01-01", "GET", clustersAt + "/provider/regions", "", ""},
 		{200, "2023-01-01", "GET", inGroup + "/containers/all", "", "container=results.0.id"},

@@ -12,11 +12,11 @@ import (
 	"latchkey/shared/workflow"
 )
 
-// MasterKeyDeps are what the rotation of master keys needs. All fields are required.
+// MasterKeyDeps are what the rotation of master keys needs. Fields without a comment are required.
 type MasterKeyDeps struct {
 	Table   store.Table
 	Journal audit.Journal
-	Start   Executions
+	Start   Executions // only who rotates needs it
 	Now     func() time.Time
 }
 

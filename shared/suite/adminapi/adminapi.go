@@ -21,6 +21,7 @@ import (
 	"latchkey/shared/identity/identityapi"
 	"latchkey/shared/identity/keyring"
 	"latchkey/shared/maintenance/maintenanceapi"
+	"latchkey/shared/masterkey/masterkeyapi"
 	"latchkey/shared/project/projectapi"
 	"latchkey/shared/snapshot/snapshotapi"
 	"latchkey/shared/store"
@@ -59,6 +60,7 @@ func New(d Deps) *httpapi.API {
 	snapshots := suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Gate: gate, Now: d.Now, Log: d.Log})
 	warnings := suite.AlertDeps{Table: d.Table, Journal: journal, Sealer: d.Sealer, Now: d.Now}
 	changes := &changeover.Service{Table: d.Table, Settings: &encryption.Service{Table: d.Table}, Now: d.Now} // only read
+	rotations := suite.MasterKeys(suite.MasterKeyDeps{Table: d.Table, Journal: journal, Now: d.Now}) // only read
 	sys := system{controlPlane: d.ControlPlane, build: d.Build, identities: identities}
 	served := [][]httpapi.Route{
 		projectapi.API{Projects: projects, Addresses: clusterapi.Addresses{Clusters: clusters}}.Routes(),
@@ -68,6 +70,7 @@ func New(d Deps) *httpapi.API {
 		maintenanceapi.API{Windows: suite.Maintenance(warnings)}.Routes(),
 		auditapi.API{Journal: journal, Groups: projects}.Routes(),
 		changeoverapi.API{Reports: changes}.Routes(),
+		masterkeyapi.API{Reports: rotations, Now: d.Now}.Routes(),
 		identityapi.API{
 			Directory: identities, Groups: projects, Now: d.Now,
 			Keyring: &keyring.Keyring{Table: d.Table, Sealer: d.Sealer, Now: d.Now},
