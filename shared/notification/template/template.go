@@ -57,8 +57,11 @@ type run struct {
 	pattern int
 }
 
-func (r *run) step() error {
-	if r.steps++; r.steps > maxSteps {
+func (r *run) step() error { return r.spend(1) }
+
+// spend counts steps that are taken at once.
+func (r *run) spend(steps int) error {
+	if r.steps += steps; r.steps > maxSteps {
 		return fmt.Errorf("%w: it takes too long", ErrRender)
 	}
 	return nil
@@ -314,6 +317,9 @@ func (p *parser) list() (node, error) {
 			return fmt.Errorf("%w: what is listed is no list", ErrRender)
 		}
 		for i, element := range elements {
+			if err := r.step(); err != nil { // also where the body is empty
+				return err
+			}
 			hasNext := i+1 < len(elements)
 			r.scope = append(r.scope, map[string]any{
 				name: element, name + "_has_next": hasNext, name + "_index": numberOf(i), hasNextMark: hasNext,

@@ -106,8 +106,11 @@ func TestRender_is_bounded(t *testing.T) {
 	loops := strings.Repeat("<#list "+ten+" as x>", 8) + "x" + strings.Repeat("</#list>", 8)
 	long := `<#list ` + ten + ` as x><#list ` + ten + ` as y>` + strings.Repeat("z", 8000) + `</#list></#list>`
 	slow := `<#list ` + ten + ` as x><#list ` + ten + ` as y>${re.group("` + strings.Repeat("a", 4000) + `", "(` + strings.Repeat("a?", 60) + strings.Repeat("a", 60) + `){9}", 1)}</#list></#list>`
+	many := "[" + strings.Repeat("1,", 3000) + "1]"
+	empty := "<#list " + many + " as x><#list " + many + " as y></#list></#list>"
+	texts := "<#list " + many + " as x><#if '" + strings.Repeat("a", 7000) + "'?upper_case == 'a'></#if></#list>"
 	huge := `${re.group("a", "((a{100}){10}){1000}", 1)}`
-	for name, source := range map[string]string{"loops": loops, "a long output": long, "slow patterns": slow, "a huge pattern": huge, "a long pattern": `${re.group("a", "` + strings.Repeat("a", 300) + `", 0)}`} {
+	for name, source := range map[string]string{"loops": loops, "loops over nothing": empty, "long texts": texts, "a long output": long, "slow patterns": slow, "a huge pattern": huge, "a long pattern": `${re.group("a", "` + strings.Repeat("a", 300) + `", 0)}`} {
 		if got, err := render(source); !errors.Is(err, template.ErrRender) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}

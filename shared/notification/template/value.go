@@ -10,6 +10,9 @@ import (
 	"unicode/utf8"
 )
 
+// bytesOfStep is how many bytes of text are worked on in about the time of a step.
+const bytesOfStep = 256
+
 // escaped is a text that a built-in has escaped already.
 type escaped string
 
@@ -66,7 +69,7 @@ func evaluate(r *run, all []expression) ([]any, error) {
 		}
 		values[i] = v
 	}
-	return values, r.step()
+	return values, r.spend(1 + len(all))
 }
 
 // member reads a member of a map or an element of a list. What a missing value has is missing.
@@ -137,7 +140,7 @@ func builtIn(name, variable string, e expression) (built expression, ok bool) {
 		if isSafe || err != nil {
 			return v, err
 		}
-		return transform(s), r.step()
+		return transform(s), r.spend(1 + len(s)/bytesOfStep)
 	}, ok
 }
 
