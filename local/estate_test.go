@@ -184,7 +184,7 @@ func (e *estate) boot() {
 			e.t.Error(err)
 		}
 	})}
-	for _, act := range s.background {
+	for _, act := range append(s.background, s.schedules) {
 		stops = append(stops, inBackground(e.t.Context(), act))
 	}
 	e.fleetUp = func() { e.fleetDown = e.bootFleet(log) }

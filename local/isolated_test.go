@@ -66,7 +66,7 @@ func startIsolated(t *testing.T) *isolated {
 			t.Error(err)
 		}
 	})}
-	for _, act := range i.suite.background[1:] { // not the schedules: the tests say when
+	for _, act := range i.suite.background { // not the schedules: the tests say when
 		stops = append(stops, inBackground(t.Context(), act))
 	}
 	t.Cleanup(func() {

@@ -152,7 +152,7 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 		"-databases": suite.databases,
 	})
 	defer func() { err = errors.Join(err, servers.stop(ctx)) }()
-	for _, act := range suite.background {
+	for _, act := range append(suite.background, suite.schedules) {
 		defer inBackground(ctx, act)()
 	}
 	if err := suite.welcome(stdout, cfg.data); err != nil {

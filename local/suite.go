@@ -35,9 +35,10 @@ type suite struct {
 	clouds    http.Handler
 	databases http.Handler // nil without a fleet
 	table     store.Table  // nil of isolated functions
-	// background is what acts by itself while the suite runs, and uses what is served.
+	// background is what acts by itself while the suite runs, and uses what is served; schedules do so too,
+	// and end first.
 	background []func(context.Context)
-	scrub      func(context.Context) // of the table's file; nil of isolated functions
+	schedules  func(context.Context)
 
 	at      addresses
 	owner   owner
@@ -85,10 +86,7 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 	if err != nil {
 		return nil, err
 	}
-	s.background = append(s.background, due.Run)
-	if s.scrub != nil {
-		s.background = append(s.background, s.scrub)
-	}
+	s.schedules = due.Run
 	if !cfg.noFleet {
 		if err := s.openFleet(cfg, d.functions, log); err != nil {
 			return nil, err
@@ -198,7 +196,8 @@ func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) 
 		return surroundings{}, fmt.Errorf("-data: %w", err)
 	}
 	s.closers = append(s.closers, table.Close)
-	s.table, s.scrub = table, scrubbing(table, log)
+	s.table = table
+	s.background = append(s.background, housekeeping(table, cfg.now, log))
 	wrapper, err := fileseal.Open(filepath.Join(cfg.data, "seal.key"))
 	if err != nil {
 		return surroundings{}, fmt.Errorf("-data: %w", err)

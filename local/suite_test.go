@@ -26,7 +26,7 @@ func TestSuite_keepsHouseOnSchedule(t *testing.T) {
 			t.Fatal(err)
 		}
 		var stops []func()
-		for _, act := range s.background {
+		for _, act := range append(s.background, s.schedules) {
 			stops = append(stops, inBackground(t.Context(), act))
 		}
 		time.Sleep(24*time.Hour + time.Second)
