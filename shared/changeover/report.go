@@ -117,7 +117,8 @@ func (r *Report) tell(settings encryption.Settings, entries []ledger.Entry) erro
 		}
 		switch {
 		case !isInUse:
-			formerly[e.CMK] = append(formerly[e.CMK], e)
+			cmk := settings.Located(e.CMK)
+			formerly[cmk] = append(formerly[cmk], e)
 		case e.SnapshotID == "":
 			r.InUse.Nodes++
 		}

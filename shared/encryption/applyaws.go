@@ -25,7 +25,7 @@ func (s Settings) applyAWS(u *atlas.AWSKMSUpdate, p Policy) (*AWS, *Change, erro
 	m := merger{}
 	keyChanged := m.set("customerMasterKeyID", &next.KeyID, u.CustomerMasterKeyID)
 	accessChanged := m.set("region", &next.Region, u.Region)
-	if keyChanged && s.AWS != nil && areReplicas(s.AWS.KeyID, next.KeyID) {
+	if keyChanged && s.AWS != nil && s.AWS.isAlso(next.KeyID) {
 		keyChanged, accessChanged = false, true // the same key in another region
 	}
 	m.flag("requirePrivateNetworking", &next.PrivateNetworking, u.RequirePrivateNetworking)

@@ -90,6 +90,9 @@ func (s Settings) begun(next *Settings, changes []Change, now time.Time) ([]Chan
 		p := change.Provider
 		held, isHeld := s.Fallback(p)
 		next.dropFallback(p)
+		if p == atlas.AWS {
+			next.remember(s.AWS)
+		}
 		if change.Kind == Modify && !change.validates() && isHeld {
 			next.Fallbacks = append(next.Fallbacks, held)
 		}
@@ -201,10 +204,9 @@ func (s Settings) restore(p atlas.Provider, revision int64, now time.Time) (next
 	next.dropFallback(p)
 	next.Revision, next.Updated = s.Revision+1, now.UTC()
 	state := next.Key(p)
-	state.Revision, state.Verdict.Settings = next.Revision, next.Revision
-	if state.Verdict.Class() != s.Key(p).Verdict.Class() {
-		state.Verdict.Since = next.Updated // what it demands of nodes has yet to be enforced
-	}
+	state.Revision = next.Revision
+	// The verdict of then stops nothing and starts nothing: the key is checked within a minute.
+	state.Verdict = verdict.Verdict{Reason: verdict.Unconfirmed, Settings: next.Revision, StartedAt: next.Updated, Since: next.Updated}
 	return next, true
 }
 
@@ -227,12 +229,19 @@ func sameAccess(a, b Settings, p atlas.Provider) bool {
 func sameKey(a, b Settings, p atlas.Provider) bool {
 	switch p {
 	case atlas.AWS:
-		return a.AWS.KeyID == b.AWS.KeyID || areReplicas(a.AWS.KeyID, b.AWS.KeyID)
+		return a.AWS.KeyID == b.AWS.KeyID || areReplicas(a.AWS.arn(), b.AWS.arn())
 	case atlas.Azure:
 		return a.Azure.KeyIdentifier == b.Azure.KeyIdentifier
 	case atlas.GCP:
 	}
 	return a.Google.KeyVersion == b.Google.KeyVersion
+}
+
+// LeadsToAnotherKey reports whether taking the way back from the change that is under way would bring
+// another key back, and not just another way to the same one.
+func (s Settings) LeadsToAnotherKey(p atlas.Provider) bool {
+	f, isHeld := s.Fallback(p)
+	return isHeld && !sameKey(s.back(f), s, p)
 }
 
 // areReplicas reports whether two ARNs name replicas of one multi-Region key: the same key, which is

@@ -14,6 +14,7 @@ import (
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 	"latchkey/shared/verdict"
+	"latchkey/shared/workflow"
 )
 
 // Changeovers starts the workflows that finish changes of keys. Starting the same one again is
@@ -87,6 +88,9 @@ func (s *Service) begin(ctx context.Context, by audit.Actor, current Settings, n
 			return nil, nil, err
 		}
 		all[i].version = last.version
+		if f, isHeld := current.Fallback(last.Provider); isHeld && f.Revision == last.Revision && last.Kind == workflow.RotateKey {
+			all[i].Kind = workflow.RotateKey // nodes may be under a key that neither the way back nor the new one names
+		}
 		put, err := all[i].Put()
 		if err != nil {
 			return nil, nil, err
@@ -351,9 +355,9 @@ func (s Settings) CMKs(p atlas.Provider) ([]ledger.CMK, error) {
 	return []ledger.CMK{now, former}, err
 }
 
-// commitTime is how long after a change was stored somebody may still wrap with the former key, having
+// CommitTime is how long after a change was stored somebody may still wrap with the former key, having
 // read the settings before.
-const commitTime = time.Minute
+const CommitTime = time.Minute
 
 // Wraps reports whether an entry is wrapped by the key that is configured since a change was begun. A
 // key of which the provider has made yet another version since then counts as the same.
@@ -365,5 +369,5 @@ func (s Settings) Wraps(e ledger.Entry, since time.Time) (bool, error) {
 	if e.CMK.Provider == atlas.AWS {
 		return e.CMK.Name == now.Name || areReplicas(e.CMK.Name, now.Name), nil
 	}
-	return e.CMK.Name == now.Name && (e.CMK.Version == now.Version || e.Wrapped.Sub(since) > commitTime), nil
+	return e.CMK.Name == now.Name && (e.CMK.Version == now.Version || e.Wrapped.Sub(since) > CommitTime), nil
 }

@@ -2,6 +2,7 @@ package encryption
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	"latchkey/shared/atlas"
@@ -117,7 +118,7 @@ func (s Settings) referenceOf(cmk ledger.CMK) (kms.Reference, error) {
 		if err != nil {
 			return ref, err
 		}
-		name, region, err := s.AWS.locate(name)
+		name, region, err := s.locate(name)
 		ref.AWS = &kms.AWSReference{KeyName: name.String(), Region: region.String()}
 		return ref, err
 	case atlas.Azure:
@@ -136,18 +137,80 @@ func (s Settings) referenceOf(cmk ledger.CMK) (kms.Reference, error) {
 	return ref, nil
 }
 
-// locate finds out where a key of the ledger is: in the region of its ARN, unless it is the
-// multi-Region key that is configured now, which is wherever that is. A name without a region
-// can only be in the one that is configured.
-func (a AWS) locate(name atlas.AWSKeyName) (atlas.AWSKeyName, atlas.AWSRegion, error) {
-	region, err := atlas.ParseAWSRegion(a.Region)
-	if err != nil || !name.IsARN() {
+// locate finds out where a key of the ledger is: in the region of its ARN, unless it is a multi-Region
+// key that is configured now, or was, which is wherever that is. A name without a region can only be
+// in the one that is configured.
+func (s Settings) locate(name atlas.AWSKeyName) (atlas.AWSKeyName, atlas.AWSRegion, error) {
+	if !name.IsARN() {
+		region, err := atlas.ParseAWSRegion(s.AWS.Region)
 		return name, region, err
 	}
-	now := ledger.CMK{Provider: atlas.AWS, Name: a.KeyID}.At(a.Key.Version).Name
-	configured, err := atlas.ParseAWSKeyName(now)
-	if err == nil && name.IsMultiRegion() && configured.ID == name.ID {
-		return name.InRegion(region), region, nil
+	if at := s.regionOf(name); at != "" {
+		region, err := atlas.ParseAWSRegion(at)
+		return name.InRegion(region), region, err
 	}
 	return name, name.Region, nil
+}
+
+// regionOf is the region in which a multi-Region key is configured, or was last; "" for every other key.
+func (s Settings) regionOf(name atlas.AWSKeyName) string {
+	if !name.IsMultiRegion() {
+		return ""
+	}
+	if s.AWS != nil {
+		if configured, err := atlas.ParseAWSKeyName(s.AWS.arn()); err == nil && configured.ID == name.ID {
+			return s.AWS.Region
+		}
+	}
+	return s.Regions[name.ID]
+}
+
+// remember keeps where the key was that is about to be replaced, if it is a multi-Region key.
+func (s *Settings) remember(former *AWS) {
+	if former == nil {
+		return
+	}
+	name, err := atlas.ParseAWSKeyName(former.arn())
+	if err != nil || !name.IsMultiRegion() {
+		return
+	}
+	s.Regions = maps.Clone(s.Regions)
+	if s.Regions == nil {
+		s.Regions = map[string]string{}
+	}
+	s.Regions[name.ID] = former.Region
+}
+
+// arn is the ARN of the configured key as of the last full check, or the name that the tenant gave.
+func (a AWS) arn() string {
+	return ledger.CMK{Provider: atlas.AWS, Name: a.KeyID}.At(a.Key.Version).Name
+}
+
+// isAlso reports whether a name is another one of the same multi-Region key, as it is called in this region
+// or another one.
+func (a AWS) isAlso(named string) bool {
+	configured, err := atlas.ParseAWSKeyName(a.arn())
+	if err != nil || !configured.IsMultiRegion() {
+		return false
+	}
+	name, err := atlas.ParseAWSKeyName(named)
+	return err == nil && name.ID == configured.ID && (!name.IsARN() || !configured.IsARN() || name.InRegion(configured.Region) == configured)
+}
+
+// Located names a key of the ledger as it is reached: a multi-Region key in the region that it was moved
+// to, where it must be kept.
+func (s Settings) Located(cmk ledger.CMK) ledger.CMK {
+	name, err := atlas.ParseAWSKeyName(cmk.Name)
+	if cmk.Provider != atlas.AWS || err != nil || !name.IsARN() {
+		return cmk
+	}
+	at, _, err := s.locate(name)
+	if err != nil {
+		return cmk
+	}
+	if rest, isOf := strings.CutPrefix(cmk.Version, cmk.Name); isOf {
+		cmk.Version = at.String() + rest
+	}
+	cmk.Name = at.String()
+	return cmk
 }

@@ -40,6 +40,11 @@ type Settings struct { //nolint:recvcheck // updates merge copies; what changes 
 	// Fallbacks are the ways back from changes that are not finished.
 	Fallbacks []Fallback `json:"fallbacks,omitempty"`
 
+	// Regions are those in which multi-Region keys of AWS were last configured, by the keys' ids. What
+	// such a key has wrapped is opened there ever after: the region of its ARN may be the one that it
+	// was moved away from.
+	Regions map[string]string `json:"regions,omitempty"`
+
 	// Told is what alerts know of the keys, by provider.
 	Told map[atlas.Provider]Told `json:"told,omitempty"`
 
@@ -165,6 +170,6 @@ func (s Settings) clone() Settings {
 		s.Google = &block
 	}
 	s.RoleOnly = append([]atlas.Provider(nil), s.RoleOnly...)
-	s.Told = maps.Clone(s.Told)
+	s.Regions, s.Told = maps.Clone(s.Regions), maps.Clone(s.Told)
 	return s
 }

@@ -75,7 +75,8 @@ const (
 	// Implausible: so many customers' keys failed alike at once that our own fault is likelier.
 	Implausible Reason = "IMPLAUSIBLE"
 	// Unconfirmed: a client that only read was told that the key is invalid. The schedule of
-	// checks finds out within a minute, and only then anything happens.
+	// checks finds out within a minute, and only then anything happens. So it is with the key of a
+	// configuration that returns, of which nothing newer is known than from before it was changed.
 	Unconfirmed Reason = "UNCONFIRMED"
 )
 
