@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/shared/cluster"
+	"latchkey/shared/encryption"
 	"latchkey/shared/ledger"
 	"latchkey/shared/verdict"
 )
@@ -54,8 +55,14 @@ func (v *visit) rewrap(ctx context.Context) (Progress, error) {
 	}
 	next := v.change
 	next.NodesLeft = len(behind)
-	if err := v.note(ctx, next); err != nil || len(behind) == 0 {
+	if err := v.note(ctx, next); err != nil {
 		return Progress{}, err
+	}
+	if len(behind) == 0 && v.Now().Sub(v.change.Began) <= encryption.CommitTime {
+		return Progress{Next: Waits}, nil // who has read the former settings may be about to enter a key
+	}
+	if len(behind) == 0 {
+		return Progress{}, nil
 	}
 	return v.order(ctx, behind)
 }
@@ -99,6 +106,9 @@ func (v *visit) isSilent(n cluster.Node) bool { return v.Now().Sub(n.Reported.La
 // hopeless is why the new key should not be rotated to, "" if nothing is known against it: as long as it
 // has wrapped nothing, the former key can stay.
 func (v *visit) hopeless() verdict.Reason {
+	if !v.settings.LeadsToAnotherKey(v.change.Provider) {
+		return "" // the rotation was called off: this is the former key
+	}
 	last := v.settings.Key(v.change.Provider).Verdict
 	switch last.Class() {
 	case verdict.Invalid:
@@ -113,8 +123,8 @@ func (v *visit) hopeless() verdict.Reason {
 }
 
 // isBehind reports whether a node's master key has yet to be wrapped by the new key, and whether the
-// node has any that is. A key that the node does not use may be the remains of a crash: what needs it
-// is listed, and it goes with the next rotation of master keys.
+// node has any that is. A key that the node does not use, while it has the one that it does, may be the
+// remains of a crash: what needs it is listed, and it goes with the next rotation of master keys.
 func (v *visit) isBehind(ctx context.Context, n cluster.Node) (behind, has bool, err error) {
 	if n.Leaving() {
 		return false, false, nil
@@ -123,6 +133,8 @@ func (v *visit) isBehind(ctx context.Context, n cluster.Node) (behind, has bool,
 	if err != nil {
 		return false, false, err
 	}
+	// A node tells which key it uses a moment after it has acknowledged that it has another one.
+	isKnown := slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.KeyID == n.Reported.KeyID })
 	for _, e := range entries {
 		if e.CMK.Provider != v.change.Provider {
 			continue
@@ -132,7 +144,7 @@ func (v *visit) isBehind(ctx context.Context, n cluster.Node) (behind, has bool,
 			return false, false, err
 		}
 		has = has || isNew
-		behind = behind || !isNew && (n.Reported.KeyID == "" || n.Reported.KeyID == e.KeyID)
+		behind = behind || !isNew && (!isKnown || n.Reported.KeyID == e.KeyID)
 	}
 	return behind, has, nil
 }
