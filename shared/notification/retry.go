@@ -66,9 +66,11 @@ func (s *Service) RetryDue(ctx context.Context) (attempted int, err error) {
 		errs   = make([]error, len(page.Items))
 		failed error
 	)
+	begin, cancel := reserving(ctx, forOne+forRecord)
+	defer cancel()
 	for i, item := range page.Items {
 		room <- struct{}{}
-		if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && deadline.Sub(s.Now()) < forOne+forRecord {
+		if begin.Err() != nil {
 			break
 		}
 		attempted++

@@ -191,7 +191,9 @@ func (s *Service) store(ctx context.Context, d Delivery) (Delivery, error) {
 // tell tells the targets of a claimed delivery. After each but the last it stores who was told, so
 // that a crash repeats one at most. It stops when the claim is no longer its own.
 func (s *Service) tell(ctx context.Context, p parcel, d Delivery) error {
-	leased, cancel := context.WithTimeout(ctx, s.timeFor(ctx, d))
+	work, release := reserving(ctx, forRecord)
+	defer release()
+	leased, cancel := context.WithTimeout(work, d.Next.Sub(s.Now())-forOne)
 	defer cancel()
 	m, hindrance, err := s.compose(leased, p, d)
 	if err != nil {
@@ -227,14 +229,13 @@ func (s *Service) tell(ctx context.Context, p parcel, d Delivery) error {
 	return lost(err)
 }
 
-// timeFor is how long a claimed delivery may send: within its lease, and within the invocation's time.
-func (s *Service) timeFor(ctx context.Context, d Delivery) time.Duration {
-	now := s.Now()
-	left := d.Next.Sub(now) - forOne
+// reserving is a context that ends a while before another one does. What compares the end of a context with
+// Service.Now is wrong: that end is by the clock of the platform.
+func reserving(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
-		left = min(left, deadline.Sub(now)-forRecord)
+		return context.WithDeadline(ctx, deadline.Add(-while))
 	}
-	return left
+	return ctx, func() {}
 }
 
 // isLast reports whether nobody of the rest is to be told.
@@ -313,43 +314,6 @@ func (s *Service) called(ctx context.Context, a alert.Alert) (names, error) {
 		return called, err
 	}
 	return called, nil
-}
-
-// outOfTurn keeps the order in which a service opens and closes an incident. What would open it is
-// dropped once the alert has ended; what closes it waits for a claim on what opens it. Both look
-// after their own claim is stored, so that one of the two sees the other.
-func (s *Service) outOfTurn(ctx context.Context, n alert.Notice, d Delivery) (hindrance, err error) {
-	switch n.Notification.Type {
-	case alert.PagerDuty, alert.OpsGenie, alert.VictorOps:
-	default:
-		return nil, nil
-	}
-	if strings.HasPrefix(d.Entry, topicPrefix) || eventOf(n) == Informed {
-		return nil, nil
-	}
-	if !n.Final() {
-		now, _, err := store.Load[alert.Alert](ctx, s.Table, keys.Alert(n.Alert.GroupID, n.Alert.ID))
-		if errors.Is(err, store.ErrNotFound) || err == nil && now.Status.Ended() {
-			return &Failure{Reason: Superseded, Permanent: true}, nil
-		}
-		return nil, err
-	}
-	thread := keys.AlertNotice(n.Alert.GroupID, n.Alert.ID, n.Notification.Thread, "")
-	earlier := keys.Delivery(n.Alert.GroupID, thread.SK)
-	items, err := store.All(ctx, s.Table, store.Query{PK: earlier.PK, Prefix: earlier.SK})
-	if err != nil {
-		return nil, err
-	}
-	for _, item := range items {
-		other, err := store.Decode[Delivery](item)
-		if err != nil {
-			return nil, err
-		}
-		if other.Entry != d.Entry && other.State == Claimed && s.Now().Before(other.Next) {
-			return &Failure{Reason: OutOfTurn}, nil
-		}
-	}
-	return nil, nil
 }
 
 // send tells one target.
