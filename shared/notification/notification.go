@@ -87,7 +87,7 @@ const (
 	NoRecipient Reason = "NO_RECIPIENT" // nobody answers the description
 	SecretLost  Reason = "SECRET_LOST"  // the stored secret does not open
 	Ours        Reason = "OURS"         // Latchkey's side failed
-	Superseded  Reason = "SUPERSEDED"   // the incident has ended before it could be opened
+	Superseded  Reason = "SUPERSEDED"   // it is no longer so: the alert has ended, or a later notification says more
 	OutOfTurn   Reason = "OUT_OF_TURN"  // what opens the incident is on its way still
 )
 

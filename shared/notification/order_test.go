@@ -1,6 +1,7 @@
 package notification_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -60,6 +61,56 @@ func TestDeliver_opens_nothing_after_the_end(t *testing.T) {
 		if d := w.delivery(opening); d.State != notification.Skipped || d.Targets[0].Reason != notification.Superseded {
 			t.Errorf("%s: what would open it ended as %+v", k, d)
 		}
+	}
+}
+
+// The receiver was down for a while. What it missed would tell it what is no longer so, after what is.
+func TestDeliver_repeats_nothing_that_is_overtaken(t *testing.T) {
+	later := map[string]struct {
+		change func(*alert.Notice)
+		want   map[string][]string
+	}{
+		"by a reminder": {func(n *alert.Notice) { n.Stage = "2" }, map[string][]string{"WEBHOOK": {"alert.update"}}},
+		"by the end":    {ended(alert.Closed), map[string][]string{"WEBHOOK": {"alert.close"}}},
+	}
+	for name, c := range later {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			n := w.notice(alert.Webhook)
+			w.store(keys.Alert(group, n.Alert.ID), n.Alert)
+			w.box.fail = func(notification.Message, notification.Target) error {
+				return &notification.Failure{Reason: notification.NotReached}
+			}
+			first := w.put(n)
+			w.deliver(first)
+			n = w.notice(alert.Webhook, c.change)
+			w.store(keys.Alert(group, n.Alert.ID), n.Alert)
+			w.deliver(w.put(n))
+			w.pass(10 * time.Minute)
+			w.box.fail = nil
+			w.pass(2 * time.Hour)
+			if diff := cmp.Diff(c.want, w.box.took()); diff != "" {
+				t.Error(diff)
+			}
+			if d := w.delivery(first); d.State != notification.Skipped || d.Targets[0].Reason != notification.Superseded {
+				t.Errorf("the first ended as %+v", d)
+			}
+		})
+	}
+}
+
+// Nobody hears of the end of what is cancelled, so nobody is to hear of its beginning then.
+func TestDeliver_repeats_no_beginning_of_what_was_cancelled(t *testing.T) {
+	w := newWorld(t)
+	n := w.notice(alert.Email, func(n *alert.Notice) { n.Notification.Members["emailAddress"] = "ops@example.com" })
+	w.box.fail = func(notification.Message, notification.Target) error { return errors.New("down") }
+	w.deliver(w.put(n))
+	n.Alert.Status = alert.Cancelled
+	w.store(keys.Alert(group, n.Alert.ID), n.Alert)
+	w.box.fail = nil
+	w.pass(2 * time.Hour)
+	if got := w.box.took(); len(got) != 0 {
+		t.Errorf("told %v", got)
 	}
 }
 
