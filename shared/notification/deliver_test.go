@@ -361,3 +361,12 @@ func TestMessages_have_one_line_subjects_and_say_what_to_do(t *testing.T) {
 		t.Errorf("the document is %s, the link %q", m.Document, m.Link)
 	}
 }
+
+// Who reads that a key is well again is not to be told to see to it.
+func TestMessages_of_an_end_call_for_nothing(t *testing.T) {
+	w := newWorld(t)
+	w.deliver(w.put(w.notice(alert.Webhook, ended(alert.Closed))))
+	if text := w.box.last.Text; !strings.HasPrefix(text, "This is over:\n\nThe key is disabled.\n") || strings.Contains(text, "Enable it.") {
+		t.Errorf("the text says:\n%s", text)
+	}
+}

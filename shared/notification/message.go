@@ -58,7 +58,7 @@ func messageOf(n alert.Notice, called names) Message {
 		}
 	}
 	var b strings.Builder
-	for _, sentence := range []string{a.Facts.Summary, a.Facts.Remedy} {
+	for _, sentence := range sentences(m.Event, a.Facts) {
 		if sentence != "" {
 			b.WriteString(sentence + "\n\n")
 		}
@@ -68,6 +68,19 @@ func messageOf(n alert.Notice, called names) Message {
 	}
 	m.Text = b.String()
 	return m
+}
+
+// sentences say what is the matter and what to do about it; of what is over, what was the matter.
+func sentences(e Event, f alert.Facts) []string {
+	switch {
+	case f.Summary == "":
+		return []string{f.Remedy}
+	case e == Closed:
+		return []string{"This is over:", f.Summary}
+	case e == Cancelled:
+		return []string{"The alert configuration does not ask for this any more:", f.Summary}
+	}
+	return []string{f.Summary, f.Remedy}
 }
 
 // messageOfMail is what an e-mail says.
