@@ -121,6 +121,7 @@ func (s *suite) deploy(ctx context.Context, cfg config) (*template.Template, []t
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	s.settle(specs)
 	if err := c.deploy(ctx, tmpl, specs); err != nil {
 		return nil, nil, nil, err
 	}

@@ -126,6 +126,7 @@ func (s *suite) inProcess(ctx context.Context, cfg config, log *slog.Logger) (*d
 	if err != nil {
 		return nil, err
 	}
+	s.settle(specs)
 	around, err := s.surroundings(ctx, cfg, log)
 	if err != nil {
 		return nil, err
@@ -157,6 +158,16 @@ func resolve(parameters map[string]string) (*template.Template, []template.Funct
 	}
 	specs, err := tmpl.Functions()
 	return tmpl, specs, err
+}
+
+// settle has functions that know the address of the API, to lead to it in messages, know that of this
+// machine instead of API Gateway's.
+func (s *suite) settle(specs []template.Function) {
+	for _, spec := range specs {
+		if _, knows := spec.Environment["API_URL"]; knows && s.at.api != "" {
+			spec.Environment["API_URL"] = "http://" + s.at.api
+		}
+	}
 }
 
 // schedules makes the schedules of the template, which come due while the suite runs.
