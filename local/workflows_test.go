@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -26,20 +27,45 @@ import (
 // asProgram makes the test's own program behave as the suite's, so that it can be killed.
 const asProgram = "LATCHKEY_TEST_AS_PROGRAM"
 
+// clockAhead is by how much the clock of such a program is ahead of ours.
+const clockAhead = "LATCHKEY_TEST_CLOCK_AHEAD"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		if ahead, err := time.ParseDuration(os.Getenv(clockAhead)); err == nil {
+			runAhead(ahead)
+			return
+		}
 		main()
 		return
 	}
 	os.Exit(m.Run())
 }
 
+func runAhead(ahead time.Duration) {
+	cfg, err := parseFlags(os.Args[1:], os.Stderr)
+	if err == nil {
+		cfg.now = func() time.Time { return time.Now().Add(ahead) }
+		err = run(context.Background(), cfg, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
 // startProgram runs the suite as a program of its own, and returns what it prints and how to kill
 // it, as kill -9 does.
 func startProgram(t *testing.T, flags ...string) (at map[string]string, kill func()) {
 	t.Helper()
+	return startProgramIn(t, nil, flags...)
+}
+
+// startProgramIn is startProgram with further variables in its environment.
+func startProgramIn(t *testing.T, environment []string, flags ...string) (at map[string]string, kill func()) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], flags...)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Env = append(append(os.Environ(), asProgram+"=1"), environment...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
