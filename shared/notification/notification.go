@@ -89,6 +89,7 @@ const (
 	Ours        Reason = "OURS"         // Latchkey's side failed
 	Superseded  Reason = "SUPERSEDED"   // it is no longer so: the alert has ended, or a later notification says more
 	OutOfTurn   Reason = "OUT_OF_TURN"  // what opens the incident is on its way still
+	HeldUp      Reason = "HELD_UP"      // the project's webhooks keep everybody waiting; they are tried later
 )
 
 // Failure is the error of a target that was not told. It holds nothing that a receiver or a tenant

@@ -44,8 +44,8 @@ func (s *Service) report(ctx context.Context, before, d Delivery) {
 
 // Bounds of RetryDue.
 const (
-	maxRetries = 200 // deliveries of one call
-	atOnce     = 16
+	pageOfRetries = 200
+	atOnce        = 16
 )
 
 // RetryDue attempts every delivery whose next attempt is due, or whose claimant never came back,
@@ -53,22 +53,38 @@ const (
 // due next time. It goes on past one that fails, and begins none that time does not suffice for.
 func (s *Service) RetryDue(ctx context.Context) (attempted int, err error) {
 	now := s.Now()
-	page, err := s.Table.Query(ctx, store.Query{
-		Index: true, PK: keys.DeliveryDue(now, "", "").PK, Prefix: keys.AlertDuePrefix, Until: keys.AlertDueUntil(now), Limit: maxRetries,
-	})
-	if err != nil {
-		return 0, err
+	q := store.Query{
+		Index: true, PK: keys.DeliveryDue(now, "", "").PK, Prefix: keys.AlertDuePrefix, Until: keys.AlertDueUntil(now), Limit: pageOfRetries,
 	}
-	s.countDue(ctx, now, page.Items)
+	begin, cancel := reserving(ctx, forOne+forRecord)
+	defer cancel()
+	var failed error
+	for isFirst := true; ; isFirst = false {
+		page, err := s.Table.Query(ctx, q)
+		if err != nil {
+			return attempted, errors.Join(failed, err)
+		}
+		if isFirst {
+			s.countDue(ctx, now, page.Items)
+		}
+		n, err := s.retryAll(ctx, begin, page.Items)
+		attempted, failed = attempted+n, errors.Join(failed, err)
+		if q.After = page.Next; page.Next == "" || n < len(page.Items) {
+			return attempted, failed
+		}
+	}
+}
+
+// retryAll attempts several deliveries at once, and begins none once begin has ended. It returns how many
+// it took up.
+func (s *Service) retryAll(ctx, begin context.Context, items []store.Item) (attempted int, err error) {
 	var (
 		all    sync.WaitGroup
 		room   = make(chan struct{}, atOnce)
-		errs   = make([]error, len(page.Items))
+		errs   = make([]error, len(items))
 		failed error
 	)
-	begin, cancel := reserving(ctx, forOne+forRecord)
-	defer cancel()
-	for i, item := range page.Items {
+	for i, item := range items {
 		room <- struct{}{}
 		if begin.Err() != nil {
 			break
@@ -86,7 +102,7 @@ func (s *Service) RetryDue(ctx context.Context) (attempted int, err error) {
 	return attempted, failed
 }
 
-// countDue counts the deliveries that are due again, at most maxRetries, and for how long the first
+// countDue counts the deliveries that are due again, of one page, and for how long the first
 // of them has been.
 func (s *Service) countDue(ctx context.Context, now time.Time, items []store.Item) {
 	var oldest time.Duration

@@ -47,6 +47,8 @@ type Service struct {
 	// Jitter draws a number from 0 up to 1.
 	Jitter func() float64
 	Log    *slog.Logger
+
+	patience patience
 }
 
 // Deliver tells the targets of what is stored at a key, a notice or an e-mail, unless they have
@@ -336,7 +338,17 @@ func (s *Service) send(ctx context.Context, p parcel, m Message, t DeliveredTarg
 	}
 	ctx, cancel := context.WithTimeout(ctx, forOne)
 	defer cancel()
-	return channel.Send(ctx, m, target)
+	if t.Kind != alert.Webhook && t.Kind != alert.Teams { // whose pace no project decides on
+		return channel.Send(ctx, m, target)
+	}
+	began := s.Now()
+	if !s.patience.has(p.groupID, began) {
+		return &Failure{Reason: HeldUp}
+	}
+	err := channel.Send(ctx, m, target)
+	ended := s.Now()
+	s.patience.spend(p.groupID, ended.Sub(began), ended)
+	return err
 }
 
 // secrets opens a notification's secrets.
