@@ -182,18 +182,27 @@ func (v *visit) heed(ctx context.Context, found *Found) (Progress, error) {
 		return Progress{Next: Waits, Reason: found.Reason}, v.note(ctx, next)
 	case verdict.Invalid, verdict.Unreachable, verdict.Throttled:
 	}
-	if next.Blocked.IsZero() {
+	wasInvalid := next.Blocker.Class() == verdict.Invalid
+	if next.Blocked.IsZero() || wasInvalid && found.Reason.Class() != verdict.Invalid {
 		next.Blocked = v.Now().UTC()
 	}
 	next.Blocker = found.Reason
 	if err := v.note(ctx, next); err != nil {
 		return Progress{}, err
 	}
-	isOver := v.Now().Sub(next.Blocked) >= Patience
-	if v.change.Kind != workflow.RotateKey && (found.Back || isOver) {
+	if v.change.Kind != workflow.RotateKey && (found.Back || v.isGivenUp()) {
 		return v.rolledBack(ctx, found.Reason)
 	}
 	return Progress{Next: Waits, Reason: found.Reason}, nil
+}
+
+// isGivenUp reports whether a change has waited long enough for a provider that does not answer. What
+// neither way opens is waited for without end, and so is everything while the nodes' own key is reached
+// in the new way: the former one may be gone for good, and its return would stop them.
+func (v *visit) isGivenUp() bool {
+	away := func(c verdict.Class) bool { return c == verdict.Unreachable || c == verdict.Throttled }
+	return away(v.change.Blocker.Class()) && v.Now().Sub(v.change.Blocked) >= Patience &&
+		away(v.settings.Key(v.change.Provider).Verdict.Class())
 }
 
 func (v *visit) rolledBack(ctx context.Context, reason verdict.Reason) (Progress, error) {

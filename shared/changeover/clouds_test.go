@@ -480,6 +480,8 @@ func TestAnOutageAtOneProviderHoldsNoOtherUp(t *testing.T) {
 			t.Errorf("the switch at Google ended as %+v", c)
 		}
 		w.at = atlas.Azure
+		_, err := w.api.Validate(w.t.Context(), groupID) // as the schedule of checks does
+		w.must(err)
 		w.until(4*24*time.Hour, func() bool { return w.change().State != encryption.UnderWay })
 		if c := w.change(); c.State != encryption.Restored || c.Reason.Class() != verdict.Unreachable {
 			t.Errorf("the switch at Azure ended as %+v", c)

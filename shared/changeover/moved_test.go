@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"latchkey/local/pocket"
+	"latchkey/shared/changeover"
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
 	"latchkey/shared/ledger"
@@ -226,4 +227,57 @@ func TestAConfigurationThatReturnsIsCheckedBeforeAnythingIsEnforced(t *testing.T
 		}
 		w.allStart()
 	})
+}
+
+// A tenant takes the former way away as soon as it has changed to another one. The change then must not return to it,
+// whatever it cannot prove: the nodes run by the new way.
+func TestAWayThatOpensThePresentKeyNoMoreDoesNotReturn(t *testing.T) {
+	for name, c := range map[string]struct {
+		lasts time.Duration
+		role  func(former string) string
+		set   func(w *world, former, present string)
+	}{
+		"a former key is disabled": {changeover.Patience + 24*time.Hour, func(string) string { return useKeys }, func(w *world, former, _ string) {
+			_, err := w.KMS("us-east-1").DisableKey(w.t.Context(), &kms.DisableKeyInput{KeyId: &former})
+			w.must(err)
+			_, err = w.IAM().UpdateAccessKey(w.t.Context(), &iam.UpdateAccessKeyInput{
+				UserName: aws.String("atlas"), AccessKeyId: w.user.AccessKey.AccessKeyId, Status: types.StatusTypeInactive,
+			})
+			w.must(err)
+		}},
+		"a former key opens in the former way alone": {time.Hour, except, func(w *world, _, present string) {
+			_, err := w.IAM().PutUserPolicy(w.t.Context(), &iam.PutUserPolicyInput{
+				UserName: aws.String("atlas"), PolicyName: aws.String("use"), PolicyDocument: aws.String(except(present)),
+			})
+			w.must(err)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				former, present := w.newKey(false), w.newKey(false)
+				w.byUser(former)
+				w.populate(1)
+				w.snapshot(w.fleetOf[0], "s1", time.Now().Add(10000*time.Hour))
+				w.mustPatch(`{"awsKms":{"customerMasterKeyID":%q}}`, present)
+				w.over(time.Hour)
+				w.allowRole(c.role(former))
+				w.lost = true
+				w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
+				c.set(w, former, present)
+				time.Sleep(time.Minute)
+				w.lost = false
+				w.pass(c.lasts)
+				if s, _ := w.settings(); s.AWS.RoleID != roleID || len(s.Fallbacks) != 1 || w.change().Blocker == "" {
+					t.Errorf("meanwhile it is %+v", w.change())
+				}
+				w.allStart()
+				w.allowRole(useKeys)
+				_, err := w.KMS("us-east-1").EnableKey(w.t.Context(), &kms.EnableKeyInput{KeyId: &former})
+				w.must(err)
+				if c := w.over(6 * time.Hour); c.State != encryption.Finished {
+					t.Errorf("it ended as %+v", c)
+				}
+			})
+		})
+	}
 }

@@ -29,6 +29,8 @@ const (
 type Keys interface {
 	Load(ctx context.Context, groupID string) (encryption.Settings, error)
 	ProveEntry(ctx context.Context, settings encryption.Settings, e ledger.Entry) (encryption.EntryProof, error)
+	// OpensFormerly reports whether the way back opens the present key.
+	OpensFormerly(ctx context.Context, settings encryption.Settings, p atlas.Provider) bool
 }
 
 // Prover opens wrapped keys and writes nothing. All fields are required.
@@ -46,7 +48,8 @@ type Found struct {
 	Proved int    `json:"proved"`
 	Lost   int    `json:"lost"`
 	More   bool   `json:"more"`
-	// Reason is OK, or why a wrapped key was not opened; Back tells that the former way opens it.
+	// Reason is OK, or why a wrapped key was not opened; Back tells that the former way opens it, and
+	// the present key too.
 	Reason verdict.Reason `json:"reason"`
 	Back   bool           `json:"back"`
 }
@@ -73,6 +76,8 @@ func (p *Prover) Prove(ctx context.Context, groupID string, provider atlas.Provi
 		return Found{}, err
 	}
 	found.judge(proofs)
+	// A way that opens a former key alone must not return: no node could start.
+	found.Back = found.Back && p.Keys.OpensFormerly(ctx, settings, provider)
 	if found.Reason == verdict.OK {
 		found.Cursor, found.More = next, more
 	}

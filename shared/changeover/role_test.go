@@ -135,6 +135,9 @@ func TestAKMSThatCannotBeReachedIsWaitedFor(t *testing.T) {
 				w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 				w.Faults.Set(pocket.Fault{Host: kmsEast, Kind: c.fault})
 				w.lost = false
+				time.Sleep(time.Minute)
+				_, err := w.api.Validate(w.t.Context(), groupID) // as the schedule of checks does
+				w.must(err)
 				end := time.Now().Add(c.lasts)
 				w.until(c.lasts+time.Hour, func() bool { return time.Now().After(end) || w.change().State != encryption.UnderWay })
 				if blocker := w.change().Blocker; blocker.Class() != c.blocks {

@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,7 +70,9 @@ func (t *tenant) patch(members ...string) {
 type raw string
 
 // Format implements fmt.Formatter.
-func (r raw) Format(f fmt.State, _ rune) { fmt.Fprint(f, string(r)) }
+func (r raw) Format(f fmt.State, _ rune) {
+	io.WriteString(f, string(r)) //nolint:errcheck // into a buffer
+}
 
 // enable enables the first version of the first key, with the secret.
 func (t *tenant) enable() {
@@ -179,7 +183,7 @@ func (t *tenant) signUpGoogle() {
 	t.name = key
 	t.versions = func(which int) (all []string) {
 		for i := range w.Admin(http.MethodGet, api+key(which)+"/cryptoKeyVersions", "")["cryptoKeyVersions"].([]any) {
-			all = append(all, fmt.Sprint(i+1))
+			all = append(all, strconv.Itoa(i+1))
 		}
 		return all
 	}

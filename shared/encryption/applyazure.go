@@ -35,7 +35,7 @@ func (s Settings) applyAzure(u *atlas.AzureKeyVaultUpdate) (*Azure, *Change, err
 	m.flag("requirePrivateNetworking", &next.PrivateNetworking, u.RequirePrivateNetworking)
 	secret, err := s.mergeAzureAccess(&next, &m, u)
 	if err == nil {
-		err = next.mergeSecretExpiry(&m, secret, u.SecretExpiresAt)
+		err = mergeSecretExpiry(&next, &m, secret, u.SecretExpiresAt)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -74,7 +74,7 @@ func (s Settings) mergeAzureAccess(next *Azure, m *merger, u *atlas.AzureKeyVaul
 
 // mergeSecretExpiry merges when the client secret ends. It belongs to one secret: another one, or a service
 // principal, which has none, forgets it.
-func (a *Azure) mergeSecretExpiry(m *merger, secret string, sent *string) error {
+func mergeSecretExpiry(a *Azure, m *merger, secret string, sent *string) error {
 	if secret != "" || a.RoleID != "" || a.Secret == nil {
 		a.SecretExpires = time.Time{}
 	}

@@ -258,6 +258,17 @@ func (s *Service) ProveEntry(ctx context.Context, settings Settings, e ledger.En
 	return EntryProof{Reason: reason, OpensBefore: back == verdict.OK, Gone: isGone(reason) && isGone(back)}, nil
 }
 
+// OpensFormerly reports whether the way back from a change opens what the present key has sealed, so that
+// it can take the new one's place.
+func (s *Service) OpensFormerly(ctx context.Context, settings Settings, p atlas.Provider) bool {
+	f, isHeld := settings.Fallback(p)
+	if !isHeld {
+		return false
+	}
+	ref, err := s.reference(ctx, settings.back(f), p, credential{})
+	return err == nil && s.checkProbe(ctx, ref, settings.Key(p).Probe) == nil
+}
+
 // isGone reports whether a key with a failure never comes back.
 func isGone(r verdict.Reason) bool { return r == verdict.KeyDeleted || r == verdict.KeyNotFound }
 
