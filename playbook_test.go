@@ -126,7 +126,7 @@ func TestPlaybook_namesWhatIsThere(t *testing.T) {
 	}
 	found := 0
 	for _, match := range commands.FindAllStringSubmatch(string(text), -1) {
-		for _, name := range strings.Split(strings.Join(match[1:], ""), " | ") {
+		for name := range strings.SplitSeq(strings.Join(match[1:], ""), " | ") {
 			if found++; !there[name] {
 				t.Errorf("%q names %s, which the template does not", match[0], name)
 			}

@@ -63,7 +63,7 @@ func New(cfg Config) (*Mapping, error) {
 	}, nil
 }
 
-func (m Mapping) region() string {
+func (m *Mapping) region() string {
 	if parts := strings.Split(m.StreamARN, ":"); len(parts) > 3 {
 		return parts[3]
 	}
@@ -153,7 +153,7 @@ func (m *Mapping) dispatch(ctx context.Context, r Record, lanes []chan item, p *
 	}
 	p.begin(r.Sequence)
 	h := fnv.New32a()
-	h.Write(r.Keys) //nolint:errcheck // it never fails
+	h.Write(r.Keys)
 	select {
 	case lanes[h.Sum32()%uint32(len(lanes))] <- item{r, event}: //nolint:gosec // ten at most
 		return true
@@ -239,11 +239,11 @@ func (m *Mapping) store(ctx context.Context, p *progress, through uint64) {
 	p.keep(through)
 }
 
-func (m *Mapping) fail(ctx context.Context, message string, err error) {
+func (m *Mapping) fail(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return
 	}
-	m.log.ErrorContext(ctx, message, slog.String("error", err.Error()))
+	m.log.ErrorContext(ctx, "event source mapping failed", slog.String("what", what), slog.String("error", err.Error()))
 }
 
 // wait returns false when ctx ends before the time is over.

@@ -137,7 +137,7 @@ type userIdentity struct {
 func sequenceNumber(n uint64) string { return fmt.Sprintf("%021d", n) }
 
 // eventOf makes the record's event. Its id is the same whenever it is made.
-func (m Mapping) eventOf(r Record) ([]byte, error) {
+func (m *Mapping) eventOf(r Record) ([]byte, error) {
 	sum := sha256.Sum256([]byte(m.StreamARN + " " + sequenceNumber(r.Sequence)))
 	e := event{
 		EventID: hex.EncodeToString(sum[:16]), EventName: r.Kind, EventVersion: "1.1", EventSource: "aws:dynamodb", AWSRegion: m.region(),

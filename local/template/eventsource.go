@@ -46,7 +46,7 @@ type EventSource struct {
 // one would make it something else than what runs on one machine.
 type eventSourceProperties struct {
 	FunctionName                   string
-	EventSourceArn                 string //nolint:revive // AWS's spelling
+	EventSourceArn                 string
 	StartingPosition               string
 	Enabled                        *bool
 	BatchSize                      *int

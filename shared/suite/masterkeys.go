@@ -24,7 +24,7 @@ type MasterKeyDeps struct {
 func MasterKeys(d MasterKeyDeps) *masterkey.Service {
 	return &masterkey.Service{
 		Table: d.Table, Journal: d.Journal, Nodes: &cluster.Service{Table: d.Table}, Settings: &encryption.Service{Table: d.Table},
-		Windows: Maintenance(AlertDeps{Table: d.Table, Journal: d.Journal, Now: d.Now}),
+		Windows:    Maintenance(AlertDeps{Table: d.Table, Journal: d.Journal, Now: d.Now}),
 		Executions: RotationExecutions{d.Start}, Now: d.Now,
 	}
 }

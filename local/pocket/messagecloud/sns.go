@@ -39,7 +39,7 @@ const (
 	maxSubject      = 100
 )
 
-type createTopicResult struct{ TopicArn string } //nolint:revive // AWS's spelling
+type createTopicResult struct{ TopicArn string }
 
 // createTopic makes a topic; one that is there is found.
 func (o *Office) createTopic(r *awscloud.Request) (any, error) {

@@ -171,7 +171,7 @@ func (o *Office) enqueue(queue, body string, now time.Time) (queued, error) {
 }
 
 func (m queued) key() string {
-	return fmt.Sprintf("%s/%016x-%s", m.Queue, uint64(m.Sent.UnixNano()), m.ID) //nolint:gosec // after 1970
+	return fmt.Sprintf("%s/%016x-%s", m.Queue, uint64(m.Sent.UnixNano()), m.ID)
 }
 
 // each calls fn for the messages of a queue, the oldest first. Those that are too old are removed.

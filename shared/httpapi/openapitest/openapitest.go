@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/http/httptest"
@@ -93,9 +94,7 @@ func (d *Description) Around(next http.Handler, report func(error)) http.Handler
 		if err := d.Check(x); err != nil {
 			report(err)
 		}
-		for name, values := range answer.Header() {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
 		w.Write(x.Answer) //nolint:errcheck // the client is gone; there is nobody to tell
 	})
@@ -255,16 +254,16 @@ func (c *check) told(doc *openapi3.T) error {
 	if code == "" || c.Status >= http.StatusInternalServerError {
 		return nil
 	}
-	var texts string
+	var texts []string
 	if response := c.route.Operation.Responses.Status(c.Status); response != nil {
-		texts = *response.Value.Description
+		texts = append(texts, *response.Value.Description)
 	}
 	if c.Status == http.StatusBadRequest {
 		for _, name := range []string{"BadRequest", "Invalid"} {
-			texts += *doc.Components.Responses[name].Value.Description
+			texts = append(texts, *doc.Components.Responses[name].Value.Description)
 		}
 	}
-	if !strings.Contains(texts, "`"+code+"`") {
+	if !strings.Contains(strings.Join(texts, ""), "`"+code+"`") {
 		return fmt.Errorf("the code %s is not described", code)
 	}
 	return nil

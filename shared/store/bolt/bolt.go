@@ -57,7 +57,7 @@ func Open(path string) (*Table, error) {
 	if err := prepare(db, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: prepare %s: %w", path, err), db.Close())
 	}
-	raw, err := os.OpenFile(path, os.O_RDWR, 0)
+	raw, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the operator names the file
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: open %s: %w", path, err), db.Close())
 	}

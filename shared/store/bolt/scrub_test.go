@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -76,7 +77,7 @@ func TestScrub_changes_nothing_that_is_there(t *testing.T) {
 				delete(want, name)
 				delete(versions, name)
 			} else {
-				body := fmt.Sprintf("%q", strings.Repeat(fmt.Sprint(i), rapid.IntRange(1, 9000).Draw(r, "size")))
+				body := fmt.Sprintf("%q", strings.Repeat(strconv.Itoa(i), rapid.IntRange(1, 9000).Draw(r, "size")))
 				if err := table.Write(t.Context(), store.Put(store.Item{Key: key, Version: versions[name], Body: []byte(body)})); err != nil {
 					r.Fatal(err)
 				}
@@ -102,8 +103,8 @@ func TestScrub_changes_nothing_that_is_there(t *testing.T) {
 			r.Errorf("%d of %d items, %v", len(items), len(want), err)
 		}
 		for _, item := range items {
-			if string(item.Body) != want[item.Key.SK] {
-				r.Errorf("%s is %.20s, want %.20s", item.Key.SK, item.Body, want[item.Key.SK])
+			if string(item.Body) != want[item.SK] {
+				r.Errorf("%s is %.20s, want %.20s", item.SK, item.Body, want[item.SK])
 			}
 		}
 		if err := table.Close(); err != nil {
@@ -143,7 +144,7 @@ func TestScrub_beside_readers_and_writers(t *testing.T) {
 		all.Go(func() {
 			key := store.Key{PK: "P", SK: fmt.Sprint("k", worker)}
 			for i := range int64(60) {
-				body := fmt.Sprintf("%q", strings.Repeat(fmt.Sprint(worker), 3000+int(i)))
+				body := fmt.Sprintf("%q", strings.Repeat(strconv.Itoa(worker), 3000+int(i)))
 				if err := table.Write(t.Context(), store.Put(store.Item{Key: key, Version: i, Body: []byte(body)})); err != nil {
 					t.Error(err)
 				}

@@ -60,7 +60,7 @@ func New(d Deps) *httpapi.API {
 	snapshots := suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Gate: gate, Now: d.Now, Log: d.Log})
 	warnings := suite.AlertDeps{Table: d.Table, Journal: journal, Sealer: d.Sealer, Now: d.Now}
 	changes := &changeover.Service{Table: d.Table, Settings: &encryption.Service{Table: d.Table}, Now: d.Now} // only read
-	rotations := suite.MasterKeys(suite.MasterKeyDeps{Table: d.Table, Journal: journal, Now: d.Now}) // only read
+	rotations := suite.MasterKeys(suite.MasterKeyDeps{Table: d.Table, Journal: journal, Now: d.Now})          // only read
 	sys := system{controlPlane: d.ControlPlane, build: d.Build, identities: identities}
 	served := [][]httpapi.Route{
 		projectapi.API{Projects: projects, Addresses: clusterapi.Addresses{Clusters: clusters}}.Routes(),

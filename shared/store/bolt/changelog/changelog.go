@@ -96,7 +96,7 @@ func (l *Log) Append(tx *bbolt.Tx, body []byte) error {
 	if err := drop(b, sequence, now.Add(-Retention)); err != nil {
 		return err
 	}
-	head := binary.BigEndian.AppendUint64(make([]byte, 0, headSize+len(body)), uint64(now.UnixMicro())) //nolint:gosec // after 1970
+	head := binary.BigEndian.AppendUint64(make([]byte, 0, headSize+len(body)), uint64(now.UnixMicro()))
 	if err := b.Put(key(sequence), append(head, body...)); err != nil {
 		return err
 	}
