@@ -187,6 +187,26 @@ func TestAnUpdateThatMeetsTheEndOfAChangeConflicts(t *testing.T) {
 	}
 }
 
+// What a workflow notes of a change just when the next one is stored is no reason to refuse that one.
+func TestAnUpdateThatMeetsAStepOfAChangeSucceeds(t *testing.T) {
+	t.Parallel()
+	w, s := changing(t)
+	w.mustPatch(toRole)
+	w.table.before = func() {
+		c, err := w.Changeover(t.Context(), groupID, atlas.AWS)
+		c.Proved++
+		if _, noteErr := w.Note(t.Context(), c); err != nil || noteErr != nil {
+			t.Error(err, noteErr)
+		}
+	}
+	w.role(role2)
+	w.mustPatch(strings.Replace(toRole, role1, role2, 1))
+	c, err := w.Changeover(t.Context(), groupID, atlas.AWS)
+	if err != nil || len(s.all) != 2 || c.Revision != s.all[1].Revision || c.Proved != 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestVerdictsAreStoredWhileAChangeEnds(t *testing.T) {
 	t.Parallel()
 	w, s := changing(t)

@@ -67,11 +67,7 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 		s.recordRefusal(ctx, c, current, changes, err)
 		return Settings{}, err
 	}
-	begun, ops, err := s.begin(ctx, audit.By(c), current, &next, changes)
-	if err != nil {
-		return Settings{}, err
-	}
-	stored, err := s.commit(ctx, c, current, next, changes, slices.Concat(relied, unused, ops))
+	stored, begun, err := s.settle(ctx, c, current, next, changes, slices.Concat(relied, unused))
 	if err != nil {
 		return Settings{}, err
 	}
@@ -300,6 +296,28 @@ func withAccessOf(ref, other kms.Reference) (kms.Reference, bool) {
 
 // commitAttempts bounds how often a commit is repeated because a verdict was stored meanwhile.
 const commitAttempts = 4
+
+// settle stores proved changes with the ways back from them, and returns those that are to be carried out.
+// What a workflow notes of an earlier change meanwhile is no conflict: this one takes its place.
+func (s *Service) settle(
+	ctx context.Context, c identity.Caller, current, next Settings, changes []Change, conditions []store.Op,
+) (stored Settings, begun []Changeover, err error) {
+	for range commitAttempts {
+		var ops []store.Op
+		if begun, ops, err = s.begin(ctx, audit.By(c), current, &next, changes); err != nil {
+			return Settings{}, nil, err
+		}
+		stored, err = s.commit(ctx, c, current, next, changes, slices.Concat(conditions, ops))
+		conflict, ok := errors.AsType[*store.ConflictError](err)
+		isNoted := ok && slices.ContainsFunc(begun, func(b Changeover) bool {
+			return conflict.Key == keys.Changeover(b.GroupID, string(b.Provider))
+		})
+		if !isNoted {
+			return stored, begun, err
+		}
+	}
+	return Settings{}, nil, err
+}
 
 // commit stores the new settings with their events. A verdict that was stored since the
 // settings were read is no conflict: it is kept, and the commit is repeated.
