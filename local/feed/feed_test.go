@@ -144,6 +144,12 @@ func (w *world) run() (stop func()) {
 	}
 }
 
+// pass lets time pass, and what began meanwhile come to rest.
+func (w *world) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // put writes new items, all in one transaction.
 func (w *world) put(sks ...string) {
 	w.t.Helper()
@@ -154,6 +160,13 @@ func (w *world) put(sks ...string) {
 	if err := w.table.Write(w.t.Context(), ops...); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// called are the records of every invocation.
+func (w *world) called() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.calls)
 }
 
 func (w *world) want(calls ...string) {
@@ -204,6 +217,7 @@ func TestRun_gives_the_function_what_DynamoDB_and_Lambda_would(t *testing.T) {
 
 func TestRun_hands_over_what_the_filters_let_through(t *testing.T) {
 	inWorld(t, func(m *template.EventSource) {
+		gathered(m, 2)
 		m.Patterns = []string{
 			`{"eventName":["INSERT"],"dynamodb":{"Keys":{"sk":{"S":[{"prefix":"NOTICE#"}]}}}}`,
 			`{"eventName":["INSERT"],"dynamodb":{"Keys":{"sk":{"S":[{"prefix":"MAIL#"}]}}}}`,
@@ -216,7 +230,7 @@ func TestRun_hands_over_what_the_filters_let_through(t *testing.T) {
 		if err := w.table.Write(w.t.Context(), store.Put(item)); err != nil { // a modification
 			t.Fatal(err)
 		}
-		synctest.Wait()
+		w.pass(time.Hour)
 		w.want("NOTICE#1 MAIL#1")
 	})
 }
@@ -225,13 +239,13 @@ func TestRun_gathers_batches(t *testing.T) {
 	inWorld(t, func(m *template.EventSource) { m.BatchSize, m.Window = 3, 2*time.Second }, func(w *world) {
 		defer w.run()()
 		w.put("a")
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		w.put("b")
 		synctest.Wait()
 		w.want()
-		time.Sleep(2 * time.Second)
+		w.pass(2 * time.Second)
 		w.put("c", "d", "e", "f")
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		w.want("a b", "c d e", "f")
 	})
 }
@@ -245,15 +259,18 @@ func failing(sk string) func([]string) (string, error) {
 	}
 }
 
+// gathered has batches of one size. Without a window it depends on who is faster which records come together.
+func gathered(m *template.EventSource, size int) { m.BatchSize, m.Window = size, time.Minute }
+
 func TestRun_repeats_a_batch_that_failed(t *testing.T) {
-	inWorld(t, func(m *template.EventSource) { m.MaxRetries = 2 }, func(w *world) {
+	inWorld(t, func(m *template.EventSource) { gathered(m, 2); m.MaxRetries = 2 }, func(w *world) {
 		w.answer = failing("b")
 		defer w.run()()
 		w.put("a", "b")
-		time.Sleep(time.Minute)
-		w.put("c")
+		w.pass(time.Minute)
+		w.put("c", "d")
 		synctest.Wait()
-		w.want("a b", "a b", "a b", "c")
+		w.want("a b", "a b", "a b", "c d")
 		if diff := cmp.Diff([]time.Duration{0, time.Second, 3 * time.Second, time.Minute}, w.at); diff != "" {
 			t.Errorf("times:\n%s", diff)
 		}
@@ -273,11 +290,11 @@ func (w *world) wantLetter(condition string, from, to, calls int) {
 }
 
 func TestRun_bisects_a_batch_that_failed_at_no_cost(t *testing.T) {
-	inWorld(t, func(m *template.EventSource) { m.MaxRetries, m.Bisect = 1, true }, func(w *world) {
+	inWorld(t, func(m *template.EventSource) { gathered(m, 4); m.MaxRetries, m.Bisect = 1, true }, func(w *world) {
 		w.answer = failing("c")
 		defer w.run()()
 		w.put("a", "b", "c", "d")
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		w.want("a b c d", "a b", "c d", "c", "c", "d")
 		w.wantLetter("RetryAttemptsExhausted", 3, 3, 4)
 	})
@@ -297,7 +314,7 @@ func partly(failed ...int) string {
 }
 
 func TestRun_repeats_from_the_first_record_that_failed(t *testing.T) {
-	inWorld(t, func(m *template.EventSource) { m.MaxRetries, m.Bisect, m.Partial = 1, true, true }, func(w *world) {
+	inWorld(t, func(m *template.EventSource) { gathered(m, 4); m.MaxRetries, m.Bisect, m.Partial = 1, true, true }, func(w *world) {
 		w.answer = func(sks []string) (string, error) {
 			switch {
 			case slices.Contains(sks, "a"):
@@ -309,7 +326,7 @@ func TestRun_repeats_from_the_first_record_that_failed(t *testing.T) {
 		}
 		defer w.run()()
 		w.put("a", "b", "c", "d")
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		w.want("a b c d", "b c d", "b c d")
 		w.wantLetter("RetryAttemptsExhausted", 2, 4, 3) // all of the rest, as in AWS
 	})
@@ -322,7 +339,7 @@ func TestRun_takes_an_unknown_record_for_a_failure_of_the_batch(t *testing.T) {
 				w.answer = func([]string) (string, error) { return answer, nil }
 				defer w.run()()
 				w.put("a")
-				time.Sleep(time.Minute)
+				w.pass(time.Minute)
 				w.want("a", "a")
 			})
 		})
@@ -334,7 +351,7 @@ func TestRun_gives_up_what_is_too_old(t *testing.T) {
 		w.answer = failing("a")
 		defer w.run()()
 		w.put("a")
-		time.Sleep(5 * time.Minute)
+		w.pass(5 * time.Minute)
 		if last := w.at[len(w.at)-1]; last > time.Minute {
 			t.Errorf("invoked after %v", last)
 		}
@@ -347,13 +364,13 @@ func TestRun_goes_on_where_it_was_stopped(t *testing.T) {
 		w.answer = failing("b")
 		stop := w.run()
 		w.put("a", "b", "c")
-		time.Sleep(time.Second / 2)
+		w.pass(time.Second / 2)
 		stop()
 		w.want("a", "b")
 		w.put("d")
 		w.answer = nil
 		defer w.run()()
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		w.want("a", "b", "b", "c", "d")
 	})
 }
@@ -370,13 +387,12 @@ func TestRun_lets_one_lane_wait_and_not_the_others(t *testing.T) {
 		for i := range 40 {
 			w.put(fmt.Sprint("item-", i))
 		}
-		time.Sleep(time.Minute)
-		if n := len(w.calls); n < 25 {
+		w.pass(time.Minute)
+		if n := len(w.called()); n < 25 {
 			t.Errorf("while one hangs %d are handled", n)
 		}
-		time.Sleep(2 * time.Hour)
-		slices.Sort(w.calls)
-		if n := len(slices.Compact(w.calls)); n != 40 {
+		w.pass(2 * time.Hour)
+		if n := len(slices.Compact(slices.Sorted(slices.Values(w.called())))); n != 40 {
 			t.Errorf("%d of 40 were handled", n)
 		}
 	})
