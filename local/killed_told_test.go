@@ -83,11 +83,11 @@ func (p *program) state(name string) string {
 	p.must(err)
 	list, _, err := p.byKey().MonitoringAndLogsApi.ListGroupProcesses(p.t.Context(), p.owner.GroupID).Execute()
 	p.must(err)
-	state := c.GetStateName()
+	states := []string{c.GetStateName()}
 	for _, n := range list.GetResults() {
-		state += " " + n.GetTypeName()
+		states = append(states, n.GetTypeName())
 	}
-	return state
+	return strings.Join(states, " ")
 }
 
 // join makes somebody an owner of the project, while nothing runs.
