@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
@@ -249,37 +251,56 @@ func (s *Service) Resume(ctx context.Context) (Resumption, error) {
 	if err != nil {
 		return Resumption{}, fmt.Errorf("list changes of keys in progress: %w", err)
 	}
-	var r Resumption
-	var failed error
-	for _, item := range items {
-		listed, err := store.Decode[encryption.Changeover](item)
-		if err == nil {
-			err = s.resume(ctx, listed.GroupID, listed.Provider, &r)
-		}
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("resume the change of the %s key of %s: %w", listed.Provider, listed.GroupID, err))
-		}
+	found := make([]Resumption, len(items))
+	failed := make([]error, len(items))
+	var all errgroup.Group
+	all.SetLimit(resumers)
+	for i, item := range items {
+		all.Go(func() error {
+			listed, err := store.Decode[encryption.Changeover](item)
+			if err == nil {
+				found[i], err = s.resume(ctx, listed.GroupID, listed.Provider)
+			}
+			if err != nil {
+				failed[i] = fmt.Errorf("resume the change of the %s key of %s: %w", listed.Provider, listed.GroupID, err)
+			}
+			return nil
+		})
 	}
-	return r, failed
+	all.Wait() //nolint:errcheck // they are all in failed
+	var r Resumption
+	for _, f := range found {
+		r.add(f)
+	}
+	return r, errors.Join(failed...)
 }
 
-func (s *Service) resume(ctx context.Context, groupID string, p atlas.Provider, r *Resumption) error {
+// resumers is how many changes are looked after at the same time.
+const resumers = 8
+
+func (r *Resumption) add(more Resumption) {
+	r.Changes += more.Changes
+	r.Blocked += more.Blocked
+	r.Restarted += more.Restarted
+	r.Oldest = max(r.Oldest, more.Oldest)
+}
+
+func (s *Service) resume(ctx context.Context, groupID string, p atlas.Provider) (Resumption, error) {
 	v, err := s.visit(ctx, groupID, p)
 	if err != nil || v.change.State != encryption.UnderWay {
-		return err
+		return Resumption{}, err
 	}
 	if v.isClosed {
-		return v.abandon(ctx)
+		return Resumption{}, v.abandon(ctx)
 	}
-	r.Changes++
+	r := Resumption{Changes: 1, Oldest: s.Now().Sub(v.change.Began)}
 	if !v.change.Blocked.IsZero() {
-		r.Blocked++
+		r.Blocked = 1
 	}
-	r.Oldest = max(r.Oldest, s.Now().Sub(v.change.Began))
 	ended, err := s.Executions.EnsureChangeover(ctx, v.change)
 	if err != nil || !ended {
-		return err
+		return r, err
 	}
-	r.Restarted++
-	return s.NextAttempt(ctx, groupID, p, v.change.Revision, v.change.Attempt)
+	r.Restarted = 1
+	return r, s.NextAttempt(ctx, groupID, p, v.change.Revision, v.change.Attempt)
 }
