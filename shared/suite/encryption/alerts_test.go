@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -446,27 +447,29 @@ func TestNoCrashBetweenAVerdictAndItsAlertLosesIt(t *testing.T) {
 
 // crash runs the checks and ends the process at their n-th call to the table; it reports whether there
 // was one.
-func (w *alerting) crash(n int) (crashed bool) {
+func (w *alerting) crash(n int) bool {
 	w.t.Helper()
+	var crashed atomic.Bool // checks run side by side
 	w.table.reset()
 	w.table.mu.Lock()
 	w.table.before = func(call int) error {
 		if call < n {
 			return nil
 		}
-		crashed = true
+		crashed.Store(true)
 		return errEnd
 	}
 	w.table.mu.Unlock()
 	_, _ = w.validate.Invoke(w.t.Context(), []byte(`{}`)) // whatever it says, it is gone
 	w.table.reset()
 	w.rise()
-	return crashed
+	return crashed.Load()
 }
 
 func TestNoCrashWhileAProviderIsDisabledLeavesAlertsBehind(t *testing.T) {
 	for n := 1; ; n++ {
-		crashed, done := false, false
+		var crashed atomic.Bool
+		done := false
 		withAlerts(t, func(w *alerting) {
 			takings()["AWS"].configure(w)
 			w.pass(120 * 24 * time.Hour)
@@ -477,7 +480,7 @@ func TestNoCrashWhileAProviderIsDisabledLeavesAlertsBehind(t *testing.T) {
 				if call < n {
 					return nil
 				}
-				crashed = true
+				crashed.Store(true)
 				return errEnd
 			}
 			w.table.mu.Unlock()
@@ -496,7 +499,7 @@ func TestNoCrashWhileAProviderIsDisabledLeavesAlertsBehind(t *testing.T) {
 				t.Errorf("the settings are still checked: %v, %v", item.Index, err)
 			}
 		})
-		if !crashed || t.Failed() {
+		if !crashed.Load() || t.Failed() {
 			if !done {
 				t.Error("it was never disabled")
 			}
