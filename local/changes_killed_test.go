@@ -47,7 +47,7 @@ func (m *mortal) until(what string, is func() bool) {
 	m.cfg.journal = nil // what it is from now on
 	m.reboot()
 	m.t.Logf("%s, after it was killed %d times", what, m.kills)
-	if m.kills < 4 {
+	if m.kills < 3 { // of four at least; the last one may come when all is done, and be counted no more
 		m.t.Error("that is no proof")
 	}
 }
