@@ -52,25 +52,26 @@ func (f *fleet) enrol(rt *rapid.T) {
 
 // carryOut has nodes do what they are told, every other one at a time, until a cluster wants
 // nothing more of them. Meanwhile no shard that stays loses the last of its data, nor two nodes at
-// once.
-func (f *fleet) carryOut(rt *rapid.T, c cluster.Cluster) {
+// once; of a shard that had been given up and was wanted again, all may have been told to go before.
+func (f *fleet) carryOut(rt *rapid.T, c cluster.Cluster, told map[string]bool) {
 	before := f.data(c)
 	for round := range 1000 {
 		if settled := !slices.ContainsFunc(f.nodes, func(n cluster.Node) bool { return !n.Settled() }); f.settle(c).None() && settled {
 			return
 		}
-		going := map[string]int{}
+		going, isTold := map[string]int{}, map[string]bool{}
 		for i, n := range f.nodes {
 			switch {
 			case n.Leaving():
 				going[n.ShardID]++
+				isTold[n.ShardID] = isTold[n.ShardID] || !told[n.ID]
 			case (i+round)%2 == 0:
 				n.PublicKey = []byte("key")
 				f.nodes[i], _ = n.Report(cluster.Reported{State: n.Desired.State, Provider: n.Desired.Provider, Acked: n.Desired.Number}, time.Unix(1_800_000_000, 0))
 			}
 		}
 		for shard, n := range f.data(c) {
-			if before[shard] > 0 && (n == 0 || going[shard] > 1) {
+			if before[shard] > 0 && (n == 0 || isTold[shard] && going[shard] > 1) {
 				rt.Fatalf("of shard %s %d nodes have data and %d are going", shard, n, going[shard])
 			}
 		}
@@ -98,6 +99,15 @@ func (f *fleet) leave(rt *rapid.T) {
 	f.nodes = slices.DeleteFunc(f.nodes, func(n cluster.Node) bool { return n.Leaving() && rapid.Bool().Draw(rt, "gone") })
 }
 
+// leaving are the nodes that were told to destroy themselves, by their ids.
+func (f *fleet) leaving() map[string]bool {
+	ids := map[string]bool{}
+	for _, n := range f.nodes {
+		ids[n.ID] = n.Leaving()
+	}
+	return ids
+}
+
 func TestReconcile_reaches_every_spec_from_every_other(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := newFleet()
@@ -105,12 +115,13 @@ func TestReconcile_reaches_every_spec_from_every_other(t *testing.T) {
 			// Drafts have the same ids, so that some shards and places stay and others don't.
 			c := draft(rt, intents().Draw(rt, "cluster").recent("c1"), atlas.ClusterRequest.Of20240805)
 			f.leave(rt)
+			told := f.leaving()
 			f.settle(c)
 			if again := f.settle(c); !again.None() {
 				rt.Fatalf("there is more to change: %+v", again)
 			}
 			if rapid.Bool().Draw(rt, "carried out") {
-				f.carryOut(rt, c)
+				f.carryOut(rt, c, told)
 				f.check(rt, c)
 			}
 			f.enrol(rt)
