@@ -110,6 +110,14 @@ func (w ways) fails(host string) {
 	}
 }
 
+// shows demands what a cluster tells of private networking, to whoever asks for it.
+func (e *estate) shows(name, networking string) {
+	e.t.Helper()
+	if shown := e.get("/api/atlas/v2/groups/" + e.owner.GroupID + "/clusters/" + name); !strings.Contains(string(shown), `"encryptionAtRestPrivateNetworking":"`+networking+`"`) {
+		e.t.Errorf("the cluster shows of private networking not %s but %s", networking, shown)
+	}
+}
+
 // denied is how often the KMS was found unreachable, by the events.
 func (w ways) denied() int {
 	n := 0
@@ -200,9 +208,11 @@ func TestPrivateEndpoints_takeOverClustersThatRun(t *testing.T) {
 		e.populate("A", "B", "C")
 		before, masters := e.stores("A"), e.masterKeys()
 		e.must(w.patch(required(true)))
+		e.shows("A", "INACTIVE")
 		made, err := w.create()
 		e.must(err)
 		w.await(made.GetId(), "ACTIVE", lag)
+		e.shows("A", "ACTIVE")
 
 		e.lasting = []string{"kms.us-east-1.amazonaws.com"}
 		e.last()
@@ -223,6 +233,7 @@ func TestPrivateEndpoints_takeOverClustersThatRun(t *testing.T) {
 		e.kms("")
 		e.must(w.remove(made.GetId()))
 		e.until("nothing is left", func() bool { return len(w.list()) == 0 })
+		e.shows("A", "INACTIVE")
 		e.must(w.patch(required(false)))
 		e.restarted()
 	})

@@ -11,6 +11,7 @@ type LegacyCluster struct {
 	ConnectionStrings            ConnectionStrings       `json:"connectionStrings"`
 	CreateDate                   string                  `json:"createDate"`
 	DiskSizeGB                   Gigabytes               `json:"diskSizeGB"`
+	EncryptionPrivateNetworking  string                  `json:"encryptionAtRestPrivateNetworking,omitempty"`
 	EncryptionAtRestProvider     string                  `json:"encryptionAtRestProvider"`
 	GroupID                      string                  `json:"groupId"`
 	ID                           string                  `json:"id"`

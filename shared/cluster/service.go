@@ -53,7 +53,7 @@ type Service struct {
 	Starter  Starter
 	Now      func() time.Time
 	Log      *slog.Logger
-	// Networks tells where nodes may be added; nil is anywhere.
+	// Networks knows the private endpoints; nil is that there are none.
 	Networks Networks
 	// Domain is what the nodes' host names lie in.
 	Domain string

@@ -278,6 +278,27 @@ func (n Network) Ways(ctx context.Context, groupID string, p atlas.Provider) (wa
 	return set.Ways(), set.InForce(), err
 }
 
+// InForce lists the providers to whose keys a group's traffic has private endpoints as its only way,
+// in one read however many there are.
+func (n Network) InForce(ctx context.Context, groupID string) ([]atlas.Provider, error) {
+	q := store.Query{PK: keys.PrivateEndpoints(groupID, "").PK, Prefix: keys.PrivateEndpointsPrefix}
+	items, err := store.All(ctx, n.Table, q)
+	if err != nil {
+		return nil, fmt.Errorf("list private endpoints of %s: %w", groupID, err)
+	}
+	var providers []atlas.Provider
+	for _, item := range items {
+		set, err := store.Decode[Set](item)
+		if err != nil {
+			return nil, err
+		}
+		if set.InForce() {
+			providers = append(providers, set.Provider)
+		}
+	}
+	return providers, nil
+}
+
 // CheckLocations demands that nodes are where private networking lets them be: "Atlas creates all
 // new clusters only in the regions with approved private endpoints". From the first endpoint on they
 // must be at its provider, since all clusters must be at one.

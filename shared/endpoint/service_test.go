@@ -167,6 +167,60 @@ func TestNetwork_saysHowKeysAreReached(t *testing.T) {
 	}
 }
 
+// Whoever shows many clusters asks once for all of them.
+func TestNetwork_saysInOneReadWhereItIsInForce(t *testing.T) {
+	w := newWorld(t)
+	is := func(want ...atlas.Provider) {
+		t.Helper()
+		reads := &counted{Table: w.table}
+		got, err := endpoint.Network{Table: reads}.InForce(t.Context(), w.groupID)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil || reads.n != 1 {
+			t.Errorf("%d reads, %v (-want +got):\n%s", reads.n, err, diff)
+		}
+	}
+	is()
+	e := w.create(atlas.AWS, "US_EAST_1")
+	is()
+	w.run(atlas.AWS, e.ID)
+	is(atlas.AWS)
+	w.active(atlas.Azure, "US_EAST_2")
+	is(atlas.AWS, atlas.Azure)
+	w.aws.Set(e.ID, endpoint.Missing, "") // the tenant takes it away, and another one is being made
+	w.watch()
+	w.step(atlas.AWS, e.ID)
+	is(atlas.AWS, atlas.Azure)
+	for _, left := range w.list(atlas.AWS) {
+		if left.Status != endpoint.Active {
+			w.run(atlas.AWS, left.ID)
+		}
+	}
+	for _, left := range w.list(atlas.AWS) {
+		w.delete(atlas.AWS, left.ID)
+	}
+	is(atlas.Azure)
+
+	other, err := endpoint.Network{Table: w.table}.InForce(t.Context(), "650000000000000000000099")
+	if err != nil || len(other) != 0 {
+		t.Errorf("another group: %v, %v", other, err)
+	}
+}
+
+// counted counts the reads of a table.
+type counted struct {
+	store.Table
+	n int
+}
+
+func (c *counted) Get(ctx context.Context, key store.Key) (store.Item, error) {
+	c.n++
+	return c.Table.Get(ctx, key)
+}
+
+func (c *counted) Query(ctx context.Context, q store.Query) (store.Page, error) {
+	c.n++
+	return c.Table.Query(ctx, q)
+}
+
 func TestNetwork_letsNodesOnlyWhereThereIsAnEndpoint(t *testing.T) {
 	w := newWorld(t)
 	n := endpoint.Network{Table: w.table}

@@ -45,8 +45,8 @@ func Clusters(d ClusterDeps) *cluster.Service {
 	}
 }
 
-// clusterNetworks tells where private endpoints let nodes be.
-type clusterNetworks struct{ network endpoint.Network }
+// clusterNetworks tells clusters of the private endpoints.
+type clusterNetworks struct{ endpoint.Network }
 
 // CheckLocations implements cluster.Networks.
 func (n clusterNetworks) CheckLocations(ctx context.Context, groupID string, added []cluster.Location) error {
@@ -54,5 +54,5 @@ func (n clusterNetworks) CheckLocations(ctx context.Context, groupID string, add
 	for i, l := range added {
 		locations[i] = endpoint.Location(l)
 	}
-	return n.network.CheckLocations(ctx, groupID, locations)
+	return n.Network.CheckLocations(ctx, groupID, locations)
 }

@@ -30,9 +30,13 @@ func (a API) list(ctx context.Context, r *httpapi.Request) (httpapi.Response, er
 	if err != nil {
 		return httpapi.Response{}, err
 	}
+	v, err := a.viewer(ctx, r)
+	if err != nil {
+		return httpapi.Response{}, err
+	}
 	views := make([]any, len(page))
 	for i, d := range page {
-		if views[i], err = a.view(r, d); err != nil {
+		if views[i], err = v.view(d); err != nil {
 			return httpapi.Response{}, err
 		}
 	}
@@ -44,7 +48,11 @@ func (a API) get(ctx context.Context, r *httpapi.Request) (httpapi.Response, err
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	view, err := a.view(r, d)
+	v, err := a.viewer(ctx, r)
+	if err != nil {
+		return httpapi.Response{}, err
+	}
+	view, err := v.view(d)
 	return httpapi.OK(view), err
 }
 
@@ -76,11 +84,15 @@ func (a API) create(ctx context.Context, r *httpapi.Request) (httpapi.Response, 
 	if err != nil {
 		return httpapi.Response{}, err
 	}
+	v, err := a.viewer(ctx, r)
+	if err != nil {
+		return httpapi.Response{}, err
+	}
 	d, err := a.Clusters.Create(ctx, r.Caller, r.GroupID(), body)
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	view, err := a.view(r, d)
+	view, err := v.view(d)
 	return httpapi.Created(view, r.Link(path(d))), err
 }
 
@@ -97,11 +109,15 @@ func (a API) update(ctx context.Context, r *httpapi.Request) (httpapi.Response, 
 	if err != nil {
 		return httpapi.Response{}, err
 	}
+	v, err := a.viewer(ctx, r)
+	if err != nil {
+		return httpapi.Response{}, err
+	}
 	d, err := a.Clusters.Update(ctx, r.Caller, r.GroupID(), r.Param("clusterName"), body)
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	view, err := a.view(r, d)
+	view, err := v.view(d)
 	return httpapi.OK(view), err
 }
 

@@ -12,12 +12,12 @@ import (
 func isLegacy(r *httpapi.Request) bool { return r.Version == "" || r.Version == atlas.V20230101 }
 
 // viewLegacy fails for a cluster that these versions can't show.
-func (a API) viewLegacy(r *httpapi.Request, d cluster.Deployment) (atlas.LegacyCluster, error) {
+func (v viewer) viewLegacy(d cluster.Deployment) (atlas.LegacyCluster, error) {
 	base, err := legacyOf(d)
 	if err != nil {
 		return atlas.LegacyCluster{}, err
 	}
-	c := a.view20240805(r, d)
+	c := v.view20240805(d)
 	uri, _, _ := strings.Cut(c.ConnectionStrings.Standard, "/?")
 	updated := ""
 	if uri != "" {
@@ -27,7 +27,8 @@ func (a API) viewLegacy(r *httpapi.Request, d cluster.Deployment) (atlas.LegacyC
 	view := atlas.LegacyCluster{
 		AdvancedConfiguration: c.AdvancedConfiguration, AutoScaling: base.autoScaling, BIConnector: c.BIConnector,
 		ClusterType: c.ClusterType, ConnectionStrings: c.ConnectionStrings, CreateDate: c.CreateDate,
-		DiskSizeGB: atlas.Gigabytes(d.Spec.DiskSizeGB()), EncryptionAtRestProvider: c.EncryptionAtRestProvider, GroupID: c.GroupID,
+		DiskSizeGB: atlas.Gigabytes(d.Spec.DiskSizeGB()), EncryptionAtRestProvider: c.EncryptionAtRestProvider,
+		EncryptionPrivateNetworking: c.EncryptionPrivateNetworking, GroupID: c.GroupID,
 		ID: c.ID, Labels: c.Labels, Links: c.Links, MongoDBMajorVersion: c.MongoDBMajorVersion, MongoDBVersion: c.MongoDBVersion,
 		MongoURI: uri, MongoURIUpdated: updated, MongoURIWithOptions: c.ConnectionStrings.Standard, Name: c.Name,
 		NumShards: len(d.Spec.Shards), Paused: c.Paused, PitEnabled: c.PitEnabled, ProviderBackupEnabled: c.BackupEnabled,

@@ -1,6 +1,7 @@
 package clusterapi
 
 import (
+	"context"
 	"slices"
 
 	"latchkey/shared/atlas"
@@ -11,18 +12,44 @@ import (
 // path is a cluster's path below /api/atlas/v2.
 func path(d cluster.Deployment) string { return "/groups/" + d.GroupID + "/clusters/" + d.Name }
 
-// view shows a cluster as the request's version does.
-func (a API) view(r *httpapi.Request, d cluster.Deployment) (any, error) {
-	switch {
-	case isLegacy(r):
-		return a.viewLegacy(r, d)
-	case r.Version == atlas.V20230201:
-		return a.view20230201(r, d)
-	}
-	return a.view20240805(r, d), nil
+// viewer shows the clusters of one group as the request's version does.
+type viewer struct {
+	request *httpapi.Request
+	domain  string
+	// private are the providers whose keys are reached through private endpoints alone.
+	private []atlas.Provider
 }
 
-func (a API) view20240805(r *httpapi.Request, d cluster.Deployment) atlas.Cluster {
+// viewer reads what there is to know beside the clusters. It is made before anything is changed, so
+// that nothing can fail once it is.
+func (a API) viewer(ctx context.Context, r *httpapi.Request) (viewer, error) {
+	private, err := a.Clusters.PrivateNetworking(ctx, r.GroupID())
+	return viewer{request: r, domain: a.Clusters.Domain, private: private}, err
+}
+
+func (v viewer) view(d cluster.Deployment) (any, error) {
+	switch {
+	case isLegacy(v.request):
+		return v.viewLegacy(d)
+	case v.request.Version == atlas.V20230201:
+		return v.view20230201(d)
+	}
+	return v.view20240805(d), nil
+}
+
+// networking is "" for clusters whose key no private endpoint leads to: there are none for the keys
+// of Google.
+func (v viewer) networking(d cluster.Deployment) string {
+	switch p := d.Spec.Provider; {
+	case p != atlas.AWS && p != atlas.Azure:
+		return ""
+	case slices.Contains(v.private, p):
+		return "ACTIVE"
+	}
+	return "INACTIVE"
+}
+
+func (v viewer) view20240805(d cluster.Deployment) atlas.Cluster {
 	s := d.Settings
 	effective := d.Spec
 	if d.Applied != nil {
@@ -32,10 +59,11 @@ func (a API) view20240805(r *httpapi.Request, d cluster.Deployment) atlas.Cluste
 		AdaptiveCapacity: optional(s.AdaptiveCapacity), AdvancedConfiguration: d.Args.TLSConfiguration,
 		BackupEnabled: s.Backup, BIConnector: atlas.BIConnector{Enabled: s.BIConnector, ReadPreference: s.BIReadPreference},
 		ClusterType: string(d.Spec.Type), ConfigServerManagementMode: configServerMode(d), ConfigServerType: configServerType(d),
-		ConnectionStrings: d.ConnectionStrings(a.Clusters.Domain), CreateDate: atlas.Time(d.Created), DiskWarmingMode: s.DiskWarming,
-		EffectiveReplicationSpecs: viewShards(effective, false), EncryptionAtRestProvider: string(d.Spec.Provider),
-		FeatureCompatibilityVersion: effective.Release.Major, GlobalClusterSelfManagedSharding: s.SelfManagedSharding,
-		GroupID: d.GroupID, ID: d.ID, InternalClusterRole: "NONE", Labels: pairs(s.Labels), Links: links(r, d),
+		ConnectionStrings: d.ConnectionStrings(v.domain), CreateDate: atlas.Time(d.Created), DiskWarmingMode: s.DiskWarming,
+		EffectiveReplicationSpecs: viewShards(effective, false), EncryptionPrivateNetworking: v.networking(d),
+		EncryptionAtRestProvider: string(d.Spec.Provider), FeatureCompatibilityVersion: effective.Release.Major,
+		GlobalClusterSelfManagedSharding: s.SelfManagedSharding,
+		GroupID:                          d.GroupID, ID: d.ID, InternalClusterRole: "NONE", Labels: pairs(s.Labels), Links: links(v.request, d),
 		EmployeeAccessGrant: s.EmployeeAccess, MongoDBMajorVersion: d.Spec.Release.Major, MongoDBVersion: d.Spec.Release.Full,
 		Name: d.Name, Paused: d.Spec.Paused, PitEnabled: s.PointInTime, RedactClientLogData: s.RedactLogs,
 		ReplicaSetScalingStrategy: s.ScalingStrategy, ReplicationSpecs: viewShards(d.Spec, true), RetainBackups: s.RetainBackups,
@@ -46,16 +74,17 @@ func (a API) view20240805(r *httpapi.Request, d cluster.Deployment) atlas.Cluste
 }
 
 // view20230201 fails for a cluster that this version can't show.
-func (a API) view20230201(r *httpapi.Request, d cluster.Deployment) (atlas.Cluster20230201, error) {
+func (v viewer) view20230201(d cluster.Deployment) (atlas.Cluster20230201, error) {
 	if !d.Spec.Symmetric() {
 		return atlas.Cluster20230201{}, atlas.Fail(atlas.AsymmetricShardUnsupported, d.Name).Hinting("Ask for %s or later.", atlas.V20240805)
 	}
-	c := a.view20240805(r, d)
+	c := v.view20240805(d)
 	return atlas.Cluster20230201{
 		AdvancedConfiguration: c.AdvancedConfiguration, BackupEnabled: c.BackupEnabled, BIConnector: c.BIConnector,
 		ClusterType: c.ClusterType, ConfigServerManagementMode: c.ConfigServerManagementMode, ConfigServerType: c.ConfigServerType,
 		ConnectionStrings: c.ConnectionStrings, CreateDate: c.CreateDate, DiskSizeGB: atlas.Gigabytes(d.Spec.DiskSizeGB()),
-		DiskWarmingMode: c.DiskWarmingMode, EncryptionAtRestProvider: c.EncryptionAtRestProvider,
+		DiskWarmingMode: c.DiskWarmingMode, EncryptionPrivateNetworking: c.EncryptionPrivateNetworking,
+		EncryptionAtRestProvider:         c.EncryptionAtRestProvider,
 		FeatureCompatibilityVersion:      c.FeatureCompatibilityVersion,
 		GlobalClusterSelfManagedSharding: c.GlobalClusterSelfManagedSharding, GroupID: c.GroupID, ID: c.ID, Labels: c.Labels,
 		Links: c.Links, EmployeeAccessGrant: c.EmployeeAccessGrant, MongoDBMajorVersion: c.MongoDBMajorVersion,

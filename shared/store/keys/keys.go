@@ -207,8 +207,11 @@ const ChangeoverPrefix = "CHANGING#"
 
 // PrivateEndpoints is the record of a group's private endpoints at a provider.
 func PrivateEndpoints(groupID, provider string) store.Key {
-	return store.Key{PK: "GROUP#" + groupID, SK: "ENDPOINTS#" + provider}
+	return store.Key{PK: "GROUP#" + groupID, SK: PrivateEndpointsPrefix + provider}
 }
+
+// PrivateEndpointsPrefix selects the records of a group's private endpoints at all providers.
+const PrivateEndpointsPrefix = "ENDPOINTS#"
 
 // WatchedEndpoints places a record of private endpoints in the index while it holds any.
 func WatchedEndpoints(groupID, provider string) store.Key {

@@ -51,7 +51,7 @@ var (
 		keys.ServiceAccountPrefix: {"ServiceAccountID"}, keys.RolePrefix: {"Role"},
 		keys.NodePrefix: {"Node"}, keys.WaitingPrefix: {"WaitingNode"}, keys.ClusterNamePrefix: {"ClusterName"}, keys.ClusterPrefix: {"ClustersOf"}, keys.PlanPrefix: {"PlanInProgress"},
 		keys.WrappedKeysPrefix: {"WrappedKey"}, keys.ChangeoverPrefix: {"ChangeoverInProgress"}, keys.RetainedBackupsPrefix: {"RetainedBackups"},
-		keys.SnapshotPrefix: {"Snapshot"}, keys.RestoreJobPrefix: {"RestoreJob"}, keys.WatchedEndpointsPrefix: {"WatchedEndpoints"},
+		keys.SnapshotPrefix: {"Snapshot"}, keys.RestoreJobPrefix: {"RestoreJob"}, keys.PrivateEndpointsPrefix: {"PrivateEndpoints"}, keys.WatchedEndpointsPrefix: {"WatchedEndpoints"},
 		keys.AlertConfigPrefix: {"AlertConfig"}, keys.AlertPrefix: {"Alert"}, keys.AlertConditionsPrefix: {"AlertCondition"},
 		keys.AlertNoticePrefix: {"AlertNotice"}, keys.AlertWatchPrefix: {"AlertWatch"},
 		keys.AlertDuePrefix: {"AlertDue", "MaintenanceDue", "MasterKeysDue", "DeliveryDue"}, keys.DeadLetterPrefix: {"DeadLetter"},

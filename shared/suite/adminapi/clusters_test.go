@@ -17,8 +17,10 @@ import (
 	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
+	"latchkey/shared/endpoint"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
+	"latchkey/shared/identity/identitytest"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
@@ -55,8 +57,13 @@ func (f *fleet) starts() int {
 // newFleet is a rig with a group in which a key at AWS and one at Google are configured.
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
+	return newFleetOver(t, identitytest.Table(t))
+}
+
+func newFleetOver(t testing.TB, table store.Table) *fleet {
+	t.Helper()
 	f := &fleet{}
-	f.rig = newRig(t, func(d *adminapi.Deps) { d.Start, d.Domain = f, "example.net" })
+	f.rig = newRigOver(t, table, func(d *adminapi.Deps) { d.Start, d.Domain = f, "example.net" })
 	f.group = f.create("databases").GetId()
 	item, err := f.table.Get(t.Context(), keys.Encryption(f.group))
 	if err != nil {
@@ -295,6 +302,46 @@ func TestClusters_SentBackAsTheyWereReadDoNotChange(t *testing.T) {
 	if a := f.at("2024-10-23", f.owner, "PATCH", path+"/c1", strings.Replace(echo.body, `"NONE"`, `"GCP"`, 1)); a.status != http.StatusOK ||
 		!strings.Contains(a.body, `"UPDATING"`) || f.starts() != begun+1 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// The private endpoints are another function's; clusters tell of them by what is stored.
+func TestClusters_TellOfPrivateEndpointsAndTakeWhatTheyToldBack(t *testing.T) {
+	f := newFleet(t)
+	path := v2 + "/groups/" + f.group + "/clusters/c1"
+	shards := []admin.ReplicationSpec20240805{shard("Zone 1")}
+	_, _, err := f.client(f.owner).ClustersApi.CreateCluster(t.Context(), f.group, &admin.ClusterDescription20240805{
+		Name: new("c1"), ClusterType: new("REPLICASET"), ReplicationSpecs: &shards, EncryptionAtRestProvider: new("AWS"),
+	}).Execute()
+	f.must(err)
+	f.obey("c1")
+	version := int64(0)
+	for _, c := range []struct {
+		status endpoint.Status
+		want   string
+	}{{endpoint.Initiating, "INACTIVE"}, {endpoint.Active, "ACTIVE"}, {endpoint.PendingRecreation, "ACTIVE"}, {endpoint.Deleting, "INACTIVE"}} {
+		item, err := store.Encode(keys.PrivateEndpoints(f.group, "AWS"), version, endpoint.Set{
+			GroupID: f.group, Provider: atlas.AWS, Endpoints: []endpoint.Endpoint{{ID: "650000000000000000000071", Region: "US_EAST_1", Status: c.status}},
+		})
+		f.must(err)
+		f.must(f.table.Write(t.Context(), store.Put(item)))
+		version++
+		for _, v := range []string{"2023-01-01", "2023-02-01", "2024-08-05"} {
+			shown := f.at(v, f.owner, "GET", path, "")
+			if !strings.Contains(shown.body, `"encryptionAtRestPrivateNetworking":"`+c.want+`"`) {
+				t.Errorf("%s, while the endpoint is %s: %s", v, c.status, shown.body)
+			}
+			begun, opposite := f.starts(), strings.NewReplacer(`"ACTIVE"`, `"INACTIVE"`, `"INACTIVE"`, `"ACTIVE"`).Replace(shown.body)
+			for _, body := range []string{shown.body, opposite} {
+				if again := f.at(v, f.owner, "PATCH", path, body); again.status != http.StatusOK || again.body != shown.body || f.starts() != begun {
+					t.Errorf("%s sent back: %d workflows, %+v", v, f.starts()-begun, again)
+				}
+			}
+		}
+		one, _, err := f.client(f.owner).ClustersApi.GetCluster(t.Context(), f.group, "c1").Execute()
+		if err != nil || one.GetEncryptionAtRestProvider() != "AWS" {
+			t.Errorf("the official client reads %+v, %v", one, err)
+		}
 	}
 }
 
