@@ -51,6 +51,10 @@ fuzz: ## run every fuzz test for FUZZTIME (10s) each
 		done; \
 	done
 
+.PHONY: linear
+linear: ## have clients race for the same things in ROUNDS (300) histories, and check each for linearizability
+	LATCHKEY_LINEAR_ROUNDS=$(or $(ROUNDS),300) go test -count=1 -timeout=60m -run='linearizable' ./shared/...
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run='^$$' -bench=. -benchmem ./...

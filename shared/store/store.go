@@ -78,8 +78,9 @@ type Table interface {
 	// Query reads one page.
 	Query(ctx context.Context, q Query) (Page, error)
 	// Write applies every operation or none. It returns a *ConflictError, which matches
-	// ErrConflict, when a condition does not hold. At most MaxWrites operations, one per key.
-	// A Write whose answer is lost may have happened; repeating it then conflicts.
+	// ErrConflict, when a condition does not hold, or when others write the same items all the
+	// time; nothing has happened then. At most MaxWrites operations, one per key. A Write whose
+	// answer is lost may have happened; repeating it then conflicts.
 	Write(ctx context.Context, ops ...Op) error
 }
 

@@ -297,27 +297,12 @@ func with(base object, more object) object {
 	return base
 }
 
-func TestWrite_of_one_put_is_a_conditional_PutItem(t *testing.T) {
-	for name, c := range map[string]struct {
-		item      store.Item
-		stored    object
-		condition object
-	}{
-		"a new item": {
-			store.Item{Key: key, Body: []byte(`{}`)},
-			object{"pk": s("GROUP#1"), "sk": s("ENCRYPTION"), "version": n("1"), "body": s("{}"), "write": s(random)},
-			notExists(),
-		},
-		"the next version": {full, fullStored, versionIs("6")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			table, v := open(t, ok(object{}))
-			if err := table.Write(t.Context(), store.Put(c.item)); err != nil {
-				t.Fatal(err)
-			}
-			v.want(request{"PutItem", with(c.condition, object{"Item": c.stored, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"})})
-		})
+func TestWrite_of_the_next_version_is_a_conditional_PutItem(t *testing.T) {
+	table, v := open(t, ok(object{}))
+	if err := table.Write(t.Context(), store.Put(full)); err != nil {
+		t.Fatal(err)
 	}
+	v.want(request{"PutItem", with(versionIs("6"), object{"Item": fullStored, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"})})
 }
 
 func TestWrite_of_anything_else_is_one_transaction(t *testing.T) {
@@ -329,6 +314,10 @@ func TestWrite_of_anything_else_is_one_transaction(t *testing.T) {
 	if err := table.Write(t.Context(), store.Delete(gone, 3)); err != nil {
 		t.Fatal(err)
 	}
+	if err := table.Write(t.Context(), store.Put(store.Item{Key: gone, Body: []byte(`{}`)})); err != nil {
+		t.Fatal(err)
+	}
+	created := object{"pk": s("P"), "sk": s("gone"), "version": n("1"), "body": s("{}"), "write": s(random)}
 	deletion := func() object {
 		return object{"Delete": with(versionIs("3"), object{"Key": object{"pk": s("P"), "sk": s("gone")}})}
 	}
@@ -339,6 +328,9 @@ func TestWrite_of_anything_else_is_one_transaction(t *testing.T) {
 			object{"ConditionCheck": with(notExists(), object{"Key": object{"pk": s("P"), "sk": s("guard")}})},
 		}}},
 		request{"TransactWriteItems", object{"ClientRequestToken": random, "TransactItems": []any{deletion()}}},
+		request{"TransactWriteItems", object{"ClientRequestToken": random, "TransactItems": []any{
+			object{"Put": with(notExists(), object{"Item": created})},
+		}}},
 	)
 }
 
@@ -412,6 +404,34 @@ func TestWrite_recognises_itself_when_its_answer_was_lost(t *testing.T) {
 				table, v := open(t, first, ours)
 				if err := table.Write(t.Context(), store.Put(full)); err != nil || len(v.requests) != 2 {
 					t.Errorf("write = %v after %d requests, want success after 2", err, len(v.requests))
+				}
+			})
+		})
+	}
+}
+
+// What the SDK repeats may meet somebody who has written upon what the first attempt stored. That is no
+// conflict, which would say that nothing has happened.
+func TestWrite_does_not_guess_when_its_answer_was_lost(t *testing.T) {
+	theirs := refuse("ConditionalCheckFailedException", 400, object{"Item": fullStored})
+	for name, c := range map[string]struct {
+		answers  []answer
+		conflict bool
+	}{
+		"a lost connection":               {[]answer{lost, theirs}, false},
+		"a server error":                  {[]answer{refuse("InternalServerError", 500, nil), theirs}, false},
+		"an item that is gone":            {[]answer{lost, refuse("ConditionalCheckFailedException", 400, nil)}, false},
+		"a race after a lost connection":  {[]answer{lost, refuse("TransactionConflictException", 400, nil), theirs}, false},
+		"a race that stays, after it":     {[]answer{lost, refuse("TransactionConflictException", 400, nil)}, false},
+		"a refusal, which is no loss":     {[]answer{refuse("ThrottlingException", 400, nil), theirs}, true},
+		"a race, which is no loss either": {[]answer{refuse("TransactionConflictException", 400, nil), theirs}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				table, _ := open(t, c.answers...)
+				err := table.Write(t.Context(), store.Put(full))
+				if err == nil || errors.Is(err, store.ErrConflict) != c.conflict {
+					t.Errorf("error %v, which is a conflict: %t", err, c.conflict)
 				}
 			})
 		})

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"latchkey/shared/store"
 )
@@ -36,13 +39,13 @@ func (t *Table) Write(ctx context.Context, ops ...store.Op) error {
 	if err := store.Validate(ops); err != nil {
 		return err
 	}
-	once := t.transact
-	if len(ops) == 1 && ops[0].Kind == store.OpPut {
-		once = t.put
-	}
 	id := rand.Text() // 26 characters; a ClientRequestToken has up to 36
+	once := func(ctx context.Context) error { return t.transact(ctx, ops, id) }
+	if len(ops) == 1 && ops[0].Kind == store.OpPut && ops[0].Item.Version > 0 {
+		once = (&put{Table: t, item: ops[0].Item, id: id}).once
+	}
 	for attempt, pause := 1, firstPause; ; attempt, pause = attempt+1, 2*pause {
-		err := once(ctx, ops, id)
+		err := once(ctx)
 		busy, isBusy := errors.AsType[*errBusy](err)
 		if !isBusy {
 			return err
@@ -70,33 +73,66 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// put stores one item at half the price of a transaction. PutItem knows no request token: if
-// its answer is lost and the SDK repeats it, the repetition meets the item that the first
-// stored, and its condition fails. So each item names the write that stored it, and a
-// conflict with this very write is success. Other single operations leave nothing behind to
-// recognise them by and go through transact.
-func (t *Table) put(ctx context.Context, ops []store.Op, id string) error {
-	item := ops[0].Item
-	c := conditionOn(item)
-	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &t.name, Item: encode(item, id),
+// put stores the next version of one item at half the price of a transaction. PutItem knows no request
+// token: if its answer is lost and the SDK repeats it, the repetition meets the item that the
+// first stored, and its condition fails. So each item names the write that stored it, and a
+// conflict with this very write is success. A conflict with any other may be one with somebody who
+// has written upon ours, so once an answer was lost it says nothing.
+//
+// What this relies on is that a version comes only once: nobody deletes the item, makes it anew and
+// writes it up to the same version while an answer is waited for (see store.Item). A new item goes
+// through transact, since it would take no more than a deletion to have it made twice; so do other
+// single operations, which leave nothing behind to recognise them by.
+type put struct {
+	*Table
+	item store.Item
+	id   string
+	lost bool // an attempt may have happened whose answer is not known
+}
+
+// once puts the item, as often as the client's retryer wants to.
+func (p *put) once(ctx context.Context) error {
+	c := conditionOn(p.item)
+	_, err := p.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &p.name, Item: encode(p.item, p.id),
 		ConditionExpression: c.expression, ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
+	}, dynamodb.WithAPIOptions(p.watch))
 	if err == nil {
 		return nil
 	}
 	if stored, ok := conflict(err); ok {
-		if write, ok := stored[writeAttribute].(*types.AttributeValueMemberS); ok && write.Value == id {
+		if write, ok := stored[writeAttribute].(*types.AttributeValueMemberS); ok && write.Value == p.id {
 			return nil
 		}
-		return &store.ConflictError{Key: item.Key}
+		if p.lost {
+			return fmt.Errorf("dynamo: put %s: an answer was lost, and another write follows upon it or came before", p.item.Key)
+		}
+		return &store.ConflictError{Key: p.item.Key}
 	}
-	err = fmt.Errorf("dynamo: put %s: %w", item.Key, err)
-	if _, ok := errors.AsType[*types.TransactionConflictException](err); ok {
-		return &errBusy{key: &item.Key, err: err}
+	err = fmt.Errorf("dynamo: put %s: %w", p.item.Key, err)
+	if _, ok := errors.AsType[*types.TransactionConflictException](err); !ok {
+		return err
 	}
-	return err
+	if p.lost {
+		return &errBusy{err: err}
+	}
+	return &errBusy{key: &p.item.Key, err: err}
+}
+
+// watch looks at the answer of each attempt. Only a refusal of the request proves that it did not happen.
+func (p *put) watch(stack *middleware.Stack) error {
+	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("latchkey/lostAnswers",
+		func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			out, metadata, err := next.HandleFinalize(ctx, in)
+			p.lost = p.lost || err != nil && !isRefusal(err)
+			return out, metadata, err
+		}), "Retry", middleware.After)
+}
+
+func isRefusal(err error) bool {
+	answer, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && answer.HTTPStatusCode() >= http.StatusBadRequest && answer.HTTPStatusCode() < http.StatusInternalServerError
 }
 
 // transact writes any operations. The id is the request token, by which DynamoDB recognises
