@@ -57,7 +57,7 @@ type Service struct {
 	// Start starts the workflow that carries an endpoint on; what it fails to start, Watch does.
 	Start Starter
 
-	// Settings, Clusters and Regions are needed by Create. Regions are those in which the operator
+	// Settings, Clusters and Regions are needed by Create, and Settings by List. Regions are those in which the operator
 	// has a network for endpoints, in the API's spelling.
 	Settings Settings
 	Clusters Clusters
@@ -79,8 +79,12 @@ func (s *Service) load(ctx context.Context, groupID string, p atlas.Provider) (S
 	return set, nil
 }
 
-// List reads a group's endpoints at a provider, oldest first.
+// List reads a group's endpoints at a provider, oldest first. It returns GROUP_NOT_FOUND if the group is
+// closed: whoever still has a role there must not read that there are none.
 func (s *Service) List(ctx context.Context, groupID string, p atlas.Provider) ([]Endpoint, error) {
+	if _, err := s.Settings.Load(ctx, groupID); err != nil {
+		return nil, err
+	}
 	set, err := s.load(ctx, groupID, p)
 	return set.Endpoints, err
 }
