@@ -18,6 +18,7 @@ type Officer struct {
 	Table    store.Table
 	Settings Settings
 	Clusters Clusters
+	Projects Projects
 	Now      func() time.Time
 }
 

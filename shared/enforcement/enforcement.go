@@ -14,6 +14,7 @@ import (
 	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
+	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/verdict"
 	"latchkey/shared/workflow"
@@ -29,6 +30,11 @@ type Clusters interface {
 	Load(ctx context.Context, clusterID string) (cluster.Deployment, error)
 	// Enforce makes a cluster what the verdicts on its group's keys want.
 	Enforce(ctx context.Context, clusterID string, verdicts map[atlas.Provider]verdict.Verdict) error
+}
+
+// Projects finds groups; project.Service is the one in use.
+type Projects interface {
+	Find(ctx context.Context, groupID string) (project.Group, error)
 }
 
 // Starter starts workflows. Starting the same execution again is harmless.

@@ -58,7 +58,7 @@ func TestEnforce_starts_an_execution_every_five_minutes_while_there_is_something
 	}}
 	var started starts
 	e := &enforcement.Enforcer{Table: table, Settings: s, Clusters: c, Start: &started, Now: clock.Now}
-	o := &enforcement.Officer{Table: table, Settings: s, Clusters: c, Now: clock.Now}
+	o := &enforcement.Officer{Table: table, Settings: s, Clusters: c, Projects: projects{}, Now: clock.Now}
 	enforce := func(what string, want ...string) {
 		t.Helper()
 		started = nil
@@ -135,7 +135,7 @@ func TestAwait_lists_the_nodes_that_are_waited_for_until_time_is_up(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &enforcement.Officer{Table: table, Settings: s, Clusters: c, Now: clock.Now}
+	o := &enforcement.Officer{Table: table, Settings: s, Clusters: c, Projects: projects{}, Now: clock.Now}
 	await := func(to enforcement.Direction, want enforcement.State, missing ...string) {
 		t.Helper()
 		state, got, err := o.Await(t.Context(), group, atlas.AWS, to, began)

@@ -20,6 +20,7 @@ import (
 type loss struct {
 	settings encryption.Settings
 	provider atlas.Provider
+	project  string // as people know it
 	orgID    string
 	affected []cluster.Deployment // every cluster that depends on the key
 	stopping bool                 // whether one of them has not been stopped yet
@@ -36,6 +37,9 @@ func (o *Officer) announceLoss(ctx context.Context, groupID string, p atlas.Prov
 		if err != nil || !l.stopping {
 			return err
 		}
+		if l.project, err = o.title(ctx, groupID); err != nil {
+			return err
+		}
 		m := l.mail(o.Now().UTC())
 		op, err := m.Put()
 		if err != nil {
@@ -50,6 +54,16 @@ func (o *Officer) announceLoss(ctx context.Context, groupID string, p atlas.Prov
 		}
 	}
 	return fmt.Errorf("announce the loss of the %s key of %s: %w", p, groupID, last)
+}
+
+// title is what an e-mail calls a group. One whose record is gone goes by its id: no name is worth
+// nodes that run on with a key that was taken away.
+func (o *Officer) title(ctx context.Context, groupID string) (string, error) {
+	g, err := o.Projects.Find(ctx, groupID)
+	if atlas.CodeOf(err) == atlas.GroupNotFound {
+		return groupID, nil
+	}
+	return g.Title(), err
 }
 
 // lossOf reads what is stored of a key and its clusters now.
@@ -87,19 +101,18 @@ func (l loss) mail(now time.Time) notification.Mail {
 		count = "1 cluster stops"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nWithout a valid key, data cannot be read. The following clusters of project %s are being stopped:\n\n", matter, l.settings.GroupID)
+	fmt.Fprintf(&b, "%s\n\nWithout a valid key, data cannot be read. The following clusters of project %s are being stopped:\n\n", matter, l.project)
 	for _, d := range l.affected {
 		fmt.Fprintf(&b, "  %s (%s)\n", d.Name, d.ID)
 	}
 	fmt.Fprintf(&b, "\nWhat to do: %s\n\n", remedy)
-	b.WriteString("The key is checked once a minute. The clusters start by themselves soon after it is valid again; " +
-		"\"Try again\" in the console, or POST /api/latchkey/v1/groups/" + l.settings.GroupID +
-		"/encryptionAtRest/validate, checks it at once.\n\n")
+	b.WriteString("Nothing else is needed: the key is checked once a minute, and the clusters start by themselves once it is valid again. " +
+		"POST /api/latchkey/v1/groups/" + l.settings.GroupID + "/encryptionAtRest/validate checks it at once.\n\n")
 	fmt.Fprintf(&b, "Provider: %s\nReason: %s\nSince: %s\n", l.provider, v.Reason, atlas.Time(v.Since))
 	return notification.Mail{
 		ID: fmt.Sprintf("%s-%d-%d", l.provider, l.settings.Key(l.provider).Revision, v.Since.UnixMicro()), GroupID: l.settings.GroupID, OrgID: l.orgID,
 		Kind: notification.KeyLost, To: []identity.Role{identity.GroupOwner},
-		Subject: fmt.Sprintf("[Latchkey] Encryption key lost: %s in project %s", count, l.settings.GroupID),
+		Subject: fmt.Sprintf("[Latchkey] Encryption key lost: %s in project %s", count, l.project),
 		Text:    b.String(), Created: now,
 	}
 }

@@ -2,6 +2,7 @@ package enforcement_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"latchkey/shared/enforcement"
 	"latchkey/shared/identity/identitytest"
 	"latchkey/shared/notification"
+	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 	"latchkey/shared/verdict"
@@ -26,6 +28,13 @@ func (e estate) Load(ctx context.Context, id string) (cluster.Deployment, error)
 
 func (e estate) Enforce(ctx context.Context, id string, v map[atlas.Provider]verdict.Verdict) error {
 	return e[id].Enforce(ctx, id, v)
+}
+
+// projects are found under a name, or not at all.
+type projects struct{ err error }
+
+func (p projects) Find(_ context.Context, id string) (project.Group, error) {
+	return project.Group{ID: id, Name: "Databases"}, p.err
 }
 
 // officer acts on clusters a and b, which one key encrypts, and c, which none does.
@@ -49,7 +58,7 @@ func officer(t *testing.T, table store.Table, clock *identitytest.Clock, s *sett
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &enforcement.Officer{Table: table, Settings: s, Clusters: e, Now: clock.Now}, e
+	return &enforcement.Officer{Table: table, Settings: s, Clusters: e, Projects: projects{}, Now: clock.Now}, e
 }
 
 // mails are the e-mails that were written, oldest first.
@@ -106,13 +115,32 @@ func TestAct_tells_the_owners_once_of_every_loss(t *testing.T) {
 	act("it is lost once more", 2)
 
 	m := mails(t, table)[0]
-	for _, part := range []string{"cluster-a (a)", "cluster-b (b)", "KEY_DISABLED", "Enable the key", "1234abcd"} {
+	for _, part := range []string{"cluster-a (a)", "cluster-b (b)", "KEY_DISABLED", "Enable the key", "1234abcd", "project Databases (" + group + ")", "validate checks it at once"} {
 		if !strings.Contains(m.Text, part) {
 			t.Errorf("the e-mail does not mention %q:\n%s", part, m.Text)
 		}
 	}
-	if strings.Contains(m.Text, "cluster-c") || !strings.Contains(m.Subject, "2 clusters stop") || m.OrgID != "org" {
+	if strings.Contains(m.Text, "cluster-c") || !strings.Contains(m.Subject, "2 clusters stop in project Databases ("+group+")") || m.OrgID != "org" {
 		t.Errorf("the e-mail is %+v", m)
+	}
+}
+
+// The e-mail waits for a table that is away; a project without a record keeps no cluster running.
+func TestAct_tells_of_a_project_without_a_record_by_its_id(t *testing.T) {
+	table, clock := identitytest.Table(t), identitytest.NewClock()
+	s := &settings{encryption.Settings{GroupID: group, AWS: &encryption.AWS{}}}
+	s.AWS.Key.Verdict = verdict.Verdict{Reason: verdict.KeyDisabled, Since: clock.Now()}
+	o, all := officer(t, table, clock, s)
+	o.Projects = projects{errors.New("the table is away")}
+	if _, err := o.Act(t.Context(), group, atlas.AWS); err == nil || len(mails(t, table)) > 0 || all["a"].Disabled != nil {
+		t.Errorf("%v, %+v", err, mails(t, table))
+	}
+	o.Projects = projects{atlas.Fail(atlas.GroupNotFound, group)}
+	if _, err := o.Act(t.Context(), group, atlas.AWS); err != nil || all["a"].Disabled == nil {
+		t.Errorf("%v, the cluster is %+v", err, all["a"].Disabled)
+	}
+	if m := mails(t, table); len(m) != 1 || !strings.HasSuffix(m[0].Subject, "in project "+group) {
+		t.Errorf("%+v", m)
 	}
 }
 

@@ -145,11 +145,18 @@ func TestOwnersGetAnEmailThreeDaysAhead(t *testing.T) {
 	if len(mails) != 2 {
 		t.Fatalf("%d e-mails: %+v", len(mails), mails)
 	}
+	g, err := w.projects.Find(t.Context(), w.group)
+	w.must(err)
 	for i, want := range []time.Time{start, start.AddDate(0, 0, 7)} {
 		m := mails[i]
 		if m.Kind != notification.MaintenanceAhead || !slices.Equal(m.To, []identity.Role{identity.GroupOwner}) ||
 			!strings.Contains(m.Text, want.Format("2 January 2006 at 15:04 UTC")) || want.Sub(m.Created) < maintenance.Notice-time.Hour {
 			t.Errorf("of %s: %+v", want, m)
+		}
+		for _, text := range []string{m.Subject, m.Text} {
+			if called := g.Name + " (" + g.ID + ")"; !strings.Contains(text, "in project "+called) {
+				t.Errorf("%q does not speak of %s", text, called)
+			}
 		}
 	}
 }

@@ -19,7 +19,7 @@ func (s *Service) mail(ctx context.Context, g project.Group, w Window) ([]store.
 	m := notification.Mail{
 		ID: w.Plan.subject(), GroupID: w.GroupID, OrgID: w.OrgID, Kind: notification.MaintenanceAhead,
 		To: []identity.Role{identity.GroupOwner}, Created: s.now(),
-		Subject: fmt.Sprintf("[Latchkey] Maintenance on %s in project %s", w.Plan.when(), w.GroupID),
+		Subject: fmt.Sprintf("[Latchkey] Maintenance on %s in project %s", w.Plan.when(), g.Title()),
 		Text:    w.message(g),
 	}
 	if _, err := s.Table.Get(ctx, m.Key()); !errors.Is(err, store.ErrNotFound) {
@@ -32,7 +32,7 @@ func (s *Service) mail(ctx context.Context, g project.Group, w Window) ([]store.
 // message says what is to come, and what the tenant can do about it.
 func (w Window) message(g project.Group) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s is scheduled to begin on %s in project %s (%s).\n\n", w.Plan.What, w.Plan.when(), g.Name, g.ID)
+	fmt.Fprintf(&b, "%s is scheduled to begin on %s in project %s.\n\n", w.Plan.What, w.Plan.when(), g.Title())
 	window := "/api/atlas/v2/groups/" + g.ID + "/maintenanceWindow"
 	b.WriteString("Clusters stay available. ")
 	switch left := MaxDeferrals - w.Plan.Deferrals; {

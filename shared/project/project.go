@@ -85,6 +85,9 @@ type Tag struct {
 	Value string `json:"value"`
 }
 
+// Title is what messages to people call the group: names may be given anew, ids may not.
+func (g Group) Title() string { return g.Name + " (" + g.ID + ")" }
+
 // IsClosed reports whether the group has been deleted.
 func (g Group) IsClosed() bool { return !g.Closed.IsZero() }
 

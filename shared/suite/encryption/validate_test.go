@@ -13,6 +13,7 @@ import (
 	"latchkey/shared/encryption"
 	"latchkey/shared/enforcement"
 	"latchkey/shared/identity"
+	"latchkey/shared/project"
 )
 
 const validate = "/api/latchkey/v1/groups/" + groupID + "/encryptionAtRest/validate"
@@ -95,7 +96,9 @@ func TestARoleThatGivesAccessBackCountsAtOnce(t *testing.T) {
 // act does what the workflow does that enforces what is stored of the key at AWS.
 func (w *world) act() {
 	w.t.Helper()
-	officer := enforcement.Officer{Table: w.table, Settings: &encryption.Service{Table: w.table}, Clusters: w.clusters(), Now: time.Now}
+	officer := enforcement.Officer{
+		Table: w.table, Settings: &encryption.Service{Table: w.table}, Clusters: w.clusters(), Projects: &project.Service{Table: w.table}, Now: time.Now,
+	}
 	_, err := officer.Act(w.t.Context(), groupID, atlas.AWS)
 	w.must(err)
 }

@@ -40,8 +40,9 @@ type Deps struct {
 // New assembles the function.
 func New(d Deps) lambda.Handler {
 	journal := audit.Journal{Table: d.Table, Now: d.Now, Retention: d.EventRetention}
+	projects := &project.Service{Table: d.Table, Journal: journal, Now: d.Now}
 	clusters := suite.Clusters(suite.ClusterDeps{
-		Table: d.Table, Journal: journal, Projects: &project.Service{Table: d.Table, Journal: journal, Now: d.Now},
+		Table: d.Table, Journal: journal, Projects: projects,
 		Start: d.Start, Now: d.Now, Log: d.Log, Domain: d.Domain,
 	})
 	settings := &encryption.Service{Table: d.Table, Journal: journal, Now: d.Now, Log: d.Log}
@@ -52,7 +53,7 @@ func New(d Deps) lambda.Handler {
 		rotations: suite.MasterKeys(suite.MasterKeyDeps{Table: d.Table, Journal: journal, Start: d.Start, Now: d.Now}),
 		snapshots: suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Now: d.Now, Log: d.Log}),
 		clusters:  clusters, executions: suite.PlanExecutions{Executions: d.Start}, now: d.Now, log: d.Log,
-		officer: &enforcement.Officer{Table: d.Table, Settings: settings, Clusters: clusters, Now: d.Now},
+		officer: &enforcement.Officer{Table: d.Table, Settings: settings, Clusters: clusters, Projects: projects, Now: d.Now},
 	}
 	return task.Dispatch(d.Log, map[string]lambda.Handler{
 		"advancePlan":    handler(d.Log, f.advancePlan),
