@@ -62,7 +62,7 @@ Take the key away, see the nodes stop, give it back and read again:
   CHECK=$BASE/api/latchkey/v1/groups/$GROUP_ID/encryptionAtRest/validate  # at once, instead of within 15 minutes
   aws kms disable-key --key-id "$KEY"; api -X POST "$CHECK"
   while curl -sSf -o /dev/null "$DATA" 2>/dev/null; do sleep 1; done; curl -sS "$DATA"; api "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest?pretty=true"
-  curl -sS "$CLOUDS/mailbox"  # what the project's owners were told; a browser shows it better
+  curl -sS --header "Accept: application/json" "$CLOUDS/mailbox"  # what the project's owners were told; a browser shows it better
   aws kms enable-key  --key-id "$KEY"; api -X POST "$CHECK"
   until curl -sSf "$DATA" 2>/dev/null; do sleep 1; done; echo; api "$BASE/api/atlas/v2/groups/$GROUP_ID/encryptionAtRest?pretty=true"
 {{else}}Take the key away and give it back, and see what the project says of it:
