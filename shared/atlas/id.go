@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"time"
 )
 
@@ -34,3 +35,19 @@ func ValidID(s string) bool {
 
 // Time renders an instant as the API does: UTC, whole seconds, "Z".
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// ParseTime reads a date and time as of RFC 3339, or in the first of the layouts that fits, and
+// returns it in UTC. A zone can carry a time out of the years that RFC 3339 has; nothing could store or
+// show it then, so it is no time.
+func ParseTime(s string, layouts ...string) (time.Time, error) {
+	if layouts == nil {
+		layouts = []string{time.RFC3339}
+	}
+	for _, layout := range layouts {
+		t, err := time.Parse(layout, s)
+		if t = t.UTC(); err == nil && t.Year() >= 0 && t.Year() <= 9999 {
+			return t, nil
+		}
+	}
+	return time.Time{}, errors.New("no date and time as of ISO 8601")
+}

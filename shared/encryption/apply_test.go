@@ -28,7 +28,7 @@ const (
 )
 
 // serviceAccountKey is the key file of a Google service account.
-func serviceAccountKey(t *testing.T) string {
+func serviceAccountKey(t testing.TB) string {
 	t.Helper()
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

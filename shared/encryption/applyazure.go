@@ -81,14 +81,11 @@ func mergeSecretExpiry(a *Azure, m *merger, secret string, sent *string) error {
 	if a.RoleID != "" || value(sent) == "" {
 		return nil
 	}
-	at, err := time.Parse(time.RFC3339, *sent)
-	if err != nil {
-		at, err = time.Parse(time.DateOnly, *sent)
-	}
+	at, err := atlas.ParseTime(*sent, time.RFC3339, time.DateOnly)
 	if err != nil {
 		return atlas.Fail(atlas.InvalidAttribute, "secretExpiresAt").Hinting("It must be a date, or a date and time, as of ISO 8601.")
 	}
-	at = at.UTC().Truncate(time.Second)
+	at = at.Truncate(time.Second)
 	if !at.Equal(a.SecretExpires) {
 		a.SecretExpires = at
 		m.fields = append(m.fields, "secretExpiresAt")

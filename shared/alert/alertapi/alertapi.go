@@ -5,7 +5,6 @@ package alertapi
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"latchkey/shared/alert"
 	"latchkey/shared/atlas"
@@ -127,7 +126,7 @@ func (a API) acknowledge(ctx context.Context, r *httpapi.Request, b acknowledgeB
 	if b.AcknowledgedUntil == nil {
 		return httpapi.Response{}, atlas.Fail(atlas.MissingAttribute, "acknowledgedUntil")
 	}
-	until, err := time.Parse(time.RFC3339, *b.AcknowledgedUntil)
+	until, err := atlas.ParseTime(*b.AcknowledgedUntil)
 	if err != nil {
 		return httpapi.Response{}, atlas.Fail(atlas.InvalidAttribute, "acknowledgedUntil").Because(err)
 	}

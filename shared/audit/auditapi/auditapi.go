@@ -152,10 +152,8 @@ func readDate(r *httpapi.Request, parameter string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	for _, layout := range dateLayouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, nil
-		}
+	if t, err := atlas.ParseTime(s, dateLayouts...); err == nil {
+		return t, nil
 	}
 	return time.Time{}, atlas.Fail(atlas.InvalidQueryParameter, parameter).
 		Hinting("It must be an ISO 8601 date and time such as 2026-01-02T03:04:05Z.")
