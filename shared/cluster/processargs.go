@@ -103,14 +103,35 @@ func (a ProcessArgs) check() (ProcessArgs, error) {
 	if a.CipherConfigMode == defaultCiphers && len(a.CustomTLS12)+len(a.CustomTLS13) > 0 {
 		return ProcessArgs{}, atlas.Fail(atlas.InvalidAttribute, "tlsCipherConfigMode").Hinting("Custom ciphers need the mode %s.", customCiphers)
 	}
-	for _, list := range []struct{ chosen, allowed []string }{{a.CustomTLS12, ciphersTLS12}, {a.CustomTLS13, ciphersTLS13}} {
+	for _, list := range []struct {
+		name            string
+		chosen, allowed []string
+	}{{"customOpensslCipherConfigTls12", a.CustomTLS12, ciphersTLS12}, {"customOpensslCipherConfigTls13", a.CustomTLS13, ciphersTLS13}} {
+		if len(list.chosen) > len(list.allowed) {
+			return ProcessArgs{}, atlas.Fail(atlas.InvalidAttribute, list.name).Hinting("There are %d to choose from.", len(list.allowed))
+		}
 		for _, cipher := range list.chosen {
 			if err := oneOf(cipher, list.allowed...); err != nil {
 				return ProcessArgs{}, err
 			}
 		}
 	}
+	if err := a.checkConcerns(); err != nil {
+		return ProcessArgs{}, err
+	}
 	return a, a.checkNumbers()
+}
+
+// maxConcern bounds the name of a concern, which is a level or what the tenant calls a set of tags.
+const maxConcern = 256
+
+func (a ProcessArgs) checkConcerns() error {
+	for name, concern := range map[string]*string{"defaultReadConcern": a.DefaultReadConcern, "defaultWriteConcern": a.DefaultWriteConcern} {
+		if concern != nil && len(*concern) > maxConcern {
+			return atlas.Fail(atlas.InvalidAttribute, name).Hinting("It may have at most %d bytes.", maxConcern)
+		}
+	}
+	return nil
 }
 
 func (a ProcessArgs) checkNumbers() error {

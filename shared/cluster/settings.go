@@ -3,7 +3,6 @@ package cluster
 import (
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"latchkey/shared/atlas"
@@ -174,7 +173,7 @@ func (s *Settings) mergeEmployeeAccess(grant atlas.EmployeeAccess) error {
 	if err != nil {
 		return err
 	}
-	if _, err := time.Parse(time.RFC3339, grant.ExpirationTime); err != nil {
+	if _, err := atlas.ParseTime(grant.ExpirationTime); err != nil {
 		return atlas.Fail(atlas.InvalidAttribute, "expirationTime").Because(err)
 	}
 	s.EmployeeAccess = &grant

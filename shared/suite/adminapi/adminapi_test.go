@@ -27,7 +27,7 @@ import (
 // rig is the assembled function over a real table behind a real HTTP server, with an
 // authorizer that believes the caller's public key.
 type rig struct {
-	t          *testing.T
+	t          testing.TB
 	url        string
 	clock      *identitytest.Clock
 	table      store.Table
@@ -41,7 +41,12 @@ type rig struct {
 
 func newRig(t *testing.T, configure ...func(*adminapi.Deps)) *rig {
 	t.Helper()
-	r := &rig{t: t, clock: identitytest.NewClock(), table: identitytest.Table(t), log: &bytes.Buffer{}}
+	return newRigOver(t, identitytest.Table(t), configure...)
+}
+
+func newRigOver(t testing.TB, table store.Table, configure ...func(*adminapi.Deps)) *rig {
+	t.Helper()
+	r := &rig{t: t, clock: identitytest.NewClock(), table: table, log: &bytes.Buffer{}}
 	sealer := identitytest.NewSealer(t)
 	r.journal = audit.Journal{Table: r.table, Now: r.clock.Now}
 	r.identities = &directory.Directory{Table: r.table, Sealer: sealer, Journal: r.journal, Now: r.clock.Now}

@@ -74,7 +74,8 @@ func newFleetOver(t testing.TB, table store.Table) *fleet {
 		t.Fatal(err)
 	}
 	valid := encryption.KeyState{Revision: 1, Valid: true, Verdict: verdict.Verdict{Reason: verdict.OK, Settings: 1}}
-	settings.AWS, settings.Google = &encryption.AWS{Key: valid}, &encryption.Google{Key: valid}
+	settings.AWS = &encryption.AWS{Key: valid, KeyID: "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab", Region: "US_EAST_1"}
+	settings.Google = &encryption.Google{Key: valid, KeyVersion: "projects/p1/locations/us-east4/keyRings/kr/cryptoKeys/k/cryptoKeyVersions/1"}
 	if item, err = store.Encode(item.Key, item.Version, settings); err != nil {
 		t.Fatal(err)
 	}
