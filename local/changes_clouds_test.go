@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
+	"latchkey/local/stack"
 	"latchkey/shared/atlas"
 	"latchkey/shared/ledger"
 )
@@ -103,7 +104,7 @@ func TestChangesAtAzure(t *testing.T) {
 		secret := fmt.Sprint(e.cloud("POST", graph+"/applications/"+fmt.Sprint(app["id"])+"/addPassword", `{"passwordCredential":{}}`)["secretText"])
 		principal := fmt.Sprint(e.cloud("POST", graph+"/servicePrincipals", `{"appId":"`+fmt.Sprint(app["appId"])+`"}`)["id"])
 		policy := func(kind string) {
-			e.cloud("PUT", vault+"/accessPolicies/"+kind+azureVersion, `{"properties":{"accessPolicies":[{"tenantId":"`+tenantDirectory+
+			e.cloud("PUT", vault+"/accessPolicies/"+kind+azureVersion, `{"properties":{"accessPolicies":[{"tenantId":"`+stack.TenantDirectory+
 				`","objectId":"`+principal+`","permissions":{"keys":["get","encrypt","decrypt"]}}]}}`)
 		}
 		policy("add")

@@ -21,6 +21,7 @@ import (
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
 	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/stack"
 	"latchkey/shared/validity"
 )
 
@@ -28,7 +29,7 @@ import (
 type running struct {
 	t      testing.TB
 	base   string
-	owner  owner
+	owner  stack.Owner
 	tenant aws.Config
 	clouds http.RoundTripper // reaches the pocket clouds by their real names
 	token  string            // administrator of Azure and Google
@@ -38,7 +39,7 @@ type running struct {
 func startSuite(t *testing.T) *running {
 	t.Helper()
 	cfg := testConfig(t)
-	cfg.owner = owner{
+	cfg.owner = stack.Owner{
 		OrgID: "650000000000000000000002", GroupID: "650000000000000000000001",
 		PublicKey: "abcdefgh", PrivateKey: "00000000-0000-4000-8000-000000000060",
 	}
@@ -109,7 +110,7 @@ func TestNoTenantReachesTheOperatorsOwnRole(t *testing.T) {
 	t.Parallel()
 	r := startSuite(t)
 	roles := r.byKey().CloudProviderAccessApi
-	for _, arn := range []string{"arn:aws:iam::" + operatorAccount + ":role/latchkey-encryption", canaryARN} {
+	for _, arn := range []string{"arn:aws:iam::" + stack.OperatorAccount + ":role/latchkey-encryption", stack.CanaryARN} {
 		access, _, err := roles.CreateCloudProviderAccess(t.Context(), r.owner.GroupID, &admin.CloudProviderAccessRoleRequest{ProviderName: "AWS"}).Execute()
 		r.must(err)
 		_, _, err = roles.AuthorizeProviderAccessRole(t.Context(), r.owner.GroupID, access.GetRoleId(), &admin.CloudProviderAccessRoleRequestUpdate{
@@ -203,10 +204,10 @@ func (r *running) bringAzure(client *admin.APIClient) journey {
 	r.t.Helper()
 	const version, subscription = "?api-version=2025-07-01", "6f1b0000-0000-4000-8000-000000000003"
 	const vault = "https://management.azure.com/subscriptions/" + subscription + "/resourceGroups/rg-kms/providers/Microsoft.KeyVault/vaults/kv-kms"
-	r.cloud("PUT", vault+version, `{"location":"eastus2","properties":{"tenantId":"`+tenantDirectory+`","sku":{"family":"A","name":"standard"},"accessPolicies":[]}}`)
+	r.cloud("PUT", vault+version, `{"location":"eastus2","properties":{"tenantId":"`+stack.TenantDirectory+`","sku":{"family":"A","name":"standard"},"accessPolicies":[]}}`)
 	key := r.cloud("POST", "https://kv-kms.vault.azure.net/keys/atlas/create"+version, `{"kty":"RSA","key_size":2048}`)
 	access, _, err := client.CloudProviderAccessApi.CreateCloudProviderAccess(r.t.Context(), r.owner.GroupID, &admin.CloudProviderAccessRoleRequest{
-		ProviderName: "AZURE", TenantId: aws.String(tenantDirectory), ServicePrincipalId: aws.String(r.admit(vault + version)),
+		ProviderName: "AZURE", TenantId: aws.String(stack.TenantDirectory), ServicePrincipalId: aws.String(r.admit(vault + version)),
 	}).Execute()
 	r.must(err)
 	_, _, err = client.CloudProviderAccessApi.AuthorizeProviderAccessRole(r.t.Context(), r.owner.GroupID, access.GetId(),
@@ -237,7 +238,7 @@ func (r *running) bringAzure(client *admin.APIClient) journey {
 func (r *running) admit(vault string) string {
 	r.t.Helper()
 	principal := fmt.Sprint(r.cloud("POST", "https://graph.microsoft.com/v1.0/servicePrincipals", `{"appId":"9efedfcc-2eca-4b27-a613-0cad1e114cb7"}`)["id"])
-	r.cloud("PUT", strings.Replace(vault, "?", "/accessPolicies/add?", 1), `{"properties":{"accessPolicies":[{"tenantId":"`+tenantDirectory+
+	r.cloud("PUT", strings.Replace(vault, "?", "/accessPolicies/add?", 1), `{"properties":{"accessPolicies":[{"tenantId":"`+stack.TenantDirectory+
 		`","objectId":"`+principal+`","permissions":{"keys":["get","encrypt","decrypt"]}}]}}`)
 	return principal
 }

@@ -180,7 +180,7 @@ func (e *estate) boot() {
 	e.net.Reach(s.nodes)
 	e.last()
 	stops := []func(){inBackground(e.t.Context(), func(ctx context.Context) {
-		if err := s.workflows.engine.Run(ctx); err != nil && !errors.Is(err, statestest.ErrKilled) {
+		if err := s.workflows.Engine.Run(ctx); err != nil && !errors.Is(err, statestest.ErrKilled) {
 			e.t.Error(err)
 		}
 	})}
@@ -205,7 +205,7 @@ func (e *estate) bootFleet(log *slog.Logger) (stop func()) {
 	e.t.Helper()
 	cfg := e.cfg
 	cfg.now = func() time.Time { return time.Now().Add(time.Duration(e.skew.Load())) }
-	settings, err := fleetSettings(cfg, e.suite.workflows.functions, e.suite.at.nodes, log)
+	settings, err := fleetSettings(cfg, e.suite.functions, e.suite.at.nodes, log)
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"latchkey/agent"
 	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/stack"
 	"latchkey/shared/cluster"
 	"latchkey/shared/node/protocol"
 )
@@ -123,8 +124,8 @@ func outages() []failure {
 // forbid takes Latchkey's permission to assume roles, which restore gives back.
 func (e *estate) forbid() (restore func()) {
 	e.t.Helper()
-	role, policy := aws.String("latchkey-encryption"), aws.String(functionPolicy)
-	roles := iam.NewFromConfig(awssdk.Config(e.clouds, deployedRegion, e.suite.secrets.OperatorRoot))
+	role, policy := aws.String("latchkey-encryption"), aws.String(stack.FunctionPolicy)
+	roles := iam.NewFromConfig(awssdk.Config(e.clouds, stack.Region, e.suite.secrets.OperatorRoot))
 	had, err := roles.GetRolePolicy(e.t.Context(), &iam.GetRolePolicyInput{RoleName: role, PolicyName: policy})
 	e.must(err)
 	text, err := url.PathUnescape(aws.ToString(had.PolicyDocument))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,56 +18,46 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
-
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
-	"latchkey/local/pocket/awscloud/awssdk"
 	"latchkey/local/runtimeapi"
+	"latchkey/local/stack"
 	"latchkey/local/template"
-	"latchkey/shared/store/dynamo"
 )
 
-// deployedRegion is what local/template resolves AWS::Region to.
-const deployedRegion = "us-east-1"
-
-// isolate deploys the template into the pocket clouds and runs the functions' own programs, as
+// isolate deploys the template of d into the pocket clouds and runs the functions' own programs, as
 // AWS would: in processes that have nothing but their environment, with the permissions that
 // the template gives them and no others.
-func (s *suite) isolate(ctx context.Context, cfg config, log *slog.Logger) (*deployment, error) {
+func (s *suite) isolate(ctx context.Context, cfg config, d *deployment, log *slog.Logger) (*deployment, error) {
 	if runtime.GOOS != "linux" {
 		return nil, errors.New("-isolated needs Linux: elsewhere Go programs do not heed SSL_CERT_FILE, by which they come to trust the pocket clouds")
 	}
 	built := make(chan error, 1)
 	programs := filepath.Join(cfg.data, "functions")
 	go func() { built <- buildFunctions(ctx, cmp.Or(cfg.functions, programs), cfg.functions != "") }()
-	tmpl, specs, c, err := s.deploy(ctx, cfg)
+	err := s.deploy(ctx, cfg, d)
 	err = errors.Join(err, <-built)
 	if err != nil {
 		return nil, err
 	}
-	network, err := s.openNetwork(ctx, cfg, c)
+	network, err := s.openNetwork(ctx, cfg, d.clouds)
 	if err != nil {
 		return nil, err
 	}
-	d := &deployment{template: tmpl, clouds: c}
 	var running []*runtimeapi.Function
-	for _, spec := range specs {
+	for _, spec := range d.specs {
+		made := stack.Lambda(spec, nil)
 		f := runtimeapi.New(runtimeapi.Config{
-			Program: filepath.Join(cmp.Or(cfg.functions, programs), spec.Name), Name: spec.FunctionName, ARN: functionARN(spec),
-			Environment: append(network.environment(), environment(spec, c.secrets.Functions[spec.Name], cfg.verbose)...),
+			Program: filepath.Join(cmp.Or(cfg.functions, programs), spec.Name), Name: spec.FunctionName, ARN: made.ARN,
+			Environment: append(network.environment(), environment(spec, d.clouds.Secrets.Functions[spec.Name], cfg.verbose)...),
 			Timeout:     spec.Timeout, Invocations: cfg.invocations, Now: cfg.now, Log: log.With(slog.String("function", spec.Name)),
 		})
 		s.closers = append(s.closers, f.Close)
 		running = append(running, f)
-		made := lambdaFunction(spec, f)
-		made.Timeout = f.Longest() // a cold start is not counted against the function's own time-out
+		made.Handler, made.Timeout = f, f.Longest() // a cold start is not counted against the function's own time-out
 		d.functions = append(d.functions, made)
 	}
-	return d, warm(ctx, specs, running)
+	return d, warm(ctx, d.specs, running)
 }
 
 // warm starts a process of every function, so that the suite is ready when it says so.
@@ -102,145 +91,25 @@ func buildFunctions(ctx context.Context, dir string, given bool) error {
 	return nil
 }
 
-// deploy does what an operator and CloudFormation do: secrets, then the stack.
-func (s *suite) deploy(ctx context.Context, cfg config) (*template.Template, []template.Function, *clouds, error) {
-	_, specs, err := resolve(cfg.parameters)
-	if err != nil {
-		return nil, nil, nil, err
+// deploy does what an operator and CloudFormation do: secrets, then the stack of d.
+func (s *suite) deploy(ctx context.Context, cfg config, d *deployment) error {
+	if err := s.openClouds(ctx, cfg, d); err != nil {
+		return err
 	}
-	c, err := s.openClouds(ctx, cfg, specs)
+	parameters, err := d.clouds.Parameters(ctx)
 	if err != nil {
-		return nil, nil, nil, err
-	}
-	parameters, err := c.parameters(ctx)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("pocket Secrets Manager: %w", err)
+		return fmt.Errorf("pocket Secrets Manager: %w", err)
 	}
 	maps.Copy(parameters, cfg.parameters)
-	tmpl, specs, err := resolve(parameters)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	s.settle(specs)
-	if err := c.deploy(ctx, tmpl, specs); err != nil {
-		return nil, nil, nil, err
-	}
-	s.secrets, s.specs = c.secrets, specs
-	return tmpl, specs, c, nil
-}
-
-// parameters puts Latchkey's identities into secrets, and names them as parameters of the
-// template.
-func (c *clouds) parameters(ctx context.Context) (map[string]string, error) {
-	client := secretsmanager.NewFromConfig(c.operator())
-	azure, err := putSecret(ctx, client, "latchkey/azure-app", c.secrets.AzureApp)
-	if err != nil {
-		return nil, err
-	}
-	google, err := putSecret(ctx, client, "latchkey/google-credentials", c.secrets.GoogleKey)
-	return map[string]string{
-		"AzureAppSecretArn": azure, "AzureHomeTenantId": operatorDirectory, "GoogleCredentialsSecretArn": google,
-		// The pocket clouds' grants take effect at once, so nobody waits for them here.
-		"GrantPatienceSeconds": "0",
-	}, err
-}
-
-// putSecret sees to it that a secret has a value, and returns its ARN.
-func putSecret(ctx context.Context, client *secretsmanager.Client, name, value string) (string, error) {
-	made, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value})
-	if err == nil {
-		return aws.ToString(made.ARN), nil
-	}
-	if _, exists := errors.AsType[*types.ResourceExistsException](err); !exists {
-		return "", err
-	}
-	put, err := client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: &value})
-	if err != nil {
-		return "", err
-	}
-	return aws.ToString(put.ARN), nil
-}
-
-// operator is the configuration of the operator's administrator in AWS.
-func (c *clouds) operator() aws.Config {
-	return awssdk.Config(c.transport, deployedRegion, c.secrets.OperatorRoot)
-}
-
-// deploy creates the resources of the template that the functions use.
-func (c *clouds) deploy(ctx context.Context, tmpl *template.Template, specs []template.Function) error {
-	if err := c.functionKeys(specs); err != nil {
+	if d.template, d.specs, err = stack.Resolve(parameters); err != nil {
 		return err
 	}
-	account := awscloud.Account{ID: operatorAccount}
-	for _, spec := range specs {
-		role, err := functionRole(spec, c.secrets.Functions[spec.Name])
-		if err != nil {
-			return err
-		}
-		account.Roles = append(account.Roles, role)
-	}
-	canary, err := canaryRole(tmpl)
-	if err != nil {
+	d.specs = stack.WithAPI(d.specs, s.at.url())
+	if err := d.clouds.DeployAll(ctx, d.template, d.specs); err != nil {
 		return err
 	}
-	account.Roles = append(account.Roles, canary)
-	for _, r := range tmpl.OfType("AWS::KMS::Key") {
-		policy, err := json.Marshal(r.Properties["KeyPolicy"])
-		if err != nil {
-			return err
-		}
-		account.Keys = append(account.Keys, awscloud.KMSKey{ID: r.ID, Region: deployedRegion, Policy: string(policy)})
-	}
-	if err := c.aws.Deploy(account); err != nil {
-		return err
-	}
-	for _, r := range tmpl.OfType("AWS::DynamoDB::Table") {
-		if err := dynamo.CreateTable(ctx, dynamodb.NewFromConfig(c.operator()), r.ID); err != nil {
-			return err
-		}
-	}
+	s.secrets, s.specs = d.clouds.Secrets, d.specs
 	return nil
-}
-
-// functionPolicy is the name of the one policy of each function's role.
-const functionPolicy = "template"
-
-// functionRole is the role that the template gives a function.
-func functionRole(spec template.Function, keys awscloud.Keys) (awscloud.Role, error) {
-	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
-	policy, err := policyOf(spec.Statements)
-	return awscloud.Role{
-		Name: spec.FunctionName, Trust: trust, Policies: map[string]string{functionPolicy: policy}, Keys: keys, Session: spec.FunctionName,
-	}, err
-}
-
-// canaryRole is the template's role that tells whether functions may assume roles at all.
-func canaryRole(tmpl *template.Template) (awscloud.Role, error) {
-	r, ok := tmpl.Resource("CanaryRole")
-	if !ok {
-		return awscloud.Role{}, errors.New("the template has no CanaryRole")
-	}
-	trust, err := json.Marshal(r.Properties["AssumeRolePolicyDocument"])
-	return awscloud.Role{Name: fmt.Sprint(r.Properties["RoleName"]), Trust: string(trust)}, err
-}
-
-// policyOf is the IAM policy of a function's statements.
-func policyOf(statements []template.Statement) (string, error) {
-	var all []map[string]any
-	for _, s := range statements {
-		one := map[string]any{"Sid": s.Sid, "Effect": s.Effect, "Action": s.Action}
-		if s.NotResource != nil {
-			one["NotResource"] = s.NotResource
-		} else {
-			one["Resource"] = s.Resource
-		}
-		if s.Condition != nil {
-			one["Condition"] = s.Condition
-		}
-		all = append(all, one)
-	}
-	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": all})
-	return string(text), err
 }
 
 // network is how the functions' processes reach the pocket clouds, and only these.
@@ -248,8 +117,8 @@ type network struct{ proxy, certificate string }
 
 // openNetwork opens a proxy for the processes. It has a listener of its own, because they start
 // before the suite serves anybody else.
-func (s *suite) openNetwork(ctx context.Context, cfg config, c *clouds) (network, error) {
-	proxy, err := pocket.NewProxy(c.served, cfg.now)
+func (s *suite) openNetwork(ctx context.Context, cfg config, c *stack.Clouds) (network, error) {
+	proxy, err := pocket.NewProxy(c.Served, cfg.now)
 	if err != nil {
 		return network{}, err
 	}
@@ -258,7 +127,7 @@ func (s *suite) openNetwork(ctx context.Context, cfg config, c *clouds) (network
 	if err != nil {
 		return network{}, fmt.Errorf("-data: %w", err)
 	}
-	if err := os.WriteFile(path, proxy.Certificate(), 0o600); err != nil { //nolint:gosec // G703: the user names the folder
+	if err := os.WriteFile(path, proxy.Certificate(), 0o600); err != nil {
 		return network{}, fmt.Errorf("-data: %w", err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -287,7 +156,7 @@ func environment(spec template.Function, keys awscloud.Keys, verbose bool) []str
 		level = "DEBUG"
 	}
 	variables := map[string]string{
-		"AWS_REGION": deployedRegion, "AWS_DEFAULT_REGION": deployedRegion,
+		"AWS_REGION": stack.Region, "AWS_DEFAULT_REGION": stack.Region,
 		"AWS_ACCESS_KEY_ID": keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY": keys.SecretAccessKey,
 		"AWS_LAMBDA_FUNCTION_NAME": spec.FunctionName, "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(spec.MemorySize), "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
 	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/stack"
 	"latchkey/shared/alert"
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
@@ -21,7 +22,7 @@ import (
 
 // table is the deployed table, as the operator's administrator reaches it.
 func (i *isolated) table() *dynamo.Table {
-	return dynamo.New(dynamodb.NewFromConfig(awssdk.Config(i.clouds, deployedRegion, i.suite.secrets.OperatorRoot)), "Table")
+	return dynamo.New(dynamodb.NewFromConfig(awssdk.Config(i.clouds, stack.Region, i.suite.secrets.OperatorRoot)), "Table")
 }
 
 // webhook has a project warned by a webhook, whose address then changes.

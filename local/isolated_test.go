@@ -20,6 +20,7 @@ import (
 
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/stack"
 	"latchkey/local/states/engine"
 	"latchkey/local/template"
 )
@@ -47,7 +48,7 @@ func startIsolated(t *testing.T) *isolated {
 	nodes := httptest.NewUnstartedServer(nil) // its address must be known to the agents
 	cfg.parameters["NotificationAllowList"] = hooksNetwork
 	cfg.endpointDelay = func() time.Duration { return time.Second }
-	cfg.owner = owner{
+	cfg.owner = stack.Owner{
 		OrgID: "650000000000000000000002", GroupID: "650000000000000000000001",
 		PublicKey: "abcdefgh", PrivateKey: "00000000-0000-4000-8000-000000000060",
 	}
@@ -63,7 +64,7 @@ func startIsolated(t *testing.T) *isolated {
 	nodes.Start()
 	api := httptest.NewServer(i.suite.gateway)
 	stops := []func(){inBackground(t.Context(), func(ctx context.Context) {
-		if err := i.suite.workflows.engine.Run(ctx); err != nil {
+		if err := i.suite.workflows.Engine.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})}
@@ -86,7 +87,7 @@ func startIsolated(t *testing.T) *isolated {
 	clouds := pocket.Transport(i.suite.clouds)
 	i.running = running{
 		t: t, base: api.URL, owner: cfg.owner, clouds: clouds, token: i.suite.secrets.Admin, ahead: &atomic.Int64{},
-		tenant: awssdk.Config(clouds, deployedRegion, i.suite.secrets.TenantAWS),
+		tenant: awssdk.Config(clouds, stack.Region, i.suite.secrets.TenantAWS),
 	}
 	return i
 }
@@ -367,7 +368,7 @@ func (i *isolated) recheck(take, give func()) {
 // executions are those of a state machine that are going on.
 func (i *isolated) executions(machine string) []engine.Execution {
 	i.t.Helper()
-	e := i.suite.workflows.engine
+	e := i.suite.workflows.Engine
 	running, _, err := e.List(e.MachineARN(machine), engine.Running, engine.Page{})
 	i.must(err)
 	return running
@@ -378,7 +379,7 @@ func (i *isolated) interrupt() {
 	i.t.Helper()
 	running := i.executions("latchkey-encrypt-cluster")
 	for _, x := range running {
-		_, err := i.suite.workflows.engine.Stop(i.t.Context(), x.ARN, "Test", "")
+		_, err := i.suite.workflows.Engine.Stop(i.t.Context(), x.ARN, "Test", "")
 		i.must(err)
 	}
 	if answer := i.invoke("fleettasks", `{"task":"resumePlans"}`); len(running) != 1 || !strings.Contains(answer, `"restarted":1`) {
@@ -470,18 +471,18 @@ func (i *isolated) fails(function, action string) (why string) {
 // permit replaces the policy of a function's role.
 func (i *isolated) permit(spec template.Function, statements []template.Statement) {
 	i.t.Helper()
-	roles := iam.NewFromConfig(awssdk.Config(i.clouds, deployedRegion, i.suite.secrets.OperatorRoot))
+	roles := iam.NewFromConfig(awssdk.Config(i.clouds, stack.Region, i.suite.secrets.OperatorRoot))
 	if len(statements) == 0 {
 		_, err := roles.DeleteRolePolicy(i.t.Context(), &iam.DeleteRolePolicyInput{
-			RoleName: aws.String(spec.FunctionName), PolicyName: aws.String(functionPolicy),
+			RoleName: aws.String(spec.FunctionName), PolicyName: aws.String(stack.FunctionPolicy),
 		})
 		i.must(err)
 		return
 	}
-	policy, err := policyOf(statements)
+	policy, err := stack.Policy(statements)
 	i.must(err)
 	_, err = roles.PutRolePolicy(i.t.Context(), &iam.PutRolePolicyInput{
-		RoleName: aws.String(spec.FunctionName), PolicyName: aws.String(functionPolicy), PolicyDocument: &policy,
+		RoleName: aws.String(spec.FunctionName), PolicyName: aws.String(stack.FunctionPolicy), PolicyDocument: &policy,
 	})
 	i.must(err)
 }
@@ -514,7 +515,7 @@ var spare = map[string]string{
 }
 
 func TestIsolated_the_functions_need_each_permission(t *testing.T) {
-	_, specs, err := resolve(map[string]string{
+	_, specs, err := stack.Resolve(map[string]string{
 		"AzureAppSecretArn":          "arn:aws:secretsmanager:us-east-1:123456789012:secret:azure-AbCdEf",
 		"GoogleCredentialsSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:google-AbCdEf",
 	})

@@ -17,6 +17,7 @@ import (
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
 	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/stack"
 )
 
 // client writes to a cluster as fast as it can, and knows what was acknowledged. Every key is
@@ -83,7 +84,7 @@ func TestNothingIsLostWhenEverythingIsKilled(t *testing.T) {
 		clouds := pocket.Redirect(strings.TrimPrefix(at["clouds"], "http://"))
 		r = &running{
 			t: t, base: at["API"], clouds: clouds, token: at["CLOUD_TOKEN"],
-			owner: owner{GroupID: at["GROUP_ID"], PublicKey: at["PUBLIC_KEY"], PrivateKey: at["PRIVATE_KEY"]},
+			owner: stack.Owner{GroupID: at["GROUP_ID"], PublicKey: at["PUBLIC_KEY"], PrivateKey: at["PRIVATE_KEY"]},
 			tenant: awssdk.Config(clouds, "us-east-1", awscloud.Keys{
 				AccessKeyID: at["AWS_ACCESS_KEY_ID"], SecretAccessKey: at["AWS_SECRET_ACCESS_KEY"],
 			}),

@@ -17,6 +17,7 @@ import (
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud"
 	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/stack"
 	"latchkey/shared/identity"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
@@ -42,7 +43,7 @@ func (p *program) boot(ahead time.Duration) {
 	clouds := pocket.Redirect(strings.TrimPrefix(p.at["clouds"], "http://"))
 	p.running = &running{
 		t: p.t, base: p.at["API"], clouds: clouds, token: p.at["CLOUD_TOKEN"],
-		owner: owner{GroupID: p.at["GROUP_ID"], PublicKey: p.at["PUBLIC_KEY"], PrivateKey: p.at["PRIVATE_KEY"]},
+		owner: stack.Owner{GroupID: p.at["GROUP_ID"], PublicKey: p.at["PUBLIC_KEY"], PrivateKey: p.at["PRIVATE_KEY"]},
 		tenant: awssdk.Config(clouds, "us-east-1", awscloud.Keys{
 			AccessKeyID: p.at["AWS_ACCESS_KEY_ID"], SecretAccessKey: p.at["AWS_SECRET_ACCESS_KEY"],
 		}),

@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"latchkey/local/stack"
 	"latchkey/local/states/journal"
 )
 
@@ -37,7 +38,7 @@ func main() {
 	if err != nil {
 		os.Exit(2) // the flag package has said why
 	}
-	cfg.owner = owner{
+	cfg.owner = stack.Owner{
 		OrgID: os.Getenv("LATCHKEY_ORG_ID"), GroupID: os.Getenv("LATCHKEY_GROUP_ID"),
 		PublicKey: os.Getenv("LATCHKEY_PUBLIC_KEY"), PrivateKey: os.Getenv("LATCHKEY_PRIVATE_KEY"),
 	}
@@ -59,7 +60,7 @@ type config struct {
 	functions              string // directory of built programs, "" to build them
 	invocations            int    // that a process of an isolated function serves, 0 for any number
 	parameters             map[string]string
-	owner                  owner // ids and keys of the first start, "" where any will do
+	owner                  stack.Owner // ids and keys of the first start, "" where any will do
 	now                    func() time.Time
 	web                    http.RoundTripper                     // to addresses that tenants choose, nil for the network
 	endpointDelay          func() time.Duration                  // of the clouds' private endpoints, nil for the clouds' own
@@ -146,9 +147,9 @@ func run(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 	// executions, then the data.
 	defer func() { err = errors.Join(err, suite.close()) }()
 	failed := make(chan error, 1)
-	defer inBackground(ctx, func(ctx context.Context) { failed <- suite.workflows.engine.Run(ctx) })()
+	defer inBackground(ctx, func(ctx context.Context) { failed <- suite.workflows.Engine.Run(ctx) })()
 	servers := serve(listeners, map[string]http.Handler{
-		"-listen": suite.gateway, "-clouds": suite.clouds, "-lambda": suite.lambda, "-nodes": suite.nodes, "-states": suite.workflows.api,
+		"-listen": suite.gateway, "-clouds": suite.clouds, "-lambda": suite.lambda, "-nodes": suite.nodes, "-states": suite.workflows.API,
 		"-databases": suite.databases,
 	})
 	defer func() { err = errors.Join(err, servers.stop(ctx)) }()
@@ -220,6 +221,14 @@ func listenAll(ctx context.Context, addresses map[string]string) (map[string]net
 
 // addresses are where the suite can be reached.
 type addresses struct{ api, clouds, lambda, nodes, states, databases string }
+
+// url is that of the API, "" without an address.
+func (a addresses) url() string {
+	if a.api == "" {
+		return ""
+	}
+	return "http://" + a.api
+}
 
 func addressesOf(listeners map[string]net.Listener) addresses {
 	at := func(name string) string {

@@ -23,7 +23,7 @@ import (
 func (e *estate) steps() *sfn.Client {
 	return sfn.New(sfn.Options{
 		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
-		HTTPClient: &http.Client{Transport: pocket.Transport(sfnapi.Handler(e.suite.workflows.engine, slog.New(slog.DiscardHandler)))},
+		HTTPClient: &http.Client{Transport: pocket.Transport(sfnapi.Handler(e.suite.workflows.Engine, slog.New(slog.DiscardHandler)))},
 	})
 }
 
@@ -32,7 +32,7 @@ func (e *estate) executions(kind workflow.Kind, status types.ExecutionStatus) ma
 	e.t.Helper()
 	all := map[string]string{}
 	pages := sfn.NewListExecutionsPaginator(e.steps(), &sfn.ListExecutionsInput{
-		StateMachineArn: aws.String(e.suite.workflows.engine.MachineARN("latchkey-" + string(kind))), StatusFilter: status, MaxResults: 1,
+		StateMachineArn: aws.String(e.suite.workflows.Engine.MachineARN("latchkey-" + string(kind))), StatusFilter: status, MaxResults: 1,
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(e.t.Context())

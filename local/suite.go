@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -13,11 +12,10 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"latchkey"
-	"latchkey/local/functionurl"
-	"latchkey/local/gateway"
 	"latchkey/local/lambdasvc"
-	"latchkey/local/schedule"
+	"latchkey/local/pocket"
+	"latchkey/local/stack"
+	"latchkey/local/states/journal"
 	"latchkey/local/template"
 	signingkeys "latchkey/shared/identity/keyring"
 	"latchkey/shared/seal"
@@ -31,7 +29,7 @@ type suite struct {
 	gateway   http.Handler
 	lambda    *lambdasvc.Service
 	nodes     http.Handler
-	workflows *workflows
+	workflows *stack.Workflows
 	clouds    http.Handler
 	databases http.Handler // nil without a fleet
 	table     store.Table  // nil of isolated functions
@@ -40,11 +38,12 @@ type suite struct {
 	background []func(context.Context)
 	schedules  func(context.Context)
 
-	at      addresses
-	owner   owner
-	secrets secrets
-	specs   []template.Function // as they are deployed; of isolated functions only
-	closers []func() error      // in the order of opening
+	at        addresses
+	owner     stack.Owner
+	secrets   stack.Secrets
+	functions []lambdasvc.Function
+	specs     []template.Function // as they are deployed; of isolated functions only
+	closers   []func() error      // in the order of opening
 }
 
 // open opens the data, makes the functions of the template and puts the gateway in front.
@@ -55,168 +54,138 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.workflows, err = s.openWorkflows(cfg, log); err != nil {
+	tmpl, specs, err := stack.Resolve(cfg.parameters)
+	if err != nil {
+		return nil, err
+	}
+	if s.workflows, err = s.openWorkflows(cfg, tmpl, log); err != nil {
 		return nil, err
 	}
 	run := s.inProcess
 	if cfg.isolated {
 		run = s.isolate
 	}
-	d, err := run(ctx, cfg, log)
+	d, err := run(ctx, cfg, &deployment{template: tmpl, specs: stack.WithAPI(specs, s.at.url())}, log)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.openStreams(cfg, d, log); err != nil {
 		return nil, err
 	}
-	s.workflows.functions = d.functions
-	s.lambda = lambdasvc.New(d.functions, cfg.now, log)
-	byID := map[string]lambdasvc.Invoker{}
-	for _, f := range d.functions {
-		byID[f.ID] = f
+	if err := s.serve(cfg, d, log); err != nil {
+		return nil, err
 	}
-	s.gateway, err = gateway.New(gateway.Config{Template: d.template, Functions: byID, Now: cfg.now, Log: log})
+	operator, err := stack.Named(d.functions, "operator")
 	if err != nil {
 		return nil, err
 	}
-	if s.nodes, err = nodesURL(d, cfg.now, log); err != nil {
-		return nil, err
-	}
-	due, err := schedules(d.template, byID, cfg.now, log)
-	if err != nil {
-		return nil, err
-	}
-	s.schedules = due.Run
-	if !cfg.noFleet {
-		if err := s.openFleet(cfg, d.functions, log); err != nil {
-			return nil, err
-		}
-	}
-	i := slices.IndexFunc(d.functions, func(f lambdasvc.Function) bool { return f.Name == "operator" })
-	if i < 0 {
-		return nil, errors.New("the template has no function operator")
-	}
-	s.owner, err = ensureOwner(ctx, d.clouds.state, d.functions[i].Handler, cfg.owner)
+	s.owner, err = stack.EnsureOwner(ctx, d.state, operator.Handler, cfg.owner)
 	return s, err
 }
 
-// nodesURL is the URL of the one function that has one.
-func nodesURL(d *deployment, now func() time.Time, log *slog.Logger) (http.Handler, error) {
-	specs, err := d.template.Functions()
+// serve puts what calls the functions in front of them.
+func (s *suite) serve(cfg config, d *deployment, log *slog.Logger) (err error) {
+	s.functions = d.functions
+	s.workflows.Call(d.functions)
+	s.lambda = lambdasvc.New(d.functions, cfg.now, log)
+	if s.gateway, err = stack.Gateway(d.template, d.functions, cfg.now, log); err != nil {
+		return err
+	}
+	if s.nodes, err = stack.NodesURL(d.template, d.functions, cfg.now, log); err != nil {
+		return err
+	}
+	due, err := stack.Schedules(d.template, d.functions, cfg.now, log)
+	if err != nil {
+		return err
+	}
+	s.schedules = due.Run
+	if cfg.noFleet {
+		return nil
+	}
+	return s.openFleet(cfg, d.functions, log)
+}
+
+// openWorkflows opens the journal of executions.
+func (s *suite) openWorkflows(cfg config, tmpl *template.Template, log *slog.Logger) (*stack.Workflows, error) {
+	machines, err := stack.Machines(tmpl)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(specs, func(f template.Function) bool { return f.URL != nil })
-	if i < 0 || specs[i].Name != "nodes" {
-		return nil, errors.New("the template has no URL of the function nodes")
+	db, err := bbolt.Open(filepath.Join(cfg.data, "workflows.db"), 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("-data: %w", err)
 	}
-	return functionurl.New(d.functions[i], now, log), nil
+	s.closers = append(s.closers, db.Close)
+	kept, err := journal.Bolt(db, "executions")
+	if err != nil {
+		return nil, fmt.Errorf("-data: %w", err)
+	}
+	if cfg.journal != nil {
+		kept = cfg.journal(kept)
+	}
+	return stack.NewWorkflows(stack.WorkflowsConfig{Machines: machines, Journal: kept, Now: cfg.now, Log: log}), nil
 }
 
 // deployment is the template as it runs: its functions, and the clouds that they reach.
 type deployment struct {
 	template  *template.Template
+	specs     []template.Function
 	functions []lambdasvc.Function
-	clouds    *clouds
+	clouds    *stack.Clouds
+	state     pocket.State // of the clouds
 }
 
-// inProcess runs the functions within this process, over the embedded table.
-func (s *suite) inProcess(ctx context.Context, cfg config, log *slog.Logger) (*deployment, error) {
-	tmpl, specs, err := resolve(cfg.parameters)
-	if err != nil {
-		return nil, err
-	}
-	s.settle(specs)
+// inProcess runs the functions of d within this process, over the embedded table.
+func (s *suite) inProcess(ctx context.Context, cfg config, d *deployment, log *slog.Logger) (*deployment, error) {
 	around, err := s.surroundings(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if around.clouds, err = s.openClouds(ctx, cfg, specs); err != nil {
+	if err := s.openClouds(ctx, cfg, d); err != nil {
 		return nil, err
 	}
-	if err := around.clouds.aws.Deploy(around.clouds.operatorsAccount()); err != nil { // the folder may be an earlier version's
+	if err := d.clouds.Deploy(d.specs); err != nil {
 		return nil, err
 	}
-	around.workflows = s.workflows
-	functions, err := makeFunctions(ctx, specs, around)
-	return &deployment{template: tmpl, functions: functions, clouds: around.clouds}, err
-}
-
-// resolve reads the template with some of its parameters; the networks are the pocket clouds' unless
-// they are among them.
-func resolve(parameters map[string]string) (*template.Template, []template.Function, error) {
-	networks, err := pocketNetworks()
-	if err != nil {
-		return nil, nil, err
-	}
-	all := told()
-	all["PrivateEndpointNetworks"] = networks
-	maps.Copy(all, parameters)
-	tmpl, err := template.Parse(latchkey.Template(), template.Options{Parameters: all})
-	if err != nil {
-		return nil, nil, err
-	}
-	specs, err := tmpl.Functions()
-	return tmpl, specs, err
-}
-
-// settle has functions that know the address of the API, to lead to it in messages, know that of this
-// machine instead of API Gateway's.
-func (s *suite) settle(specs []template.Function) {
-	for _, spec := range specs {
-		if _, knows := spec.Environment["API_URL"]; knows && s.at.api != "" {
-			spec.Environment["API_URL"] = "http://" + s.at.api
-		}
-	}
-}
-
-// schedules makes the schedules of the template, which come due while the suite runs.
-func schedules(
-	tmpl *template.Template, functions map[string]lambdasvc.Invoker, now func() time.Time, log *slog.Logger,
-) (*schedule.Scheduler, error) {
-	all, err := schedule.Read(tmpl)
-	if err != nil {
-		return nil, err
-	}
-	return schedule.New(all, functions, now, log)
+	around.Clouds, around.Workflows = d.clouds, s.workflows
+	d.functions, err = stack.Functions(ctx, d.specs, around)
+	return d, err
 }
 
 // openClouds opens the pocket clouds, in which the suite is known as the template has it.
-func (s *suite) openClouds(ctx context.Context, cfg config, specs []template.Function) (*clouds, error) {
+func (s *suite) openClouds(ctx context.Context, cfg config, d *deployment) error {
 	db, err := bbolt.Open(filepath.Join(cfg.data, "clouds.db"), 0o600, &bbolt.Options{Timeout: time.Second})
 	if err != nil {
-		return nil, fmt.Errorf("-data: %w", err)
+		return fmt.Errorf("-data: %w", err)
 	}
 	s.closers = append(s.closers, db.Close)
-	i := slices.IndexFunc(specs, func(f template.Function) bool { return f.Name == "encryption" })
-	if i < 0 {
-		return nil, errors.New("the template has no function encryption")
-	}
-	env := specs[i].Environment
-	c, err := openClouds(ctx, db, cfg, s.workflows, env["AZURE_APP_ID"], env["GOOGLE_PROJECT_ID"])
+	d.state = pocket.Bolt(db)
+	d.clouds, err = stack.OpenClouds(ctx, stack.CloudsConfig{
+		State: d.state, DB: db, Now: cfg.now, Workflows: s.workflows, Functions: d.specs, EndpointDelay: cfg.endpointDelay,
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.clouds, s.secrets = c.served, c.secrets
-	return c, nil
+	s.clouds, s.secrets = d.clouds.Served, d.clouds.Secrets
+	return nil
 }
 
-func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) (surroundings, error) {
+func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) (stack.Surroundings, error) {
 	table, err := bolt.Open(filepath.Join(cfg.data, "table.db"))
 	if err != nil {
-		return surroundings{}, fmt.Errorf("-data: %w", err)
+		return stack.Surroundings{}, fmt.Errorf("-data: %w", err)
 	}
 	s.closers = append(s.closers, table.Close)
 	s.table = table
 	s.background = append(s.background, housekeeping(table, cfg.now, log))
 	wrapper, err := fileseal.Open(filepath.Join(cfg.data, "seal.key"))
 	if err != nil {
-		return surroundings{}, fmt.Errorf("-data: %w", err)
+		return stack.Surroundings{}, fmt.Errorf("-data: %w", err)
 	}
-	around := surroundings{table: table, sealer: seal.New(wrapper, cfg.now), now: cfg.now, log: log, web: cfg.web}
+	around := stack.Surroundings{Table: table, Sealer: seal.New(wrapper, cfg.now), Now: cfg.now, Log: log, Web: cfg.web}
 	// Without the key that the table's secrets were sealed with no request could be authenticated.
-	if _, err := (&signingkeys.Keyring{Table: table, Sealer: around.sealer, Now: cfg.now}).Ring(ctx); err != nil {
-		return surroundings{}, fmt.Errorf(
+	if _, err := (&signingkeys.Keyring{Table: table, Sealer: around.Sealer, Now: cfg.now}).Ring(ctx); err != nil {
+		return stack.Surroundings{}, fmt.Errorf(
 			"-data: the seal.key in %s does not open what table.db holds; put the right one back, or remove the folder to begin anew: %w",
 			cfg.data, err)
 	}
@@ -227,11 +196,26 @@ func (s *suite) surroundings(ctx context.Context, cfg config, log *slog.Logger) 
 func (s *suite) close() error {
 	if s.lambda != nil {
 		within(shutdownGrace, s.lambda.Wait)
-		within(shutdownGrace, s.workflows.running.Wait)
+		within(shutdownGrace, s.workflows.Wait)
 	}
 	var failed error
 	for _, closer := range slices.Backward(s.closers) {
 		failed = errors.Join(failed, closer())
 	}
 	return failed
+}
+
+// within waits for what ends by itself, but no longer than for a while.
+func within(most time.Duration, wait func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		wait()
+	}()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
 }

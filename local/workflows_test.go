@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
+	"latchkey/local/stack"
 	"latchkey/shared/atlas"
 	"latchkey/shared/workflow"
 )
@@ -131,7 +132,7 @@ func TestAnExecutionGoesOnAfterTheProgramWasKilled(t *testing.T) {
 	t.Parallel()
 	flags := append(testFlags(filepath.Join(t.TempDir(), "data")), "-no-fleet")
 	at, kill := startProgram(t, flags...)
-	createCluster(t, &running{t: t, base: at["API"], owner: owner{GroupID: at["GROUP_ID"], PublicKey: at["PUBLIC_KEY"], PrivateKey: at["PRIVATE_KEY"]}})
+	createCluster(t, &running{t: t, base: at["API"], owner: stack.Owner{GroupID: at["GROUP_ID"], PublicKey: at["PUBLIC_KEY"], PrivateKey: at["PRIVATE_KEY"]}})
 
 	client := stepFunctions(at["states"])
 	machines, err := client.ListStateMachines(t.Context(), &sfn.ListStateMachinesInput{})

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"cmp"
@@ -17,24 +17,24 @@ import (
 	"latchkey/shared/suite/operator"
 )
 
-// owner is the first API key, with the organisation and the group that it owns. It is kept in
-// the data folder, because it is printed at every start.
-type owner struct {
+// Owner is the first API key, with the organisation and the group that it owns. It is kept in
+// the pocket clouds' state, because the suite on one machine prints it at every start.
+type Owner struct {
 	OrgID      string `json:"orgId"`
 	GroupID    string `json:"groupId"`
 	PublicKey  string `json:"publicKey"`
 	PrivateKey string `json:"privateKey"`
 }
 
-// ensureOwner creates the organisation, the group and the key at the first start, through the
+// EnsureOwner creates the organisation, the group and the key at the first start, through the
 // function that an operator invokes. chosen are the ids and keys that the user wants, if any;
 // other than those of an earlier start they are refused.
-func ensureOwner(ctx context.Context, state pocket.State, operatorFunction lambdasvc.Invoker, chosen owner) (owner, error) {
+func EnsureOwner(ctx context.Context, state pocket.State, operatorFunction lambdasvc.Invoker, chosen Owner) (Owner, error) {
 	const kind, id = "local", "owner"
-	var kept owner
+	var kept Owner
 	found, err := state.Get(kind, id, &kept)
 	if err != nil {
-		return owner{}, err
+		return Owner{}, err
 	}
 	if found && kept.OrgID != "" {
 		return kept, kept.checkChosen(chosen)
@@ -42,8 +42,8 @@ func ensureOwner(ctx context.Context, state pocket.State, operatorFunction lambd
 	if !found { // the key is kept before it exists, so that a crash can't lose it
 		kept = chosen
 		kept.PublicKey, kept.PrivateKey = cmp.Or(chosen.PublicKey, letters(8)), cmp.Or(chosen.PrivateKey, uuid.NewString())
-		if err := state.Put(kind, id, owner{PublicKey: kept.PublicKey, PrivateKey: kept.PrivateKey}); err != nil {
-			return owner{}, err
+		if err := state.Put(kind, id, Owner{PublicKey: kept.PublicKey, PrivateKey: kept.PrivateKey}); err != nil {
+			return Owner{}, err
 		}
 	}
 	payload, err := json.Marshal(operator.Request{ //nolint:gosec // G117: the function is told the key that was kept before it exists
@@ -51,22 +51,22 @@ func ensureOwner(ctx context.Context, state pocket.State, operatorFunction lambd
 		OrgID: chosen.OrgID, GroupID: chosen.GroupID, PublicKey: kept.PublicKey, PrivateKey: kept.PrivateKey,
 	})
 	if err != nil {
-		return owner{}, err
+		return Owner{}, err
 	}
 	answer, err := operatorFunction.Invoke(ctx, payload)
 	if err != nil {
-		return owner{}, fmt.Errorf("create the first organization: %w", err)
+		return Owner{}, fmt.Errorf("create the first organization: %w", err)
 	}
 	var made operator.Result
 	if err := json.Unmarshal(answer, &made); err != nil {
-		return owner{}, err
+		return Owner{}, err
 	}
 	kept.OrgID, kept.GroupID = made.OrgID, made.GroupID
 	return kept, state.Put(kind, id, kept)
 }
 
 // checkChosen refuses choices that come too late.
-func (o owner) checkChosen(chosen owner) error {
+func (o Owner) checkChosen(chosen Owner) error {
 	for _, c := range []struct{ name, kept, chosen string }{
 		{"LATCHKEY_ORG_ID", o.OrgID, chosen.OrgID},
 		{"LATCHKEY_GROUP_ID", o.GroupID, chosen.GroupID},

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"context"
@@ -43,42 +43,54 @@ import (
 	"latchkey/shared/suite/validate"
 )
 
-// surroundings are what the functions have in the place of AWS.
-type surroundings struct {
-	table     store.Table
-	sealer    *seal.Sealer
-	now       func() time.Time
-	log       *slog.Logger
-	clouds    *clouds
-	workflows *workflows
-	web       http.RoundTripper // to addresses that tenants choose, nil for the network
+// Surroundings are what functions have in the place of AWS. Fields without a default are required.
+type Surroundings struct {
+	Table     store.Table
+	Sealer    *seal.Sealer
+	Now       func() time.Time
+	Log       *slog.Logger
+	Clouds    *Clouds
+	Workflows *Workflows
+	Web       http.RoundTripper // to addresses that tenants choose; nil is the network
+	Jitter    func() float64    // in [0, 1), by which messages are retried at different times; nil is random
 }
 
-func makeFunctions(ctx context.Context, specs []template.Function, around surroundings) ([]lambdasvc.Function, error) {
+// Functions makes all functions, as they are invoked by whoever calls Lambda.
+func Functions(ctx context.Context, specs []template.Function, around Surroundings) ([]lambdasvc.Function, error) {
 	var functions []lambdasvc.Function
 	for _, spec := range specs {
-		handler, err := makeHandler(ctx, spec, around)
+		handler, err := Function(ctx, spec, around)
 		if err != nil {
-			return nil, fmt.Errorf("functions/%s: %w", spec.Name, err)
+			return nil, err
 		}
-		functions = append(functions, lambdaFunction(spec, handler))
+		functions = append(functions, Lambda(spec, handler))
 	}
 	return functions, nil
 }
 
-func lambdaFunction(spec template.Function, handler lambdasvc.Invoker) lambdasvc.Function {
+// Lambda is a function as it is deployed, with a handler.
+func Lambda(spec template.Function, handler lambdasvc.Invoker) lambdasvc.Function {
 	return lambdasvc.Function{
 		ID: spec.ID, Name: spec.Name, FunctionName: spec.FunctionName, Timeout: spec.Timeout, Handler: handler, ARN: functionARN(spec),
 	}
 }
 
 func functionARN(spec template.Function) string {
-	return "arn:aws:lambda:" + deployedRegion + ":" + operatorAccount + ":function:" + spec.FunctionName
+	return "arn:aws:lambda:" + Region + ":" + OperatorAccount + ":function:" + spec.FunctionName
 }
 
-// makeHandler makes the function of one directory under functions/, as its main package does.
-func makeHandler(ctx context.Context, spec template.Function, around surroundings) (lambdasvc.Invoker, error) {
-	around.log = around.log.With(slog.String("function", spec.Name))
+// Function makes the function of one directory under functions/ anew, as its main package does at a
+// cold start: it knows nothing of what an earlier one has cached.
+func Function(ctx context.Context, spec template.Function, around Surroundings) (lambdasvc.Invoker, error) {
+	around.Log = around.Log.With(slog.String("function", spec.Name))
+	handler, err := makeHandler(ctx, spec, around)
+	if err != nil {
+		return nil, fmt.Errorf("functions/%s: %w", spec.Name, err)
+	}
+	return handler, nil
+}
+
+func makeHandler(ctx context.Context, spec template.Function, around Surroundings) (lambdasvc.Invoker, error) {
 	switch spec.Name {
 	case "authorizer":
 		return authorizerFunction(around), nil
@@ -106,19 +118,19 @@ func makeHandler(ctx context.Context, spec template.Function, around surrounding
 	return nil, errors.New("the program does not have this function of the template")
 }
 
-func authorizerFunction(s surroundings) lambdasvc.Invoker {
+func authorizerFunction(s Surroundings) lambdasvc.Invoker {
 	return authorizer.New(authorizer.Config{
 		Authenticator: &authn.Authenticator{
-			Directory: &directory.Directory{Table: s.table, Sealer: s.sealer, Now: s.now},
-			Keyring:   &signingkeys.Keyring{Table: s.table, Sealer: s.sealer, Now: s.now},
-			Now:       s.now,
+			Directory: &directory.Directory{Table: s.Table, Sealer: s.Sealer, Now: s.Now},
+			Keyring:   &signingkeys.Keyring{Table: s.Table, Sealer: s.Sealer, Now: s.Now},
+			Now:       s.Now,
 		},
-		Log:     s.log,
+		Log:     s.Log,
 		Refused: func(context.Context, authn.Reason) {},
 	})
 }
 
-func adminapiFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+func adminapiFunction(s Surroundings, env map[string]string) (lambdasvc.Invoker, error) {
 	retention, err := eventRetention(env)
 	if err != nil {
 		return nil, err
@@ -127,34 +139,34 @@ func adminapiFunction(s surroundings, env map[string]string) (lambdasvc.Invoker,
 	if err != nil {
 		return nil, fmt.Errorf("CONTROL_PLANE_IPS: %w", err)
 	}
-	starter, err := s.workflows.starter(env)
+	starter, err := s.Workflows.Starter(env)
 	if err != nil {
 		return nil, err
 	}
 	return apigw.New(adminapi.New(adminapi.Deps{
-		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log,
+		Table: s.Table, Sealer: s.Sealer, Now: s.Now, Log: s.Log,
 		EventRetention: retention, ControlPlane: addresses, Start: starter, Domain: env["NODE_DOMAIN"],
 	})), nil
 }
 
-func operatorFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+func operatorFunction(s Surroundings, env map[string]string) (lambdasvc.Invoker, error) {
 	retention, err := eventRetention(env)
 	if err != nil {
 		return nil, err
 	}
-	return operator.New(operator.Deps{Table: s.table, Sealer: s.sealer, Now: s.now, EventRetention: retention}), nil
+	return operator.New(operator.Deps{Table: s.Table, Sealer: s.Sealer, Now: s.Now, EventRetention: retention}), nil
 }
 
-func encryptionFunction(ctx context.Context, s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+func encryptionFunction(ctx context.Context, s Surroundings, env map[string]string) (lambdasvc.Invoker, error) {
 	retention, err := eventRetention(env)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := keyring.New(ctx, s.clouds.ring)
+	keys, err := keyring.New(ctx, s.Clouds.Ring)
 	if err != nil {
 		return nil, err
 	}
-	starter, err := s.workflows.starter(env)
+	starter, err := s.Workflows.Starter(env)
 	if err != nil {
 		return nil, err
 	}
@@ -164,108 +176,112 @@ func encryptionFunction(ctx context.Context, s surroundings, env map[string]stri
 	}
 	// The pocket clouds' grants take effect at once, so nobody waits for them here.
 	return apigw.New(encryption.New(encryption.Deps{
-		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys, EventRetention: retention, Start: starter,
+		Table: s.Table, Sealer: s.Sealer, Now: s.Now, Log: s.Log, Keys: keys, EventRetention: retention, Start: starter,
 		AllowAWSUserKeys: env["ALLOW_AWS_USER_KEYS"] == "true", AWSPrincipalARN: env["AWS_PRINCIPAL_ARN"],
-		AzureAppID: env["AZURE_APP_ID"], Google: s.clouds.accounts, PrivateEndpointRegions: networks.Regions(),
+		AzureAppID: env["AZURE_APP_ID"], Google: s.Clouds.Accounts, PrivateEndpointRegions: networks.Regions(),
 	})), nil
 }
 
-func nodesFunction(ctx context.Context, s surroundings) (lambdasvc.Invoker, error) {
-	keys, err := keyring.New(ctx, s.clouds.ring)
+func nodesFunction(ctx context.Context, s Surroundings) (lambdasvc.Invoker, error) {
+	keys, err := keyring.New(ctx, s.Clouds.Ring)
 	if err != nil {
 		return nil, err
 	}
-	return functionurl.New(nodes.New(nodes.Deps{Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys})), nil
+	return functionurl.New(nodes.New(nodes.Deps{Table: s.Table, Sealer: s.Sealer, Now: s.Now, Log: s.Log, Keys: keys})), nil
 }
 
-func validateFunction(ctx context.Context, s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+func validateFunction(ctx context.Context, s Surroundings, env map[string]string) (lambdasvc.Invoker, error) {
 	retention, err := eventRetention(env)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := keyring.New(ctx, s.clouds.ring)
+	keys, err := keyring.New(ctx, s.Clouds.Ring)
 	if err != nil {
 		return nil, err
 	}
-	starter, err := s.workflows.starter(env)
+	starter, err := s.Workflows.Starter(env)
 	if err != nil {
 		return nil, err
 	}
 	return validate.New(validate.Deps{
-		Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys, EventRetention: retention, Start: starter,
+		Table: s.Table, Sealer: s.Sealer, Now: s.Now, Log: s.Log, Keys: keys, EventRetention: retention, Start: starter,
 	}), nil
 }
 
-func remindFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+func remindFunction(s Surroundings, env map[string]string) (lambdasvc.Invoker, error) {
 	retention, err := eventRetention(env)
 	if err != nil {
 		return nil, err
 	}
-	return remind.New(remind.Deps{Table: s.table, Now: s.now, Log: s.log, EventRetention: retention}), nil
+	return remind.New(remind.Deps{Table: s.Table, Now: s.Now, Log: s.Log, EventRetention: retention}), nil
 }
 
-func fleettasksFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+func fleettasksFunction(s Surroundings, env map[string]string) (lambdasvc.Invoker, error) {
 	retention, err := eventRetention(env)
 	if err != nil {
 		return nil, err
 	}
-	starter, err := s.workflows.starter(env)
+	starter, err := s.Workflows.Starter(env)
 	if err != nil {
 		return nil, err
 	}
 	return fleettasks.New(fleettasks.Deps{
-		Table: s.table, Now: s.now, Log: s.log, EventRetention: retention, Start: starter, Domain: env["NODE_DOMAIN"],
+		Table: s.Table, Now: s.Now, Log: s.Log, EventRetention: retention, Start: starter, Domain: env["NODE_DOMAIN"],
 	}), nil
 }
 
-func keytasksFunction(ctx context.Context, s surroundings) (lambdasvc.Invoker, error) {
-	keys, err := keyring.New(ctx, s.clouds.ring)
+func keytasksFunction(ctx context.Context, s Surroundings) (lambdasvc.Invoker, error) {
+	keys, err := keyring.New(ctx, s.Clouds.Ring)
 	if err != nil {
 		return nil, err
 	}
-	return keytasks.New(keytasks.Deps{Table: s.table, Sealer: s.sealer, Now: s.now, Log: s.log, Keys: keys}), nil
+	return keytasks.New(keytasks.Deps{Table: s.Table, Sealer: s.Sealer, Now: s.Now, Log: s.Log, Keys: keys}), nil
 }
 
-func notifyFunction(s surroundings, env map[string]string) (lambdasvc.Invoker, error) {
+func notifyFunction(s Surroundings, env map[string]string) (lambdasvc.Invoker, error) {
 	allow, err := outbound.ParseAllowlist(env["NOTIFICATION_ALLOW_LIST"])
 	if err != nil {
 		return nil, fmt.Errorf("NOTIFICATION_ALLOW_LIST: %w", err)
 	}
+	jitter := s.Jitter
+	if jitter == nil {
+		jitter = rand.Float64
+	}
 	var mail, sms, topic notification.Channel
 	var bus notification.Bus
 	if from := env["MAIL_FROM"]; from != "" {
-		mail = awsses.New(sesv2.NewFromConfig(s.clouds.operator()), from)
+		mail = awsses.New(sesv2.NewFromConfig(s.Clouds.sender()), from)
 	}
 	if env["SMS_NOTIFICATIONS"] == "true" {
-		sms = awssns.NewSMS(sns.NewFromConfig(s.clouds.operator()))
+		sms = awssns.NewSMS(sns.NewFromConfig(s.Clouds.sender()))
 	}
 	if arn := env["ALERT_TOPIC_ARN"]; arn != "" {
-		topic = awssns.NewTopic(sns.NewFromConfig(s.clouds.operator()), arn)
+		topic = awssns.NewTopic(sns.NewFromConfig(s.Clouds.sender()), arn)
 	}
 	if name := env["EVENT_BUS_NAME"]; name != "" {
-		bus = awsbus.New(eventbridge.NewFromConfig(s.clouds.operator()), name)
+		bus = awsbus.New(eventbridge.NewFromConfig(s.Clouds.sender()), name)
 	}
 	return notify.New(notify.Deps{
-		Table: s.table, Opener: s.sealer, Now: s.now, Log: s.log, API: env["API_URL"], Jitter: rand.Float64,
-		Channels: notify.Channels(outbound.New(outbound.Options{Allow: allow, Transport: s.web, Now: s.now}), mail, sms), Topic: topic, Bus: bus,
+		Table: s.Table, Opener: s.Sealer, Now: s.Now, Log: s.Log, API: env["API_URL"], Jitter: jitter,
+		Channels: notify.Channels(outbound.New(outbound.Options{Allow: allow, Transport: s.Web, Now: s.Now}), mail, sms), Topic: topic, Bus: bus,
 	}), nil
 }
 
-func networktasksFunction(s surroundings, spec template.Function) (lambdasvc.Invoker, error) {
+func networktasksFunction(s Surroundings, spec template.Function) (lambdasvc.Invoker, error) {
 	retention, err := eventRetention(spec.Environment)
 	if err != nil {
 		return nil, err
 	}
-	starter, err := s.workflows.starter(spec.Environment)
+	starter, err := s.Workflows.Starter(spec.Environment)
 	if err != nil {
 		return nil, err
 	}
-	connected, err := s.clouds.connect(spec)
+	connected, err := s.Clouds.connect(spec)
 	if err != nil {
 		return nil, err
 	}
 	return networktasks.New(networktasks.Deps{
-		Table: s.table, Now: s.now, Log: s.log, EventRetention: retention, Executions: starter, Clouds: connected,
+		Table: s.Table, Now: s.Now, Log: s.Log, EventRetention: retention, Executions: starter, Clouds: connected,
 	}), nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"context"
@@ -35,7 +35,7 @@ func pocketNetworks() (string, error) {
 		}},
 	}
 	for _, region := range []atlas.AWSRegion{"us-east-1", "us-west-2", "eu-west-1"} {
-		network := awscloud.DefaultNetwork(operatorAccount, string(region))
+		network := awscloud.DefaultNetwork(OperatorAccount, string(region))
 		n.AWS[region] = endpoint.AWSNetwork{VPCID: network.VPC, SubnetIDs: network.Subnets, SecurityGroupIDs: []string{network.SecurityGroup}}
 	}
 	text, err := json.Marshal(n)
@@ -44,7 +44,7 @@ func pocketNetworks() (string, error) {
 
 // lendNetworks lets Latchkey's application make private endpoints in the operator's networks at
 // Azure, as an operator would.
-func (c *clouds) lendNetworks(ctx context.Context, principal string) error {
+func (c *Clouds) lendNetworks(ctx context.Context, principal string) error {
 	const assignment = "https://management.azure.com" + networkScope +
 		"/providers/Microsoft.Authorization/roleAssignments/6f1b0000-0000-4000-8000-0000000000ac?api-version=2022-04-01"
 	err := c.administer(ctx, http.MethodPut, assignment, `{"properties":{"roleDefinitionId":"`+networkScope+
@@ -57,21 +57,14 @@ func (c *clouds) lendNetworks(ctx context.Context, principal string) error {
 
 // connect is what a function makes private endpoints with: at AWS the role that the template gives it,
 // at Azure Latchkey's application.
-func (c *clouds) connect(spec template.Function) (map[atlas.Provider]endpoint.Cloud, error) {
+func (c *Clouds) connect(spec template.Function) (map[atlas.Provider]endpoint.Cloud, error) {
 	n, err := privateEndpointNetworks(spec.Environment)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.functionKeys([]template.Function{spec}); err != nil {
-		return nil, err
-	}
-	keys := c.secrets.Functions[spec.Name]
-	role, err := functionRole(spec, keys)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.aws.Deploy(awscloud.Account{ID: operatorAccount, Roles: []awscloud.Role{role}}); err != nil {
-		return nil, err
+	keys, ok := c.Secrets.Functions[spec.Name]
+	if !ok {
+		return nil, errors.New("it has no role in the pocket AWS: nothing was deployed there")
 	}
 	connected := map[atlas.Provider]endpoint.Cloud{}
 	if len(n.AWS) > 0 {
@@ -80,7 +73,7 @@ func (c *clouds) connect(spec template.Function) (map[atlas.Provider]endpoint.Cl
 		})
 	}
 	if n.Azure != nil {
-		app := c.ring.Azure
+		app := c.Ring.Azure
 		connected[atlas.Azure], err = azurepe.New(azurepe.Config{
 			Environment: n.Azure.Environment, SubscriptionID: n.Azure.SubscriptionID, Transport: c.transport, Networks: n.Azure.Regions,
 			App: azurepe.App{TenantID: app.HomeTenant, ClientID: app.ClientID, Secret: app.Secret},
