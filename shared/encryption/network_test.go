@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/shared/access"
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
 	"latchkey/shared/kms"
@@ -109,6 +110,117 @@ func TestAConfigurationThatNoEndpointLeadsToIsRefused(t *testing.T) {
 	_, err := w.patch(`{"awsKms":{"roleId":"` + role1 + `","customerMasterKeyID":"` + keyID + `"}}`)
 	if atlas.CodeOf(err) != atlas.KMSUnreachable || !strings.Contains(atlas.AsError(err).Detail(), "/encryptionAtRest/AWS/privateEndpoints") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// While a region is down, the endpoint in it is no way to the replica elsewhere: the tenant learns which
+// one it needs.
+func TestAKeyThatNoEndpointReachesIsRefusedWithWhatHelps(t *testing.T) {
+	const api = "/api/atlas/v2/groups/" + groupID + "/encryptionAtRest/AWS/privateEndpoints"
+	down := func(f *verdict.Failure) func(kms.Reference) error {
+		return func(ref kms.Reference) error {
+			if ref.AWS.Endpoint == here {
+				return f
+			}
+			return nil
+		}
+	}
+	for name, tt := range map[string]struct {
+		key, change string
+		ways        []kms.PrivateEndpoint
+		failure     *verdict.Failure
+		want, never string
+	}{
+		"a move to a region without an endpoint": {
+			mrk, `"region":"EU_WEST_1"`,
+			[]kms.PrivateEndpoint{wayHere},
+			verdict.Failed(verdict.ConnectFailed, "down"),
+			"of which none in EU_WEST_1 is active, and through the one in US_EAST_1 there was no answer. Create one in EU_WEST_1 with POST " + api, "",
+		},
+		"a rotation from a multi-Region key": {
+			mrk, `"customerMasterKeyID":"` + keyID + `"`,
+			[]kms.PrivateEndpoint{wayHere},
+			verdict.Failed(verdict.ConnectFailed, "down"),
+			"through the one in US_EAST_1 there was no answer. Create one in another region where the key has a replica with POST " + api, "",
+		},
+		"a rotation from another key": {
+			keyARN, `"customerMasterKeyID":"` + keyID + `"`,
+			[]kms.PrivateEndpoint{wayHere},
+			verdict.Failed(verdict.ConnectFailed, "down"),
+			"through the active one there was no answer", "Create one",
+		},
+		"a move where no endpoint leads": {
+			keyARN, `"customerMasterKeyID":"` + mrk + `","region":"EU_WEST_1"`, nil, nil,
+			"of which none in EU_WEST_1 is active; see GET " + api, "",
+		},
+		"an endpoint that refuses": {
+			mrk, `"region":"EU_WEST_1"`,
+			[]kms.PrivateEndpoint{wayHere},
+			verdict.Failed(verdict.NetworkRefused, "its policy"),
+			"Create one in EU_WEST_1", "controlPlaneIPAddresses",
+		},
+		"a busy provider": {
+			mrk, `"region":"EU_WEST_1"`, []kms.PrivateEndpoint{wayHere}, verdict.Failed(verdict.RateLimited, "slow down"), "Nothing was changed.", "private",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, n, _ := privateWorld(t, tt.key)
+			w.key(keyID)
+			n.ways, n.inForce, w.refuse = tt.ways, true, down(tt.failure)
+			_, err := w.patch(`{"awsKms":{"roleId":"` + role1 + `",` + tt.change + `}}`)
+			detail := atlas.AsError(err).Detail()
+			if atlas.CodeOf(err) != atlas.KMSUnreachable || !strings.Contains(detail, tt.want) || tt.never != "" && strings.Contains(detail, tt.never) {
+				t.Errorf("got %v: %s", err, detail)
+			}
+			if atlas.AsError(err).RetryAfter == 0 {
+				t.Error("it does not say when to come back")
+			}
+		})
+	}
+}
+
+// The role's own authorization needs the same way to the key.
+func TestARoleIsNotProvedWithoutAWayToTheKey(t *testing.T) {
+	w, n, _ := privateWorld(t, keyARN)
+	n.inForce = true
+	role, err := access.Find(t.Context(), w.table, groupID, role1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.ProveRole(t.Context(), role); atlas.CodeOf(err) != atlas.KMSUnreachable {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAKeyThatIsNotThereIsRefusedWithWhereItIsMissing(t *testing.T) {
+	const account = "A key of another AWS account must be given as its full ARN."
+	for name, tt := range map[string]struct {
+		key, region string
+		ways        []kms.PrivateEndpoint
+		want        string
+	}{
+		"no such id":  {"1234abcd-12ab-34cd-56ef-1234567890ff", "us-east-1", nil, "was not found in region us-east-1. " + account},
+		"no such ARN": {strings.Replace(keyARN, "1234abcd", "ffffffff", 1), "US_EAST_1", nil, "was not found in region US_EAST_1."},
+		"an ARN of a replica": {
+			mrk, "EU_CENTRAL_1", nil, "was not found in region EU_CENTRAL_1. A multi-Region key needs a replica there: create one in EU_CENTRAL_1.",
+		},
+		"an id of a replica": {
+			"mrk-1234abcd12ab34cd56ef1234567890ab", "EU_CENTRAL_1", nil, "A multi-Region key needs a replica in EU_CENTRAL_1. " + account,
+		},
+		"an endpoint where there is no replica": {
+			strings.Replace(mrk, "mrk-1", "mrk-f", 1), "US_EAST_1",
+			[]kms.PrivateEndpoint{wayThere},
+			"was not found in region EU_WEST_1. A multi-Region key needs a replica there: create one in EU_WEST_1.",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, n, _ := privateWorld(t, mrk)
+			n.ways, n.inForce = tt.ways, tt.ways != nil
+			_, err := w.patch(`{"awsKms":{"roleId":"` + role1 + `","customerMasterKeyID":"` + tt.key + `","region":"` + tt.region + `"}}`)
+			if detail := atlas.AsError(err).Detail(); atlas.CodeOf(err) != atlas.AWSKeyNotFound || !strings.HasSuffix(detail, tt.want) {
+				t.Errorf("got %v: %s", err, detail)
+			}
+		})
 	}
 }
 

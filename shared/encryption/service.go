@@ -116,9 +116,9 @@ func (s *Service) ProveRole(ctx context.Context, role access.Role) error {
 	}
 	ref, err := s.reference(ctx, settings, role.Provider, credential{role: &role})
 	if err != nil {
-		return err
+		return refusal(err, settings, role.Provider, ref)
 	}
 	state := settings.Key(role.Provider)
 	err = s.Patience.Try(ctx, func(ctx context.Context) error { return s.checkProbe(ctx, ref, state.Probe) })
-	return refusal(err, settings, role.Provider)
+	return refusal(err, settings, role.Provider, ref)
 }

@@ -135,7 +135,7 @@ func (s *Service) proveOne(ctx context.Context, current, next Settings, change C
 	}
 	ref, err := s.reference(ctx, next, p, credential{secret: change.Secret})
 	if err != nil {
-		return proof{}, refusal(err, next, p)
+		return proof{}, refusal(err, next, p, ref)
 	}
 	if out.state, err = s.validate(ctx, current, next, change, ref); err != nil {
 		return proof{}, err
@@ -185,7 +185,7 @@ func (s *Service) validate(ctx context.Context, current, next Settings, change C
 		err = verdict.Failed(verdict.RequestInvalid, "there is no such vault: %w", err)
 	}
 	if err != nil {
-		return nil, refusal(err, next, p)
+		return nil, refusal(err, next, p, ref)
 	}
 	state := s.newState(next, old, change, probe, description)
 	state.Dates = dates
@@ -259,7 +259,7 @@ func (s *Service) proveAccessible(ctx context.Context, current Settings, p atlas
 	if isClients || isVerdict && failure.Class() == verdict.Invalid {
 		return atlas.Fail(atlas.EARSettingsInvalid).Because(err)
 	}
-	return refusal(err, current, p)
+	return refusal(err, current, p, ref)
 }
 
 func (s *Service) checkProbe(ctx context.Context, ref kms.Reference, probe kms.Probe) error {
