@@ -99,18 +99,19 @@ func parameterValue(s string) (value, rest string, ok bool) {
 	}
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
-		switch c := s[i]; {
+		c := s[i]
+		switch {
 		case c == '"':
 			rest = strings.TrimLeft(s[i+1:], " \t")
 			return b.String(), rest, rest == "" || rest[0] == ','
 		case c == '\\' && i+1 < len(s):
 			i++
-			b.WriteByte(s[i])
-		case c < ' ' && c != '\t' || c == 0x7f:
-			return "", "", false
-		default:
-			b.WriteByte(c)
+			c = s[i]
 		}
+		if c < ' ' && c != '\t' || c == 0x7f { // escaped or not
+			return "", "", false
+		}
+		b.WriteByte(c)
 	}
 	return "", "", false // the quote is never closed
 }

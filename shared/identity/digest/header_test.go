@@ -1,6 +1,12 @@
 package digest_test
 
 import (
+	"crypto/md5"
+	"crypto/sha256"
+	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -102,18 +108,97 @@ func manyParameters() string {
 	return b.String()
 }
 
+// FuzzParse reads anything. Nothing with control characters in it comes out, and what verifies was
+// signed with the password.
 func FuzzParse(f *testing.F) {
 	f.Add(good)
 	f.Add(`Digest username="a\"b", realm="MMS Public API"`)
 	f.Add("digest ,,, =")
+	f.Add(strings.Replace(good, "abcdefgh", "abc\\\ndefgh", 1))
 	f.Fuzz(func(t *testing.T, header string) {
 		a, err := digest.Parse(header)
 		if err != nil {
 			return
 		}
+		if s := a.Username + a.Nonce + a.URI; strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+			t.Errorf("%q is read as %+v", header, a)
+		}
 		a.Signs(digest.Target{Paths: []string{"/api/x"}})
-		if a.Verify("GET", password) && !strings.Contains(header, a.Username) {
-			t.Errorf("verified %q", header)
+		if a.Verify("GET", password) {
+			t.Errorf("%q was not signed, and verifies", header)
+		}
+	})
+}
+
+// FuzzVerify signs as RFC 7616 says, in its own way. What was signed is read back and verifies, however it is
+// quoted; whoever changes one part of it is refused.
+func FuzzVerify(f *testing.F) {
+	f.Add("abcdefgh", "n", "/api/x?a=1", "00000001", "0011223344556677", "GET", false, uint8(0))
+	f.Add(`a"b\c`, "n, o", "/api/x?a=%41&a=+", "ffffffff", "a=b, c", "PATCH", true, uint8(3))
+	f.Fuzz(func(t *testing.T, username, nonce, uri, nc, cnonce, method string, sha bool, change uint8) {
+		algorithm, sum := digest.MD5, func(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
+		if sha {
+			algorithm, sum = digest.SHA256, func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }
+		}
+		proof := sum(sum(username+":"+digest.Realm+":"+password) + ":" + nonce + ":" + nc + ":" + cnonce + ":auth:" + sum(method+":"+uri))
+		quoted := func(s string) string { return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"` }
+		header := func(username, nonce, uri, cnonce string) string {
+			return "Digest username=" + quoted(username) + ", realm=" + quoted(digest.Realm) + ", nonce=" + quoted(nonce) + ", uri=" + quoted(uri) +
+				", algorithm=" + string(algorithm) + ", response=" + proof + ", qop=auth, nc=" + nc + ", cnonce=" + quoted(cnonce)
+		}
+		a, err := digest.Parse(header(username, nonce, uri, cnonce))
+		if err != nil {
+			return // what no client sends; see TestHeadersOfEveryStyleAreRead
+		}
+		if a.Username != username || a.Nonce != nonce || a.URI != uri || !a.Verify(method, password) {
+			t.Fatalf("%q by %q over %q with %q is read as %+v, and does not verify", uri, username, nonce, cnonce, a)
+		}
+		other := [][4]string{
+			{username + "x", nonce, uri, cnonce}, {username, nonce + "x", uri, cnonce}, {username, nonce, uri + "x", cnonce}, {username, nonce, uri, cnonce + "x"},
+		}[change%4]
+		if b, err := digest.Parse(header(other[0], other[1], other[2], other[3])); err == nil && b.Verify(method, password) {
+			t.Errorf("%q verifies too", other)
+		}
+		if a.Verify(method+"x", password) || a.Verify(method, password+"x") {
+			t.Error("another method or password verifies")
+		}
+	})
+}
+
+// FuzzSigns compares signed URIs with requests: whoever signs what is sent has signed it; the path and the
+// query of something else are not.
+func FuzzSigns(f *testing.F) {
+	f.Add("/api/x?a=1&b=%20c", "/api/x")
+	f.Add("/api/groups/%2f?a&a&=&%zz", "/api/groups//")
+	f.Add("https://keys.example.com/api/x/?b=1+2", "/api/x/../y")
+	f.Fuzz(func(t *testing.T, uri, other string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		u, err := url.ParseRequestURI(uri)
+		if err != nil || strings.Contains(uri, "#") {
+			return
+		}
+		a, err := digest.Parse(strings.Replace(good, `"/api/x?a=1"`, strconv.Quote(uri), 1))
+		if err != nil || a.URI != uri || u.EscapedPath() == "" {
+			return
+		}
+		r.URL = u
+		if !strings.HasPrefix(u.EscapedPath(), "/") {
+			return
+		}
+		if !a.Signs(digest.TargetOf(r)) {
+			t.Errorf("%q does not sign itself", uri)
+		}
+		decoded := func(p string) string {
+			p = strings.TrimSuffix(p, "/")
+			for range 2 { // gateways may have decoded once
+				if d, err := url.PathUnescape(p); err == nil {
+					p = d
+				}
+			}
+			return strings.TrimSuffix(p, "/")
+		}
+		if a.Signs(digest.Target{Paths: []string{other}, Query: u.Query()}) && decoded(u.EscapedPath()) != decoded(other) {
+			t.Errorf("%q signs %q", uri, other)
 		}
 	})
 }
