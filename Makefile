@@ -44,16 +44,8 @@ cover: ## test, and report what is covered
 	@echo 'go tool cover -html=.cache/cover.out shows each line'
 
 .PHONY: fuzz
-fuzz: ## run every fuzz test for FUZZTIME (10s) each
-	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
-		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' "$$file"); do \
-			go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$${FUZZTIME:-10s} "$$(dirname "$$file")" || exit 1; \
-		done; \
-	done
-
-.PHONY: linear
-linear: ## have clients race for the same things in ROUNDS (300) histories, and check each for linearizability
-	LATCHKEY_LINEAR_ROUNDS=$(or $(ROUNDS),300) go test -count=1 -timeout=60m -run='linearizable' ./shared/...
+fuzz: ## run every fuzz test for FUZZTIME (10s) each; FUZZ="cluster" chooses some
+	@.ci/fuzz
 
 .PHONY: bench
 bench: ## run the benchmarks
