@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"latchkey/shared/alert"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/httpapi/hostiletest"
@@ -182,9 +184,45 @@ func (x *target) attempt(tb testing.TB, a asked) {
 			tb.Errorf("%s is answered %d %.500s, and has written", a, status, answer)
 		}
 	}
+	if name := changedCluster(a, status, answer); name != "" {
+		x.sendBack(tb, table, name)
+	}
 	for _, secret := range secrets(a.body) {
 		if strings.Contains(answer, secret) {
 			tb.Errorf("%s: the answer holds %q: %.1000s", a, secret, answer)
+		}
+	}
+}
+
+// changedCluster is the name of the cluster that a request has made or changed, "" if it has not.
+func changedCluster(a asked, status int, answer string) string {
+	if status >= http.StatusMultipleChoices || a.method == http.MethodGet || !strings.HasPrefix(a.path, clustersAt) && !strings.HasPrefix(a.path, legacyAt) {
+		return ""
+	}
+	var body struct{ Name, ClusterType string }
+	if json.Unmarshal([]byte(answer), &body) != nil || body.ClusterType == "" {
+		return ""
+	}
+	return body.Name
+}
+
+// sendBack demands that a cluster, sent back as any version shows it, does not change.
+func (x *target) sendBack(tb testing.TB, table *storetest.Memory, name string) {
+	tb.Helper()
+	for _, at := range []struct{ version, path string }{
+		{"", legacyAt}, {"2023-01-01", clustersAt}, {"2023-02-01", clustersAt}, {"2024-08-05", clustersAt}, {"2024-10-23", clustersAt},
+	} {
+		one := at.path + "/" + name
+		status, shown := x.ask(tb, table, asked{http.MethodGet, at.version, one, ""})
+		if status == http.StatusBadRequest {
+			continue // a version that can't show it says so
+		}
+		before := table.Items()
+		if status, answer := x.ask(tb, table, asked{http.MethodPatch, at.version, one, shown}); status != http.StatusOK {
+			tb.Errorf("at %q what is shown is answered %d %s: %s", at.version, status, answer, shown)
+		}
+		if diff := cmp.Diff(before, table.Items()); diff != "" {
+			tb.Errorf("at %q what is shown, sent back, changes something: %s\n%s", at.version, shown, diff)
 		}
 	}
 }

@@ -9,6 +9,7 @@ const (
 	inGroup    = v2 + "/groups/{group}"
 	inOrg      = v2 + "/orgs/{org}"
 	clustersAt = inGroup + "/clusters"
+	legacyAt   = "/api/atlas/v1.0/groups/{group}/clusters"
 	configsAt  = inGroup + "/alertConfigs"
 	windowAt   = inGroup + "/maintenanceWindow"
 
