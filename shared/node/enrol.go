@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -141,8 +142,13 @@ func (s *Service) nodeOf(ctx context.Context, token string) (cluster.Node, error
 		return cluster.Node{}, fmt.Errorf("find an enrolment token: %w", err)
 	}
 	n, err := s.Nodes.Node(ctx, p.ClusterID, p.NodeID)
-	if errors.Is(err, cluster.ErrNoNode) || err == nil && hex.EncodeToString(n.Enrolment.TokenHash) != hash {
+	if errors.Is(err, cluster.ErrNoNode) || err == nil && !isLatest(n, hash) {
 		return cluster.Node{}, atlas.Fail(atlas.NodeEnrolmentRefused)
 	}
 	return n, err
+}
+
+// isLatest reports whether a node's latest token has this hash.
+func isLatest(n cluster.Node, hash string) bool {
+	return subtle.ConstantTimeCompare([]byte(hex.EncodeToString(n.Enrolment.TokenHash)), []byte(hash)) == 1
 }
