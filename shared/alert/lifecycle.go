@@ -3,6 +3,8 @@ package alert
 import (
 	"strconv"
 	"time"
+
+	"latchkey/shared/due"
 )
 
 // look is how often a live alert is looked at even if nothing falls due: what became of its
@@ -16,17 +18,17 @@ func (a Alert) next(c *Config, now time.Time) time.Time {
 		return soonest
 	}
 	if a.Status == Tracking {
-		soonest = earlier(soonest, a.Created.Add(c.shortestDelay()))
+		soonest = due.Earlier(soonest, a.Created.Add(c.shortestDelay()))
 	}
 	for _, n := range c.Notifications {
-		due, ok := a.due(n)
+		at, ok := a.due(n)
 		if !ok {
 			continue
 		}
 		if a.acknowledged(now) {
-			due = later(due, a.Acknowledgement.Until)
+			at = due.Later(at, a.Acknowledgement.Until)
 		}
-		soonest = earlier(soonest, due)
+		soonest = due.Earlier(soonest, at)
 	}
 	return soonest
 }
@@ -35,7 +37,7 @@ func (a Alert) next(c *Config, now time.Time) time.Time {
 func (a Alert) due(n Notification) (at time.Time, ok bool) {
 	p := a.Progress[n.Thread]
 	if p.Sent == 0 {
-		return later(a.Created.Add(n.Delay), p.Earliest), true
+		return due.Later(a.Created.Add(n.Delay), p.Earliest), true
 	}
 	return p.Last.Add(n.Interval), n.Interval > 0
 }
@@ -142,20 +144,6 @@ func (a Alert) restrain(before Alert) Alert {
 		if earliest.After(a.Created) {
 			a = a.withProgress(thread, Progress{Earliest: earliest})
 		}
-	}
-	return a
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
 	}
 	return a
 }

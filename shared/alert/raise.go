@@ -7,6 +7,7 @@ import (
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
+	"latchkey/shared/due"
 	"latchkey/shared/project"
 )
 
@@ -156,7 +157,7 @@ func (s *Service) begin(ctx context.Context, config Config, known *condition, c 
 		ID: alertID(config.ID, c.Subject, known.Episode, now), GroupID: config.GroupID, OrgID: config.OrgID,
 		ConfigID: config.ID, Type: c.Type, Subject: c.Subject, Facts: c.Facts, Status: Tracking, Created: now, Updated: now,
 	}
-	known.AlertID, known.Observed = a.ID, later(known.Observed, c.Observed)
+	known.AlertID, known.Observed = a.ID, due.Later(known.Observed, c.Observed)
 	if before != nil {
 		a = a.restrain(*before)
 	}

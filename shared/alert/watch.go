@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/due"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
@@ -40,11 +41,11 @@ func (w watch) put(now time.Time) (store.Op, error) {
 func (w watch) next(now time.Time) time.Time {
 	soonest := now.Add(look + time.Minute)
 	if !w.Dates.Rotation.Since.IsZero() {
-		soonest = earlier(soonest, w.Dates.Rotation.next(now))
+		soonest = due.Earlier(soonest, w.Dates.Rotation.next(now))
 	}
 	for _, e := range w.Dates.Expiries {
 		if at, ok := e.Next(now); ok {
-			soonest = earlier(soonest, at)
+			soonest = due.Earlier(soonest, at)
 		}
 	}
 	return soonest

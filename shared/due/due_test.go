@@ -190,3 +190,16 @@ func TestRun_saysThatTheTableIsAway(t *testing.T) {
 		t.Errorf("the run did %+v, %v", got, err)
 	}
 }
+
+func TestTimesAreOrderedWhateverTheirZone(t *testing.T) {
+	first := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	second := first.Add(time.Nanosecond).In(time.FixedZone("", -3600))
+	for _, pair := range [][2]time.Time{{first, second}, {second, first}} {
+		if got := due.Earlier(pair[0], pair[1]); !got.Equal(first) {
+			t.Errorf("the earlier of %s is %s", pair, got)
+		}
+		if got := due.Later(pair[0], pair[1]); !got.Equal(second) {
+			t.Errorf("the later of %s is %s", pair, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/due"
 )
 
 // Plan is a maintenance that is to come.
@@ -45,13 +46,13 @@ func (w Window) Add(p Plan, now time.Time) (Window, error) {
 func (w Window) opportunity(wanted, now time.Time) time.Time {
 	first := w.Next(now.Add(Notice))
 	if !w.Defined() {
-		return later(first, w.Next(wanted))
+		return due.Later(first, w.Next(wanted))
 	}
 	last := w.Next(wanted.AddDate(0, 0, -daysPerWeek).Add(time.Nanosecond))
 	if last.After(wanted) {
 		last = w.Next(wanted.AddDate(0, 0, -2*daysPerWeek))
 	}
-	return later(first, last)
+	return due.Later(first, last)
 }
 
 // replan moves a plan that was not announced to where the window is now. Its deferrals count no
@@ -82,7 +83,7 @@ func (w Window) hasten(asap *bool, now time.Time) (Window, error) {
 	}
 	if w.Plan.Begun.IsZero() && !w.Plan.ASAP {
 		p := w.Plan.withdrawn()
-		p.ASAP, p.Announced, p.Start = true, true, earlier(p.Start, now)
+		p.ASAP, p.Announced, p.Start = true, true, due.Earlier(p.Start, now)
 		w.Plan = &p
 	}
 	return w, nil
@@ -233,18 +234,4 @@ func (w Window) begin(now time.Time) Window {
 func (w Window) finish() Window {
 	w.Plan = nil
 	return w
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

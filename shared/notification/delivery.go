@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"latchkey/shared/alert"
+	"latchkey/shared/due"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
@@ -123,11 +124,11 @@ func (d Delivery) release(now time.Time, jitter float64) Delivery {
 	for _, t := range d.Targets {
 		if !t.State.Ended() {
 			waiting = true
-			next = later(next, t.NotBefore)
+			next = due.Later(next, t.NotBefore)
 		}
 	}
 	if waiting && now.Before(end) {
-		d.State, d.Next = Waiting, earlier(next, end)
+		d.State, d.Next = Waiting, due.Earlier(next, end)
 		return d
 	}
 	return d.conclude(now)
@@ -172,18 +173,4 @@ func (d Delivery) put() (store.Op, error) {
 	}
 	item.Expires = d.Began.Add(retention)
 	return store.Put(item), err
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
