@@ -6,17 +6,13 @@ package awsses
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"net/mail"
-	"slices"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
-	"github.com/aws/smithy-go"
 
 	"latchkey/shared/notification"
+	"latchkey/shared/notification/awsfailure"
 )
 
 // Channel sends e-mails.
@@ -46,24 +42,5 @@ func (c *Channel) Send(ctx context.Context, m notification.Message, t notificati
 			Headers: []types.MessageHeader{header("Auto-Submitted", "auto-generated"), header("X-Latchkey-Message", m.ID)},
 		}},
 	})
-	return failure(err)
-}
-
-// failure tells what the address is to blame for from what the operator is.
-func failure(err error) error {
-	if err == nil {
-		return nil
-	}
-	f := &notification.Failure{Reason: notification.Ours}
-	if e, ok := errors.AsType[smithy.APIError](err); ok {
-		f.Code = e.ErrorCode()
-	}
-	if e, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		f.Status = e.HTTPStatusCode()
-	}
-	if f.Status >= 400 && f.Status < 500 && f.Status != http.StatusTooManyRequests &&
-		slices.Contains([]string{"BadRequestException", "MessageRejected"}, f.Code) {
-		f.Reason, f.Permanent = notification.Refused, true
-	}
-	return f
+	return awsfailure.Of(err, "BadRequestException", "MessageRejected")
 }

@@ -6,17 +6,14 @@ package awssns
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
-	"github.com/aws/smithy-go"
 
 	"latchkey/shared/notification"
+	"latchkey/shared/notification/awsfailure"
 )
 
 // SMS sends text messages.
@@ -35,7 +32,7 @@ func (c *SMS) Send(ctx context.Context, m notification.Message, t notification.T
 		PhoneNumber: &number, Message: aws.String(short(m.Subject)),
 		MessageAttributes: map[string]types.MessageAttributeValue{"AWS.SNS.SMS.SMSType": attribute("Transactional")},
 	})
-	return failure(err)
+	return awsfailure.Of(err, refusals()...)
 }
 
 // e164 writes a telephone number as SNS wants it: a plus and up to 15 digits.
@@ -81,7 +78,7 @@ func (c *Topic) Send(ctx context.Context, m notification.Message, _ notification
 		in.MessageDeduplicationId, in.MessageGroupId = &m.ID, &m.GroupID
 	}
 	_, err := c.client.Publish(ctx, in)
-	return failure(err)
+	return awsfailure.Of(err, refusals()...)
 }
 
 func attribute(value string) types.MessageAttributeValue {
@@ -101,21 +98,9 @@ func subject(s string) *string {
 	return aws.String(s[:min(len(s), longest)])
 }
 
-// failure tells what the number is to blame for from what the operator is.
-func failure(err error) error {
-	if err == nil {
-		return nil
+// refusals are the codes that blame the telephone number or the message.
+func refusals() []string {
+	return []string{
+		"InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "InvalidParameterValueException", "OptedOut", "OptedOutException",
 	}
-	f := &notification.Failure{Reason: notification.Ours}
-	if e, ok := errors.AsType[smithy.APIError](err); ok {
-		f.Code = e.ErrorCode()
-	}
-	if e, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		f.Status = e.HTTPStatusCode()
-	}
-	refused := []string{"InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "InvalidParameterValueException", "OptedOut", "OptedOutException"}
-	if slices.Contains(refused, f.Code) {
-		f.Reason, f.Permanent = notification.Refused, true
-	}
-	return f
 }
