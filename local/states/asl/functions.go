@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -184,12 +185,41 @@ func arrayUnique(args []any, _ *Env) (any, error) {
 		return nil, err
 	}
 	unique := []any{}
+	alike := map[string][]any{} // by likeness, since comparing all with all takes seconds
 	for _, v := range list {
-		if !slices.ContainsFunc(unique, func(u any) bool { return equal(u, v) }) {
+		key := likeness(v)
+		if !slices.ContainsFunc(alike[key], func(u any) bool { return equal(u, v) }) {
+			alike[key] = append(alike[key], v)
 			unique = append(unique, v)
 		}
 	}
 	return unique, nil
+}
+
+// likeness is the same for values that are equal, and for few others.
+func likeness(v any) string {
+	switch x := v.(type) {
+	case int64:
+		return likeness(float64(x))
+	case float64:
+		return strconv.FormatFloat(x+0, 'g', -1, 64) // +0 takes the sign off a zero
+	case []any:
+		parts := make([]string, len(x))
+		for i, element := range x {
+			parts[i] = likeness(element)
+		}
+		return "[" + strings.Join(parts, ",") + "]"
+	case map[string]any:
+		parts := make([]string, 0, len(x))
+		for name, member := range x {
+			parts = append(parts, strconv.Quote(name)+":"+likeness(member))
+		}
+		slices.Sort(parts)
+		return "{" + strings.Join(parts, ",") + "}"
+	case string:
+		return strconv.Quote(x)
+	}
+	return fmt.Sprint(v)
 }
 
 // mathAdd adds integers; as Step Functions does, it rounds what is none.
