@@ -16,7 +16,6 @@ const (
 	inOrg        = "/api/atlas/v2/orgs/{orgId}"
 	inCluster    = inGroup + "/clusters/{clusterName}"
 	v1Group      = "/api/atlas/v1.0/groups/{groupId}"
-	companion    = "/api/latchkey/v1/groups/{groupId}"
 	oneReplica   = `"replicationSpecs":[{"regionConfigs":[{"providerName":"AWS","regionName":"US_EAST_1","priority":7,"electableSpecs":{"instanceSize":"M10","nodeCount":3}}]}]`
 	legacySize   = `"providerSettings":{"providerName":"AWS","instanceSizeName":"M10","regionName":"US_EAST_1"}`
 	webhookAlarm = `{"eventTypeName":"AWS_ENCRYPTION_KEY_INVALID","enabled":true,"notifications":[{"typeName":"WEBHOOK","webhookUrl":"https://hooks.example.com/x"}]}`
