@@ -1,6 +1,9 @@
 package schedule_test
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,18 +81,81 @@ func TestNext_isAlwaysLaterAndKeepsInStep(t *testing.T) {
 	})
 }
 
+// FuzzParse reads anything. What is due next comes after now, and nothing between is due; and an expression of plain fields
+// is due when somebody who goes through the minutes one by one says so.
 func FuzzParse(f *testing.F) {
-	f.Add("rate(5 minutes)")
-	f.Add("cron(0/5 8-17 ? * MON-FRI 2026)")
-	f.Add("cron(0 0 LW * ? *)")
-	f.Fuzz(func(t *testing.T, text string) {
+	for _, text := range []string{
+		"rate(5 minutes)", "cron(0/5 8-17 ? * MON-FRI 2026)", "cron(0 0 LW * ? *)", "cron(17 3 * * ? *)", "cron(0,30 */6 1-7 JAN,FEB ? *)", "cron(59 23 31 1/2 ? 2026-2027)",
+		"cron(0 9 ? * MON#1 *)", "cron(1-3/2 0 15W * ? *)", "cron(0 0 29 2 ? *)", "rate(99999 days)", "cron(5-1 0 1 * ? *)", "cron(0/0 0 1 * ? *)",
+	} {
+		f.Add(text, uint32(0))
+	}
+	f.Fuzz(func(t *testing.T, text string, minutes uint32) {
+		begun := time.Now()
 		e, err := schedule.Parse(text)
 		if err != nil {
 			return
 		}
-		now := day(1, 30, 10, 30)
-		if next := e.Next(now, now); !next.IsZero() && !next.After(now) {
-			t.Errorf("%s is due at %s, before %s", text, next, now)
+		now := day(1, 30, 10, 30).Add(time.Duration(minutes%5_000_000) * time.Minute)
+		next := e.Next(now, now)
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("%s took %s", text, took)
+		}
+		if !next.IsZero() && (!next.After(now) || !e.Next(next.Add(-1), now).Equal(next)) {
+			t.Errorf("%s is due at %s, after %s", text, next, now)
+		}
+		want, ok := byHand(text, now)
+		if ok && !want.Equal(next) && (next.IsZero() || next.Before(now.Add(horizon))) {
+			t.Errorf("%s is due at %s after %s, want %s", text, next, now, want)
 		}
 	})
+}
+
+// horizon is how far byHand looks.
+const horizon = 40 * 24 * time.Hour
+
+// byHand goes through the minutes. ok is false for what it cannot read, and for what is not due before the horizon.
+func byHand(text string, after time.Time) (at time.Time, ok bool) {
+	inner, isCron := strings.CutPrefix(strings.TrimSuffix(text, ")"), "cron(")
+	fields := strings.Fields(inner)
+	if !isCron || len(fields) != 6 {
+		return time.Time{}, false
+	}
+	bounds := [6][2]int{{0, 59}, {0, 23}, {1, 31}, {1, 12}, {0, 6}, {1970, 2099}}
+	var match [6]func(int) bool
+	for i, f := range fields {
+		if match[i] = field(f, bounds[i][0], bounds[i][1]); match[i] == nil {
+			return time.Time{}, false
+		}
+	}
+	for at = after.Truncate(time.Minute).Add(time.Minute); at.Before(after.Add(horizon)); at = at.Add(time.Minute) {
+		values := [6]int{at.Minute(), at.Hour(), at.Day(), int(at.Month()), int(at.Weekday()), at.Year()}
+		if !slices.ContainsFunc([]int{0, 1, 2, 3, 4, 5}, func(i int) bool { return !match[i](values[i]) }) {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// field reads *, ?, n, n-m, and lists of them; nil is what it cannot read.
+func field(text string, least, most int) func(int) bool {
+	if text == "*" || text == "?" {
+		return func(int) bool { return true }
+	}
+	chosen := map[int]bool{}
+	for part := range strings.SplitSeq(text, ",") {
+		low, high, isRange := strings.Cut(part, "-")
+		from, err := strconv.Atoi(low)
+		to := from
+		if isRange && err == nil {
+			to, err = strconv.Atoi(high)
+		}
+		if err != nil || from < least || to > most || from > to {
+			return nil
+		}
+		for n := from; n <= to; n++ {
+			chosen[n] = true
+		}
+	}
+	return func(n int) bool { return chosen[n] }
 }

@@ -178,13 +178,10 @@ func FuzzSigns(f *testing.F) {
 			return
 		}
 		a, err := digest.Parse(strings.Replace(good, `"/api/x?a=1"`, strconv.Quote(uri), 1))
-		if err != nil || a.URI != uri || u.EscapedPath() == "" {
-			return
+		if err != nil || a.URI != uri || !strings.HasPrefix(u.EscapedPath(), "/") || !strings.Contains(uri, u.EscapedPath()) {
+			return // no client sends it so: what has to be escaped is not
 		}
 		r.URL = u
-		if !strings.HasPrefix(u.EscapedPath(), "/") {
-			return
-		}
 		if !a.Signs(digest.TargetOf(r)) {
 			t.Errorf("%q does not sign itself", uri)
 		}

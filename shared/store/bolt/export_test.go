@@ -42,3 +42,15 @@ func (t *Table) Items() (items []store.Item, err error) {
 	})
 	return items, err
 }
+
+// The forms of keys and records in the file.
+
+func EncodeItem(i store.Item) []byte { return encodeItem(i) }
+
+func DecodeItem(key store.Key, b []byte) (store.Item, error) { return decodeItem(key, b) }
+
+func ItemKey(k store.Key) []byte { return itemKey(k) }
+
+func SplitItemKey(b []byte) (store.Key, error) { return splitItemKey(b) }
+
+func IndexKey(index, item store.Key) []byte { return indexKey(index, item) }
