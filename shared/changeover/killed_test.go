@@ -1,128 +1,32 @@
 package changeover_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
-	"net/http"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
-	"go.etcd.io/bbolt"
-
 	"latchkey/local/pocket"
-	"latchkey/local/states/asl"
 	"latchkey/local/states/engine"
 	"latchkey/local/states/journal"
-	"latchkey/local/states/sfnapi"
 	"latchkey/local/states/statestest"
 	"latchkey/shared/encryption"
 	"latchkey/shared/kms/keyring"
-	"latchkey/shared/store"
-	"latchkey/shared/suite/keytasks"
 	"latchkey/shared/workflow"
-	"latchkey/shared/workflow/awssfn"
 )
 
-// process is Step Functions and the functions that it calls, which can be killed together: neither a
-// transition nor a write of a task is kept after that.
-type process struct {
-	*statestest.Killer
-
-	w     *world
-	next  int // the write that kills the next process
-	path  string
-	db    *bbolt.DB
-	end   context.CancelFunc
-	ended chan error
-}
-
-// mortalTable writes while the process lives.
-type mortalTable struct {
-	store.Table
-
-	killer *statestest.Killer
-}
-
-func (m mortalTable) Write(ctx context.Context, ops ...store.Op) error {
-	if err := m.killer.Alive(); err != nil {
-		return err
-	}
-	return m.Table.Write(ctx, ops...)
-}
-
 // inProcess has the workflows of the world kept in a file, by a process that is killed at a write.
-func (w *world) inProcess(at int, lost bool) *process {
+func (w *world) inProcess(at int, lost bool) *statestest.Process {
 	w.t.Helper()
 	synctest.Wait()
-	p := &process{Killer: statestest.NewKiller(nil, 0, lost), w: w, next: at, path: filepath.Join(w.t.TempDir(), "workflows.db")}
-	w.table.Table = mortalTable{w.table.Table, p.Killer}
-	p.start()
-	return p
-}
-
-func (p *process) start() {
-	w := p.w
-	w.t.Helper()
-	var err error
-	p.db, err = bbolt.Open(p.path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: true}) // the machine goes on
-	w.must(err)
-	kept, err := journal.Bolt(p.db, "executions")
-	w.must(err)
-	p.Revive(kept, p.next)
-	p.next = 0 // it is killed once
-	ring, err := keyring.New(w.t.Context(), w.Identities(w.Transport()))
-	w.must(err)
-	log := slog.New(slog.NewJSONHandler(w.log, nil))
-	machines, arns := map[string]*asl.Machine{}, map[workflow.Kind]string{}
-	for _, kind := range []workflow.Kind{workflow.SwitchRole, workflow.RotateKey, workflow.ReconfigureRegion} {
-		machines[string(kind)] = statestest.Load(w.t, "../../statemachines/"+string(kind)+".asl.json", nil)
-	}
-	w.engine = engine.New(engine.Config{
-		Journal: p.Killer, Now: time.Now, Rand: rand.NewPCG(1, 2), Log: slog.New(slog.DiscardHandler), Machines: machines,
-		Invoke: statestest.Invoker(map[string]statestest.Function{
-			"FleetTasksFunctionArn": statestest.Handler(w.fleet),
-			"KeyTasksFunctionArn": statestest.Handler(keytasks.New(keytasks.Deps{
-				Table: w.table, Sealer: w.sealer, Now: time.Now, Log: log, Keys: ring,
-			})),
-		}),
+	p := statestest.NewProcess(w.t, at, lost, func(kept journal.Journal) *engine.Engine {
+		ring, err := keyring.New(w.t.Context(), w.Identities(w.Transport()))
+		w.must(err)
+		return w.boot(kept, ring)
 	})
-	for kind := range machines {
-		arns[workflow.Kind(kind)] = w.engine.MachineARN(kind)
-	}
-	w.starter = awssfn.NewStarter(sfn.New(sfn.Options{
-		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""), RetryMaxAttempts: 1,
-		HTTPClient: &http.Client{Transport: pocket.Transport(sfnapi.Handler(w.engine, log))},
-	}), arns)
-	ctx, end := context.WithCancel(w.t.Context())
-	p.end, p.ended = end, make(chan error, 1)
-	run := w.engine
-	go func() { p.ended <- run.Run(ctx) }()
-}
-
-func (p *process) stop() {
-	p.w.t.Helper()
-	synctest.Wait()
-	p.end()
-	if err := <-p.ended; err != nil && !errors.Is(err, statestest.ErrKilled) {
-		p.w.t.Error(err)
-	}
-	p.w.must(p.db.Close())
-}
-
-// restarted starts the process again once it was killed.
-func (p *process) restarted() {
-	p.w.t.Helper()
-	if p.Alive() != nil {
-		p.stop()
-		p.start()
-	}
+	w.table.Table = p.Table(w.table.Table)
+	p.Start()
+	return p
 }
 
 // killable are changes, begun.
@@ -157,9 +61,9 @@ func TestAProcessMayBeKilledAtAnyTransition(t *testing.T) {
 					isOver := false
 					inWorld(t, func(w *world) {
 						p := w.inProcess(at, lost)
-						defer func() { p.stop() }()
+						defer p.Stop()
 						change(w)
-						isOver = !p.survives(kind)
+						isOver = !w.survives(p, kind)
 					})
 					if isOver || t.Failed() {
 						break
@@ -176,17 +80,14 @@ func TestAProcessMayBeKilledAtAnyTransition(t *testing.T) {
 }
 
 // survives demands that a change ends well, and reports whether the process was killed before.
-func (p *process) survives(kind workflow.Kind) (killed bool) {
-	w := p.w
+func (w *world) survives(p *statestest.Process, kind workflow.Kind) (killed bool) {
 	w.t.Helper()
 	w.until(40*time.Minute, func() bool {
-		killed = killed || p.Alive() != nil
-		p.restarted()
+		killed = p.Restart() || killed
 		return w.change().State != encryption.UnderWay
 	})
 	synctest.Wait()
-	killed = killed || p.Alive() != nil // with the last transition
-	p.restarted()
+	killed = p.Restart() || killed // with the last transition
 	if c := w.change(); c.State != encryption.Finished || c.Kind != kind {
 		w.t.Errorf("the change ended as %+v", c)
 	}

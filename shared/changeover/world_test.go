@@ -185,25 +185,8 @@ func (w *world) assemble() {
 	w.sealer = seal.New(wrapper, time.Now)
 	ring, err := keyring.New(w.t.Context(), w.Identities(w.Transport()))
 	w.must(err)
-	keyTasks := keytasks.New(keytasks.Deps{Table: w.table, Sealer: w.sealer, Now: time.Now, Log: log, Keys: ring})
 	w.fleet = fleettasks.New(fleettasks.Deps{Table: w.table, Now: time.Now, Log: log, Start: w, Domain: "example.net"})
-	machines, arns := map[string]*asl.Machine{}, map[workflow.Kind]string{}
-	for _, kind := range []workflow.Kind{workflow.SwitchRole, workflow.RotateKey, workflow.ReconfigureRegion} {
-		machines[string(kind)] = statestest.Load(w.t, "../../statemachines/"+string(kind)+".asl.json", nil)
-	}
-	w.engine = engine.New(engine.Config{
-		Journal: journal.Memory(), Now: time.Now, Rand: rand.NewPCG(1, 2), Log: slog.New(slog.DiscardHandler), Machines: machines,
-		Invoke: statestest.Invoker(map[string]statestest.Function{
-			"FleetTasksFunctionArn": statestest.Handler(w.fleet), "KeyTasksFunctionArn": statestest.Handler(keyTasks),
-		}),
-	})
-	for kind := range machines {
-		arns[workflow.Kind(kind)] = w.engine.MachineARN(kind)
-	}
-	w.starter = awssfn.NewStarter(sfn.New(sfn.Options{
-		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
-		HTTPClient: &http.Client{Transport: pocket.Transport(sfnapi.Handler(w.engine, log))},
-	}), arns)
+	w.boot(journal.Memory(), ring)
 	w.api = suite.Encryption(suite.EncryptionDeps{
 		Table: w.db, Journal: audit.Journal{Table: w.db, Now: time.Now}, Sealer: w.sealer, Keys: ring,
 		Policy: encryption.Policy{AllowAWSUserKeys: true}, Now: time.Now, Log: log,
@@ -218,6 +201,33 @@ func (w *world) assemble() {
 	w.must(w.db.Write(w.t.Context(), op))
 	w.signUp()
 	w.api.Clusters = unused{}
+}
+
+// boot has the machines' files in an engine that keeps its executions in a journal.
+func (w *world) boot(kept journal.Journal, ring *keyring.Keyring) *engine.Engine {
+	w.t.Helper()
+	log := slog.New(slog.NewJSONHandler(w.log, nil))
+	machines, arns := map[string]*asl.Machine{}, map[workflow.Kind]string{}
+	for _, kind := range []workflow.Kind{workflow.SwitchRole, workflow.RotateKey, workflow.ReconfigureRegion} {
+		machines[string(kind)] = statestest.Load(w.t, "../../statemachines/"+string(kind)+".asl.json", nil)
+	}
+	w.engine = engine.New(engine.Config{
+		Journal: kept, Now: time.Now, Rand: rand.NewPCG(1, 2), Log: slog.New(slog.DiscardHandler), Machines: machines,
+		Invoke: statestest.Invoker(map[string]statestest.Function{
+			"FleetTasksFunctionArn": statestest.Handler(w.fleet),
+			"KeyTasksFunctionArn": statestest.Handler(keytasks.New(keytasks.Deps{
+				Table: w.table, Sealer: w.sealer, Now: time.Now, Log: log, Keys: ring,
+			})),
+		}),
+	})
+	for kind := range machines {
+		arns[workflow.Kind(kind)] = w.engine.MachineARN(kind)
+	}
+	w.starter = awssfn.NewStarter(sfn.New(sfn.Options{
+		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""), RetryMaxAttempts: 1,
+		HTTPClient: &http.Client{Transport: pocket.Transport(sfnapi.Handler(w.engine, log))},
+	}), arns)
+	return w.engine
 }
 
 // unused lets a provider be disabled.

@@ -1,16 +1,11 @@
 package networktasks_test
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"latchkey/local/states/asl"
 	"latchkey/local/states/engine"
@@ -19,44 +14,32 @@ import (
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/endpoint"
-	"latchkey/shared/store"
 	"latchkey/shared/suite"
 	"latchkey/shared/suite/networktasks"
 	"latchkey/shared/workflow"
 )
 
-// mortalTable writes while the process lives.
-type mortalTable struct {
-	store.Table
-
-	killer *statestest.Killer
-}
-
-func (m mortalTable) Write(ctx context.Context, ops ...store.Op) error {
-	if err := m.killer.Alive(); err != nil {
-		return err
-	}
-	return m.Table.Write(ctx, ops...)
-}
-
 // process is Step Functions and the functions that it calls, which can be killed together.
 type process struct {
-	*statestest.Killer
+	*statestest.Process
 
-	w      *world
-	path   string
-	stop   func()
-	whenAt int
+	w *world
 }
 
 // inProcess is inWorld with a process that is killed at the write of a number.
-func inProcess(t *testing.T, at int, lost bool, fn func(p *process)) {
+func inProcess(t *testing.T, at int, lost bool, fn func(p process)) {
 	t.Helper()
 	inWorld(t, func(w *world) {
-		p := &process{Killer: statestest.NewKiller(nil, 0, lost), w: w, path: filepath.Join(t.TempDir(), "workflows.db"), whenAt: at}
+		p := process{w: w, Process: statestest.NewProcess(w.t, at, lost, func(kept journal.Journal) *engine.Engine {
+			w.engine = engine.New(engine.Config{
+				Journal: kept, Machines: map[string]*asl.Machine{string(workflow.PrivateEndpoint): statestest.Load(w.t, definition, nil)},
+				Invoke: statestest.Invoker(w.tasks), Now: time.Now, Rand: rand.NewPCG(1, 1), Log: slog.New(slog.DiscardHandler),
+			})
+			return w.engine
+		})}
 		log := slog.New(slog.DiscardHandler)
 		real := w.table
-		w.table = mortalTable{real, p.Killer}
+		w.table = p.Table(real)
 		w.api = suite.Endpoints(suite.EndpointDeps{
 			Table: real, Journal: audit.Journal{Table: real, Now: time.Now}, Start: w, Now: time.Now, Log: log, Prover: w,
 			Regions: map[atlas.Provider][]string{atlas.AWS: {"US_EAST_1"}},
@@ -64,52 +47,21 @@ func inProcess(t *testing.T, at int, lost bool, fn func(p *process)) {
 		w.tasks["NetworkTasksFunctionArn"] = statestest.Handler(networktasks.New(networktasks.Deps{
 			Table: w.table, Now: time.Now, Log: log, Executions: w, Clouds: map[atlas.Provider]endpoint.Cloud{atlas.AWS: w.aws, atlas.Azure: w.azure},
 		}))
-		p.start()
-		defer func() { p.stop() }()
+		p.Start()
+		defer p.Stop()
 		fn(p)
 	})
 }
 
-func (p *process) start() {
-	w := p.w
-	w.t.Helper()
-	db, err := bbolt.Open(p.path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: true}) // the machine goes on
-	w.must(err)
-	kept, err := journal.Bolt(db, "executions")
-	w.must(err)
-	p.Revive(kept, p.whenAt)
-	p.whenAt = 0 // it is killed once
-	w.engine = engine.New(engine.Config{
-		Journal: p.Killer, Machines: map[string]*asl.Machine{string(workflow.PrivateEndpoint): statestest.Load(w.t, definition, nil)},
-		Invoke: statestest.Invoker(w.tasks), Now: time.Now, Rand: rand.NewPCG(1, 1), Log: slog.New(slog.DiscardHandler),
-	})
-	ctx, cancel := context.WithCancel(w.t.Context())
-	ended := make(chan error, 1)
-	run := w.engine
-	go func() { ended <- run.Run(ctx) }()
-	p.stop = func() {
-		synctest.Wait()
-		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, statestest.ErrKilled) {
-			w.t.Error(err)
-		}
-		w.must(db.Close())
-	}
-}
-
 // until lets time go by until something is so: the cloud works, the schedule runs every other minute, and
 // a process that was killed is followed by the next.
-func (p *process) until(what string, is func() bool) (killed bool) {
+func (p process) until(what string, is func() bool) (killed bool) {
 	w := p.w
 	w.t.Helper()
 	for minute := range 60 {
 		for range 6 {
 			w.settle()
-			if p.Alive() != nil {
-				killed = true
-				p.stop()
-				p.start()
-			}
+			killed = p.Restart() || killed
 			if is() {
 				return killed
 			}
@@ -133,7 +85,7 @@ func TestPrivateEndpoint_survivesAKillAtAnyTransition(t *testing.T) {
 			kills := 0
 			for at := 1; ; at++ {
 				killed := false
-				inProcess(t, at, lost, func(p *process) {
+				inProcess(t, at, lost, func(p process) {
 					w := p.w
 					e, err := w.api.Create(w.t.Context(), owner, w.groupID, atlas.AWS, "US_EAST_1")
 					w.must(err)
