@@ -80,12 +80,20 @@ func (e *Enforcer) Enforce(ctx context.Context, groupID string, p atlas.Provider
 	if err != nil || !pending {
 		return err
 	}
-	since := state.Verdict.Since
 	return e.Start.Start(ctx, workflow.Execution{
 		Kind: workflow.EnforceValidity, GroupID: groupID, Subject: string(p),
-		Version: []int64{state.Revision, max(0, since.Unix()), int64(max(0, e.Now().Sub(since)) / retryEvery)},
-		Input:   input{GroupID: groupID, Provider: p, Revision: state.Revision},
+		Version: e.version(*state), Input: input{GroupID: groupID, Provider: p, Revision: state.Revision},
 	})
+}
+
+// version tells executions apart by the verdict that they enforce. A key may be taken away and given back
+// within a second, so its direction and milliseconds count, or else the nodes would stay as they are.
+func (e *Enforcer) version(state encryption.KeyState) []int64 {
+	v, direction := state.Verdict, int64(0)
+	if directionOf(v) == Start {
+		direction = 1
+	}
+	return []int64{state.Revision, max(0, v.Since.UnixMilli()), direction, int64(max(0, e.Now().Sub(v.Since)) / retryEvery)}
 }
 
 // isPending reports whether a cluster that uses the key is not as the verdicts want.

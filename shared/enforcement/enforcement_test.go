@@ -89,9 +89,10 @@ func TestEnforce_starts_an_execution_every_five_minutes_while_there_is_something
 		}
 	}
 	judge(verdict.KeyDisabled)
-	name := "enforce-validity-" + group + "-AWS-3_1777636800_"
-	if since.Unix() != 1777636800 {
-		t.Fatalf("the clock shows %d", since.Unix())
+	const stop, start = "_0_", "_1_"
+	name := "enforce-validity-" + group + "-AWS-3_1777636800000" + stop
+	if since.UnixMilli() != 1777636800000 {
+		t.Fatalf("the clock shows %d", since.UnixMilli())
 	}
 	enforce("at once", name+"0")
 	clock.Advance(4 * time.Minute)
@@ -108,7 +109,18 @@ func TestEnforce_starts_an_execution_every_five_minutes_while_there_is_something
 	clock.Advance(-time.Hour) // the clock was set back
 	judge(verdict.OK)
 	clock.Advance(-time.Minute)
-	enforce("given back", "enforce-validity-"+group+"-AWS-3_1777633500_0")
+	enforce("given back", "enforce-validity-"+group+"-AWS-3_1777633500000"+start+"0")
+
+	judge(verdict.KeyDisabled)
+	c.Nodes[0].Desired.State = cluster.Run
+	enforce("taken away", "enforce-validity-"+group+"-AWS-3_1777633440000"+stop+"0")
+	c.Nodes[0].Desired.State = cluster.Stop
+	judge(verdict.OK)
+	enforce("given back at the same moment", "enforce-validity-"+group+"-AWS-3_1777633440000"+start+"0")
+	clock.Advance(700 * time.Millisecond)
+	judge(verdict.KeyDisabled)
+	c.Nodes[0].Desired.State = cluster.Run
+	enforce("taken away within the same second", "enforce-validity-"+group+"-AWS-3_1777633440700"+stop+"0")
 }
 
 func TestAwait_lists_the_nodes_that_are_waited_for_until_time_is_up(t *testing.T) {
