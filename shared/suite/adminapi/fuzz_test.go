@@ -277,3 +277,45 @@ func TestAPI_EveryTwistOfEveryBodyIsAnswered(t *testing.T) {
 		}
 	}
 }
+
+// FuzzOAuth asks the endpoints of OAuth as clients that have no secret. They hear what RFC 6749 has for them, in answers
+// that nobody caches and that hold nothing of what was sent; and nothing is written.
+func FuzzOAuth(f *testing.F) {
+	x := newTarget(f)
+	const form = "application/x-www-form-urlencoded"
+	for _, seed := range [][3]string{
+		{"", form, "grant_type=client_credentials&client_id={client}&client_secret=x"}, {"Basic YTpi", form, "grant_type=client_credentials"}, {"Basic ", form, "token=x"},
+		{"", "application/json", "{}"}, {"", form, "token=x&token=y"}, {"", form, "%zz"}, {"Bearer x", form, "client_id={client}"}, {"Basic Oj0=", form + ";charset=\xff", "a"},
+		{"Basic {client}", form, strings.Repeat("a=b&", 5000)}, {"", form, "client_id=" + strings.Repeat("x", 5000) + "&client_secret="},
+	} {
+		f.Add(seed[0], seed[1], seed[2], false)
+		f.Add(seed[0], seed[1], seed[2], true)
+	}
+	f.Fuzz(func(t *testing.T, authorization, contentType, form string, revoke bool) {
+		path := "/api/oauth/token"
+		if revoke {
+			path = "/api/oauth/revoke"
+		}
+		table := x.table.Copy()
+		api := adminapi.New(adminapi.Deps{Table: table, Sealer: x.sealer, Now: x.now, Log: slog.New(slog.DiscardHandler)})
+		r := x.request(asked{http.MethodPost, "", path, ""})
+		r.Header.Set("Authorization", x.known.Replace(authorization))
+		r.Header.Set("Content-Type", contentType)
+		r.Body = io.NopCloser(strings.NewReader(x.known.Replace(form)))
+		rec := httptest.NewRecorder()
+		api.ServeHTTP(rec, r)
+		var answer struct {
+			Error       any
+			Description string `json:"error_description"`
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil || rec.Code < 400 || rec.Code >= 500 || answer.Error == nil {
+			t.Errorf("%q, %q with %.700q: %d %.700s", authorization, contentType, form, rec.Code, rec.Body)
+		}
+		if rec.Code != http.StatusRequestEntityTooLarge && rec.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%q, %q with %.700q may be cached: %d %s", authorization, contentType, form, rec.Code, rec.Body)
+		}
+		if !reflect.DeepEqual(x.table.Items(), table.Items()) {
+			t.Errorf("%q, %q with %.700q has written", authorization, contentType, form)
+		}
+	})
+}
