@@ -2,6 +2,7 @@ package template_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -234,11 +235,46 @@ func TestParse_saysWhereAMistakeIs(t *testing.T) {
 	}
 }
 
+// FuzzParse reads anything in no time. What it accepts is JSON, and the same each time; every resource has a type and a name of its own.
 func FuzzParse(f *testing.F) {
 	f.Add(sample)
 	f.Add("Resources: {A: {Type: T, Properties: {B: !Sub '${A}'}}}")
 	f.Add("Conditions: {A: !And [!Condition A, !Condition A]}\nResources: {B: {Type: T, Condition: A}}")
-	f.Fuzz(func(_ *testing.T, body string) {
-		template.Parse([]byte(body), template.Options{}) //nolint:errcheck // it must only not panic or hang
+	f.Add("Resources: {A: &a {Type: T, Properties: {B: *a}}}")
+	f.Add(laughs)
+	f.Fuzz(func(t *testing.T, body string) {
+		begun := time.Now()
+		got, err := template.Parse([]byte(body), template.Options{})
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("%d bytes took %s", len(body), took)
+		}
+		if err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, r := range got.Resources {
+			if r.Type == "" || seen[r.ID] {
+				t.Errorf("%q has a resource %q of type %q", body, r.ID, r.Type)
+			}
+			seen[r.ID] = true
+			var properties map[string]any
+			if err := r.Decode(&properties); err != nil {
+				t.Errorf("%q: the properties of %s are no JSON: %v", body, r.ID, err)
+			}
+		}
+		again, err := template.Parse([]byte(body), template.Options{})
+		if diff := cmp.Diff(got.Resources, again.Resources); err != nil || diff != "" {
+			t.Errorf("%q is read in two ways: %v\n%s", body, err, diff)
+		}
 	})
 }
+
+// laughs doubles with every line.
+var laughs = func() string {
+	var b strings.Builder
+	b.WriteString("Resources:\n  A:\n    Type: T\n    Properties:\n      a0: &a0 [x, x, x, x, x, x, x, x]\n")
+	for i := range 30 {
+		fmt.Fprintf(&b, "      a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i+1, i+1, i, i, i, i)
+	}
+	return b.String()
+}()
