@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ const client = "mdb_sa_id_650000000000000000000070"
 
 var now = identitytest.NewClock().Now()
 
-func newRing(t *testing.T) keyring.Ring {
+func newRing(t testing.TB) keyring.Ring {
 	t.Helper()
 	k := &keyring.Keyring{Table: identitytest.Table(t), Sealer: identitytest.NewSealer(t), Now: func() time.Time { return now }}
 	ring, err := k.Ring(t.Context())
@@ -88,7 +89,7 @@ func TestATokenIsValidForAnHour(t *testing.T) {
 }
 
 // forge signs claims as an attacker would who has a key or knows the public one.
-func forge(t *testing.T, alg jose.SignatureAlgorithm, key any, kid, typ string, claims map[string]any) string {
+func forge(t testing.TB, alg jose.SignatureAlgorithm, key any, kid, typ string, claims map[string]any) string {
 	t.Helper()
 	options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ)).WithHeader("kid", kid)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
@@ -173,11 +174,62 @@ func TestEveryClaimIsRequiredAndChecked(t *testing.T) {
 	}
 }
 
+// FuzzVerify reads anything, and what somebody makes of a good token. Only what was signed is accepted, as it was signed.
 func FuzzVerify(f *testing.F) {
-	f.Add("a.b.c")
-	f.Fuzz(func(t *testing.T, signed string) {
+	ring := newRing(f)
+	key := ring.Current(now)
+	good := forge(f, jose.EdDSA, key.Private(), key.ID, "at+jwt", goodClaims())
+	want, err := token.Verify(ring, good, now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("a.b.c", uint16(0), byte(0))
+	f.Add(good, uint16(3), byte('A'))
+	f.Add(good[:len(good)-1], uint16(len(good)-1), byte('B')) //nolint:gosec // some hundred
+	f.Fuzz(func(t *testing.T, signed string, at uint16, c byte) {
+		tampered := []byte(good)
+		tampered[int(at)%len(tampered)] = c
+		for _, signed := range []string{signed, string(tampered)} {
+			if got, err := token.Verify(ring, signed, now); err == nil && !cmp.Equal(got, want) || err != nil && !errors.Is(err, token.ErrInvalid) {
+				t.Errorf("%q is read as %+v, %v", signed, got, err)
+			}
+		}
 		if _, err := token.Verify(keyring.Ring{}, signed, now); err == nil {
 			t.Errorf("accepted %q without any key", signed)
+		}
+	})
+}
+
+// FuzzClaims signs any claims with the right key. What is accepted has every claim, is for this API and is valid now.
+func FuzzClaims(f *testing.F) {
+	ring := newRing(f)
+	key := ring.Current(now)
+	good, err := json.Marshal(goodClaims())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{string(good), `{}`, `{"ISS":"latchkey"}`, `{"iss":"latchkey","aud":["x","atlas-admin-api"],"sub":"c","jti":"1","sid":"2","iat":-1e18,"exp":9e18}`, `{"iss":"latchkey","aud":"atlas-admin-api","sub":"c","jti":"1","sid":"2","iat":"0","exp":1e30}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var claims map[string]any
+		if json.Unmarshal([]byte(text), &claims) != nil || claims == nil || len(text) > 2000 {
+			return
+		}
+		got, err := token.Verify(ring, forge(t, jose.EdDSA, key.Private(), key.ID, "at+jwt", claims), now)
+		if err != nil {
+			return
+		}
+		is := func(name, want string) bool { s, _ := claims[name].(string); return s == want && s != "" }
+		audience := is("aud", "atlas-admin-api")
+		if list, ok := claims["aud"].([]any); ok {
+			audience = slices.Contains(list, any("atlas-admin-api"))
+		}
+		issued, _ := claims["iat"].(float64)
+		expires, _ := claims["exp"].(float64)
+		if !is("iss", "latchkey") || !audience || !is("sub", got.ClientID) || !is("jti", got.ID) || !is("sid", got.SecretID) ||
+			expires <= float64(now.Unix()) || issued > float64(now.Add(time.Minute).Unix())+1 {
+			t.Errorf("%s is accepted as %+v", text, got)
 		}
 	})
 }

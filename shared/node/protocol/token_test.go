@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +70,7 @@ func TestNoTwoTokensAreTheSame(t *testing.T) {
 }
 
 // forge signs whatever it is told to.
-func forge(t *testing.T, alg jose.SignatureAlgorithm, key any, typ string, c map[string]any) string {
+func forge(t testing.TB, alg jose.SignatureAlgorithm, key any, typ string, c map[string]any) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
@@ -167,17 +168,52 @@ func TestARefusalCarriesTheServersTime(t *testing.T) {
 	}
 }
 
+// FuzzVerifyToken reads anything, and what somebody makes of a good token. It speaks for whoever signed it, or for nobody.
 func FuzzVerifyToken(f *testing.F) {
-	signed, err := protocol.SignToken(privateKey(1), who, now)
+	good, err := protocol.SignToken(privateKey(1), who, now)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(signed)
-	f.Add("a.b.c")
-	f.Fuzz(func(t *testing.T, token string) {
-		got, err := protocol.VerifyToken(token, now, keyOf(privateKey(1)))
-		if err == nil && got.Identity != who {
-			t.Errorf("VerifyToken(%q) = %+v", token, got)
+	want, err := protocol.VerifyToken(good, now, keyOf(privateKey(1)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good, uint16(0), byte('f'))
+	f.Add("a.b.c", uint16(len(good)-1), byte('A')) //nolint:gosec // some hundred
+	f.Fuzz(func(t *testing.T, token string, at uint16, c byte) {
+		tampered := []byte(good)
+		tampered[int(at)%len(tampered)] = c
+		for _, token := range []string{token, string(tampered)} {
+			got, err := protocol.VerifyToken(token, now, keyOf(privateKey(1)))
+			if err == nil && got != want || err != nil && !errors.Is(err, protocol.ErrToken) {
+				t.Errorf("VerifyToken(%q) = %+v, %v", token, got, err)
+			}
+			if _, err := protocol.VerifyToken(token, now, keyOf(privateKey(2))); err == nil {
+				t.Errorf("%q speaks for another node", token)
+			}
+		}
+	})
+}
+
+// FuzzClaims signs any claims with the node's own key. What is accepted says who it is, and is good for a minute at most.
+func FuzzClaims(f *testing.F) {
+	at := strconv.FormatInt(now.Unix(), 10)
+	f.Add(`{"aud":"latchkey-nodes","sub":"` + who.NodeID + `","clusterId":"` + who.ClusterID + `","jti":"1","iat":` + at + `,"exp":` + strconv.FormatInt(now.Unix()+60, 10) + `}`)
+	f.Add(`{"aud":["latchkey-nodes"],"sub":"` + who.NodeID + `","clusterId":"` + who.ClusterID + `","jti":"1","iat":9223372036854775807,"exp":9e18}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var c map[string]any
+		if json.Unmarshal([]byte(text), &c) != nil || c == nil {
+			return
+		}
+		got, err := protocol.VerifyToken(forge(t, jose.EdDSA, privateKey(1), "latchkey-node+jwt", c), now, keyOf(privateKey(1)))
+		if err != nil {
+			return
+		}
+		issued, _ := c["iat"].(float64)
+		expires, _ := c["exp"].(float64)
+		good := got.Identity == who && c["sub"] == who.NodeID && c["clusterId"] == who.ClusterID && c["jti"] == got.ID && got.ID != ""
+		if !good || expires-issued > protocol.TokenLife.Seconds()+1 || expires+protocol.Leeway.Seconds() < float64(now.Unix()) || issued > float64(now.Unix())+protocol.Leeway.Seconds()+1 {
+			t.Errorf("%s is accepted as %+v", text, got)
 		}
 	})
 }
