@@ -59,7 +59,7 @@ type town struct {
 	tb     testing.TB
 	table  *ramTable
 	base   *ramTable // what the table held when everything was there
-	sealer *seal.Sealer
+	sealer sealer
 	clouds *pockettest.Clouds
 	log    io.Writer
 	now    func() time.Time
@@ -70,6 +70,12 @@ type town struct {
 	acme, rival   organization
 	signing       signing.Ring
 	nobodysObject map[string]string // ids that nobody has, by the names of parameters
+}
+
+// sealer is the deployment's, or one that looks on.
+type sealer interface {
+	Seal(ctx context.Context, plaintext []byte, c seal.Context) (seal.Sealed, error)
+	Open(ctx context.Context, s seal.Sealed, c seal.Context) ([]byte, error)
 }
 
 // organization is a tenant: its open groups and one that is closed.
@@ -94,12 +100,15 @@ type idle struct{}
 func (idle) Start(context.Context, workflow.Execution) error { return nil }
 
 // newTown founds two tenants. It takes a second, so tests fork it.
-func newTown(tb testing.TB, log io.Writer) *town {
+func newTown(tb testing.TB, log io.Writer, look ...func(sealer) sealer) *town {
 	tb.Helper()
 	w := &town{tb: tb, table: newRAMTable(), clouds: pockettest.New(tb, pockettest.Options{Now: time.Now}), now: time.Now, log: log}
 	wrapper, err := fileseal.Open(filepath.Join(tb.TempDir(), "seal.key"))
 	w.must(err)
 	w.sealer = seal.New(wrapper, time.Now)
+	for _, on := range look {
+		w.sealer = on(w.sealer)
+	}
 	w.open()
 	w.signing, err = (&signing.Keyring{Table: w.table, Sealer: w.sealer, Now: w.now}).Ring(tb.Context())
 	w.must(err)
