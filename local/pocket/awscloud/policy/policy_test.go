@@ -1,9 +1,12 @@
 package policy_test
 
 import (
+	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -188,14 +191,45 @@ func TestDecide_never_allows_what_a_statement_denies(t *testing.T) {
 	})
 }
 
+// FuzzParse reads anything. What is accepted is JSON, decides the same each time, and denies as soon as it says so for everything; without a statement that
+// allows it allows nothing.
 func FuzzParse(f *testing.F) {
 	f.Add(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
 	f.Add(`{"Statement":{"Effect":"Deny","Principal":{"AWS":["*","1"]},"NotAction":["a"],"Resource":"*","Condition":{"Null":{"a":true}}}}`)
+	f.Add(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Repeat("*a", 200) + `"],"Resource":"*"}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, kind := range []policy.Kind{policy.Identity, policy.Key, policy.Trust} {
-			if d, err := policy.Parse(text, kind); err == nil {
-				d.Decide(request(nil))
+			d, err := policy.Parse(text, kind)
+			if err != nil {
+				continue
+			}
+			if !json.Valid([]byte(text)) {
+				t.Fatalf("%q is no JSON", text)
+			}
+			begun := time.Now()
+			got := d.Decide(request(nil))
+			if again := d.Decide(request(nil)); again != got || time.Since(begun) > time.Second {
+				t.Errorf("%q decides %d and then %d, after %s", text, got, again, time.Since(begun))
+			}
+			if got > policy.Silent && got != policy.Denied && !strings.Contains(text, "Allow") && !strings.Contains(text, `\u`) {
+				t.Errorf("%q allows", text)
+			}
+			deny := d
+			deny.Statements = append(slices.Clone(d.Statements), everything(t, kind)...)
+			if deny.Decide(request(nil)) != policy.Denied {
+				t.Errorf("%q allows what is denied", text)
 			}
 		}
 	})
+}
+
+// everything is the statement that denies everything.
+func everything(t *testing.T, kind policy.Kind) []policy.Statement {
+	t.Helper()
+	elements := map[policy.Kind]string{policy.Identity: `"Action":"*","Resource":"*"`, policy.Key: `"Principal":"*","Action":"*","Resource":"*"`, policy.Trust: `"Principal":"*","Action":"*"`}
+	d, err := policy.Parse(`{"Statement":[{"Effect":"Deny",`+elements[kind]+`}]}`, kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Statements
 }
