@@ -3,9 +3,11 @@ package encryption_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +25,7 @@ import (
 	"latchkey/shared/project"
 	"latchkey/shared/seal"
 	"latchkey/shared/seal/fileseal"
+	"latchkey/shared/seal/leaktest"
 	"latchkey/shared/store"
 	"latchkey/shared/store/bolt"
 	"latchkey/shared/store/keys"
@@ -61,6 +64,9 @@ type world struct {
 	admin   http.Handler // the function that serves clusters, over the same table
 	started *starter
 	secrets []string // of the tenant: must not show up anywhere
+	leaks   leaktest.Detector
+	known   int    // of the secrets, to the detector
+	file    string // of the table
 	// named is what a scenario expects to be named in parameters.
 	named string
 	// lag is how late the clouds act on changes.
@@ -93,7 +99,8 @@ func newWorld(t *testing.T, options ...option) *world {
 	}
 	w.Clouds = pockettest.New(t, clouds)
 	w.wire = &wire{base: w.Transport()}
-	table, err := bolt.Open(filepath.Join(t.TempDir(), "table.db"))
+	w.file = filepath.Join(t.TempDir(), "table.db")
+	table, err := bolt.Open(w.file)
 	w.must(err)
 	t.Cleanup(func() { table.Close() }) //nolint:errcheck // the folder goes away
 	w.table = &brittleTable{Table: table}
@@ -245,10 +252,14 @@ func (w *world) stored() map[string]string {
 	return all
 }
 
-// seeNoSecret looks for secrets in what was stored and logged.
+// seeNoSecret looks for secrets in what was stored and logged, and in all that the table's file holds: the
+// items of everybody, and what is left of those that were replaced.
 func (w *world) seeNoSecret() {
 	w.t.Helper()
 	w.seeNoSecretIn("the log", w.log.String())
+	file, err := os.ReadFile(w.file)
+	w.must(err)
+	w.seeNoSecretIn("the table's file", string(file))
 	for _, pk := range []string{keys.Group(groupID).PK, keys.EventPartition(keys.GroupScope(groupID)), keys.EventPartition(keys.OrgScope(orgID))} {
 		items, err := store.All(w.t.Context(), w.table.Table, store.Query{PK: pk})
 		w.must(err)
@@ -260,10 +271,14 @@ func (w *world) seeNoSecret() {
 
 func (w *world) seeNoSecretIn(where, text string) {
 	w.t.Helper()
-	for _, secret := range slices.Concat(w.secrets, w.OwnSecrets()) {
-		if strings.Contains(text, secret) || strings.Contains(text, quoted(secret)) {
-			w.t.Errorf("%s holds a secret: %s", where, text)
+	if n := len(w.secrets) + 1; n != w.known {
+		w.leaks, w.known = leaktest.Detector{}, n
+		for i, secret := range slices.Concat(w.secrets, w.OwnSecrets()) {
+			w.leaks.Add(fmt.Sprint("the secret ", i), secret)
 		}
+	}
+	for _, found := range w.leaks.In([]byte(text)) {
+		w.t.Errorf("%s holds %s: %.2000s", where, found, text)
 	}
 }
 
