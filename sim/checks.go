@@ -1,0 +1,293 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/atlas-sdk/v20250312018/admin"
+
+	"latchkey/shared/atlas"
+	model "latchkey/shared/cluster"
+	"latchkey/shared/encryption"
+	"latchkey/shared/ledger"
+	"latchkey/shared/node/protocol"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
+)
+
+// checks are the invariants I1 to I9 of docs/reliability.md, looked at whenever something is written,
+// every minute, and in the end.
+type checks struct {
+	world   *World
+	refused map[string]int // answers of the API, by code
+	// waits are how long things took, in virtual time.
+	waits map[string][]time.Duration
+	// disturbed is when a mishap last may have delayed anything.
+	verdicts int
+}
+
+func newChecks(w *World) *checks {
+	return &checks{world: w, refused: map[string]int{}, waits: map[string][]time.Duration{}}
+}
+
+// wrote looks at every write to the table, at its turn.
+func (c *checks) wrote(_ context.Context, ops []store.Op, before map[store.Key]store.Item) {
+	for _, op := range ops {
+		key := op.Item.Key
+		was, existed := before[key]
+		switch {
+		case op.Kind == store.OpCheck:
+		case traceOf(op.Item.Body):
+			c.world.failf("I9: the item %s holds a secret", key)
+		case key.SK == "ENCRYPTION" && existed && op.Kind == store.OpPut:
+			c.settings(was, op.Item)
+		case key.SK == "CLUSTER" && existed && op.Kind == store.OpPut:
+			c.cluster(was, op.Item)
+		case strings.HasPrefix(key.SK, keys.WrappedKeysPrefix) && existed && op.Kind == store.OpDelete:
+			c.struckOut(was)
+		}
+	}
+}
+
+var providers = []atlas.Provider{atlas.AWS, atlas.Azure, atlas.GCP}
+
+// settings looks at a change of a project's settings: verdicts never go back in time.
+func (c *checks) settings(was, is store.Item) {
+	before, err := encryption.Stored(was)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	after, err := encryption.Stored(is)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	for _, p := range providers {
+		o, n := before.Key(p), after.Key(p)
+		if o == nil || n == nil || o.Revision != n.Revision {
+			continue
+		}
+		c.verdicts++
+		if n.Verdict.StartedAt.Before(o.Verdict.StartedAt) {
+			c.world.failf("I3: of %s's key at %s a verdict of %s replaces one of %s", after.GroupID, p, n.Verdict.StartedAt, o.Verdict.StartedAt)
+		}
+	}
+}
+
+// memory is how long after a key was given back something may still be stopped on an older verdict:
+// a check every fifteen minutes, and what it takes to act.
+const memory = 20 * time.Minute
+
+// cluster looks at a change of a cluster's record: nodes are stopped for what the tenant did, and for
+// nothing else.
+func (c *checks) cluster(was, is store.Item) {
+	before, err := store.Decode[model.Cluster](was)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	after, err := store.Decode[model.Cluster](is)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	if before.Disabled != nil || after.Disabled == nil {
+		return
+	}
+	t := c.tenantOf(after.GroupID)
+	if t.revoked.IsZero() && (t.touched.IsZero() || time.Since(t.touched) > memory+t.lag) {
+		c.world.failf("I1: %s of %s is disabled (%s), and nobody took the key away", after.Name, t.name, after.Disabled.Reason)
+	}
+}
+
+// struckOut looks at a copy that is removed from the ledger: nobody may need it any more.
+func (c *checks) struckOut(was store.Item) {
+	entry, err := store.Decode[ledger.Entry](was)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	if entry.SnapshotID != "" {
+		return
+	}
+	for _, h := range c.world.hosts {
+		if h.NodeID != entry.NodeID || h.gone || h.has == nil || len(h.has) == 0 {
+			continue
+		}
+		ring, err := h.ring()
+		if err != nil || ring.Current == nil {
+			continue // it has nothing that a key opens
+		}
+		if bytes.Equal(ring.Current.Wrapped.Blob, entry.Blob) {
+			c.world.failf("I5: the only copy that opens %s is struck out of the ledger", h.name())
+		}
+	}
+}
+
+// onDisk is what an agent keeps of its wrapped keys.
+type onDisk struct {
+	Current, Next *struct {
+		KeyID   string              `json:"keyId"`
+		Wrapped protocol.WrappedKey `json:"wrapped"`
+	}
+}
+
+// ring reads the wrapped keys that a node has on disk.
+func (h *host) ring() (r onDisk, err error) {
+	framed, err := h.disk.ReadFile("keys.json")
+	if err != nil {
+		return r, err
+	}
+	_, content, _ := bytes.Cut(framed, []byte("\n")) // the first line is a checksum
+	return r, json.Unmarshal(content, &r)
+}
+
+// encrypted is whether the node has a master key, which the tenant's key opens.
+func (h *host) encrypted() bool {
+	ring, err := h.ring()
+	return err == nil && ring.Current != nil
+}
+
+func (c *checks) tenantOf(groupID string) *tenant {
+	i := slices.IndexFunc(c.world.tenants, func(t *tenant) bool { return t.group == groupID })
+	return c.world.tenants[i]
+}
+
+// taken and given note when a tenant acts on its key.
+func (c *checks) taken(t *tenant) { t.stopped = false }
+func (c *checks) given(t *tenant) { t.started = false }
+
+// bound is by when a revocation that stays has been acted on: fifteen minutes, a check, and what the
+// mishaps of the weather may delay.
+func (c *checks) bound(t *tenant) time.Duration {
+	b := 17*time.Minute + t.lag
+	if c.world.cfg.Rate > 0 {
+		b += 30 * time.Minute
+	}
+	return b
+}
+
+// minute looks at what must have happened by now.
+func (c *checks) minute() {
+	for _, t := range c.world.tenants {
+		c.actedOn(t)
+	}
+}
+
+// actedOn looks whether a tenant's revocation was acted on, and its opposite.
+func (c *checks) actedOn(t *tenant) {
+	running, encrypted := 0, 0
+	for _, h := range c.world.hosts {
+		if h.GroupID == t.group && !h.gone && h.encrypted() {
+			encrypted++
+			if h.runs() {
+				running++
+			}
+		}
+	}
+	since := time.Since(t.touched)
+	switch {
+	case encrypted == 0 || t.touched.IsZero():
+	case !t.revoked.IsZero() && running == 0 && !t.stopped:
+		t.stopped = true
+		c.waits["revoke → all nodes stopped"] = append(c.waits["revoke → all nodes stopped"], since)
+	case !t.revoked.IsZero() && running > 0 && since > c.bound(t) && !c.world.excused(t):
+		c.world.failf("I2: %s took its key away %s ago, and %d of %d nodes run", t.name, since, running, encrypted)
+	case t.revoked.IsZero() && running == encrypted && !t.started:
+		t.started = true
+		c.waits["key restored → all nodes running"] = append(c.waits["key restored → all nodes running"], since)
+	}
+}
+
+// seen looks at what the API answers: what it acknowledged is there.
+func (c *checks) seen(t *tenant, got *admin.EncryptionAtRest) {
+	b, err := json.Marshal(got)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	if t.brought && !strings.Contains(string(b), `"enabled":true`) {
+		c.world.failf("I7: %s brought a key, and reads %s", t.name, b)
+	}
+}
+
+// well says what is not as it should be in a world that was mended; "" is nothing.
+func (c *checks) well(ctx context.Context) string {
+	var ill []string
+	for _, t := range c.world.tenants {
+		for _, cl := range t.clusters {
+			if state := t.stateOf(ctx, cl); state != "IDLE" {
+				ill = append(ill, fmt.Sprintf("%s of %s is %s", cl.name, t.name, state))
+			}
+		}
+	}
+	for _, h := range c.world.hosts {
+		if !h.runs() {
+			ill = append(ill, h.name()+" of "+h.ClusterName+" is "+string(h.engine.Status().Phase))
+		}
+	}
+	return strings.Join(ill, "\n")
+}
+
+// last looks at everything once more, in a world where all is well.
+func (c *checks) last() {
+	for _, h := range c.world.hosts {
+		if err := h.readable(); err != nil {
+			c.world.fail(err)
+		}
+		c.accounted(h)
+	}
+	for _, line := range c.world.book.found {
+		c.world.failf("I9: the log holds a secret: %s", line)
+	}
+	for id, k := range c.world.vault.kept {
+		for name, content := range k.files {
+			if k.Key != nil && traceOf(content) {
+				c.world.failf("I9: %s of the snapshot %s holds data in the clear", name, id)
+			}
+		}
+	}
+}
+
+// accounted demands that the ledger has the copy that a node has, and no other.
+func (c *checks) accounted(h *host) {
+	ring, err := h.ring()
+	if err != nil {
+		c.world.failf("I5: %s has no keys: %w", h.name(), err)
+		return
+	}
+	entries, err := ledger.OfNode(c.world.ctx, c.world.table, h.ClusterID, h.NodeID)
+	switch {
+	case err != nil:
+		c.world.fail(err)
+	case ring.Next != nil:
+		c.world.failf("I6: a rotation of %s does not end", h.name())
+	case ring.Current == nil && len(entries) > 0:
+		c.world.failf("I5: %s has no key, and the ledger has %d", h.name(), len(entries))
+	case ring.Current == nil:
+	case len(entries) != 1 || !bytes.Equal(entries[0].Blob, ring.Current.Wrapped.Blob) || entries[0].CMK.Name != ring.Current.Wrapped.CMK:
+		c.world.failf("I5: %s has %s, and the ledger %s", h.name(), copyOf(ring.Current.KeyID, ring.Current.Wrapped.CMK, ring.Current.Wrapped.Blob), listed(entries))
+	}
+	if ring.Current != nil && traceOf(h.data.Bytes()) {
+		c.world.failf("I9: the disk of %s holds data in the clear", h.name())
+	}
+}
+
+// copyOf names a wrapped copy.
+func copyOf(keyID, cmk string, blob []byte) string {
+	return fmt.Sprintf("%s under %s (%x)", keyID, cmk, blob[max(0, len(blob)-4):])
+}
+
+func listed(entries []ledger.Entry) string {
+	all := make([]string, len(entries))
+	for i, e := range entries {
+		all[i] = copyOf(e.KeyID, e.CMK.Name+" "+e.CMK.Version, e.Blob) + " of " + e.Wrapped.Format(time.DateTime)
+	}
+	return fmt.Sprint(all)
+}

@@ -1,0 +1,204 @@
+// Package sim is a simulation of months of the whole suite: the functions, the workflows and the agents
+// as they are deployed, with real clients of the clouds, in a bubble of virtual time where everything
+// fails that can. What happens, and in which order, is decided by a seed alone.
+//
+// Its invariant: equal seeds make equal histories, to the byte. Only tests import it; see
+// docs/reliability.md for what is promised and what was found.
+package sim
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	mathrand "math/rand"
+	"os"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+)
+
+// Report is how a simulation went.
+type Report struct {
+	Steps  int
+	Trace  string // digest
+	Failed []error
+	Faults map[string]int
+	Waits  map[string][]time.Duration
+	Checks int
+	tail   []string
+}
+
+// Run simulates a world and returns what came of it.
+func Run(t *testing.T, cfg Config) (r Report) {
+	t.Helper()
+	dir, err := os.MkdirTemp(fast(t), "latchkey-sim") //nolint:usetesting // t.TempDir is on the disk
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := rsaKeys(t)
+	cryptotest.SetGlobalRandom(t, cfg.Seed)
+	mathrand.Seed(int64(cfg.Seed)) //nolint:staticcheck,gosec // the clouds' clients draw their delays from it
+	synctest.Test(t, func(t *testing.T) {
+		w, err := newWorld(cfg, dir, keys)
+		if err == nil {
+			err = w.days()
+		}
+		if err != nil {
+			w.fail(err)
+		}
+		if err := w.end(); err != nil {
+			w.fail(err)
+		}
+		r = Report{
+			Steps: w.conductor.steps, Trace: w.trace.digest(), Failed: w.failed, Faults: w.faults.count, Waits: w.checks.waits,
+			Checks: w.checks.verdicts, tail: w.trace.tail(),
+		}
+	})
+	return r
+}
+
+// fast is a directory in memory where there is one: months of virtual time write their files in seconds.
+func fast(t *testing.T) string {
+	const shm = "/dev/shm"
+	if _, err := os.Stat(shm); err == nil {
+		return shm
+	}
+	return t.TempDir()
+}
+
+var made pool
+
+// rsaKeys makes the RSA keys of all worlds, the same in every process.
+func rsaKeys(t *testing.T) pool {
+	t.Helper()
+	for len(made) < 8 {
+		cryptotest.SetGlobalRandom(t, uint64(len(made)))
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, key)
+	}
+	return made
+}
+
+// days lets the world live, mends it, and looks at it.
+func (w *World) days() error {
+	if err := w.populate(); err != nil {
+		return err
+	}
+	for until := time.Now().Add(w.cfg.For); time.Now().Before(until) && len(w.failed) == 0; {
+		w.weather()
+		w.conductor.run(time.Now().Add(time.Minute))
+		w.each()
+	}
+	if len(w.failed) > 0 {
+		return nil
+	}
+	w.mend()
+	return nil
+}
+
+// populate founds the tenants.
+func (w *World) populate() error {
+	founded := make(chan error, 1)
+	go func() {
+		var failed error
+		for n := range w.cfg.Groups {
+			t, err := w.found(n)
+			if err != nil {
+				failed = errors.Join(failed, err)
+				break
+			}
+			w.tenants = append(w.tenants, t)
+		}
+		founded <- failed
+	}()
+	for {
+		w.conductor.run(time.Now().Add(time.Second))
+		select {
+		case err := <-founded:
+			for _, t := range w.tenants {
+				w.run(t.name, t.live)
+			}
+			return err
+		default:
+		}
+	}
+}
+
+// each is what happens every minute.
+func (w *World) each() {
+	for _, t := range w.tenants {
+		if !w.cfg.Quiet {
+			t.write()
+		}
+	}
+	w.checks.minute()
+}
+
+// weather begins and ends mishaps.
+func (w *World) weather() {
+	if w.cfg.Rate == 0 {
+		return
+	}
+	if w.rng.IntN(60) == 0 {
+		w.faults.rate = 0
+		if w.rng.IntN(2) == 0 {
+			w.faults.rate = w.cfg.Rate * w.rng.ExpFloat64()
+		}
+		w.trace.say("the weather: %.4f", w.faults.rate)
+	}
+}
+
+// mend ends all mishaps, gives every key back, and demands that everything comes to be well.
+func (w *World) mend() {
+	w.over = true
+	w.faults.rate = 0
+	w.trace.say("all is mended")
+	mended := make(chan struct{})
+	go func() {
+		defer close(mended)
+		for _, t := range w.tenants {
+			t.settle(within(w.ctx, t.proc))
+		}
+	}()
+	ill := "the tenants wait"
+	for began := time.Now(); time.Since(began) < most; {
+		w.conductor.run(time.Now().Add(time.Minute))
+		select {
+		case <-mended:
+			looked := make(chan string, 1)
+			go func() { looked <- w.checks.well(within(w.ctx, &process{name: "auditor"})) }()
+			w.conductor.run(time.Now().Add(time.Second))
+			select {
+			case ill = <-looked:
+			default:
+				ill = "the API does not answer"
+			}
+		default:
+		}
+		if ill == "" {
+			w.conductor.run(time.Now().Add(20 * time.Minute)) // what is still to be tidied
+			w.checks.last()
+			return
+		}
+	}
+	w.failf("liveness: %s after everything was mended:\n%s", most, ill)
+}
+
+// most is by when a world that was mended is well.
+const most = 12 * time.Hour
+
+// String tells what came of a simulation.
+func (r Report) String() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%d steps, trace %s", r.Steps, r.Trace)
+	for _, err := range r.Failed {
+		fmt.Fprintf(&out, "\n%v", err)
+	}
+	return out.String()
+}
