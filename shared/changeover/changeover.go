@@ -46,12 +46,13 @@ type Nodes interface {
 	OrderRewrap(ctx context.Context, clusterID, nodeID string) (ordered bool, err error)
 }
 
-// Executions starts the workflows of changes, and knows which have ended.
+// Executions starts workflows, and knows which have ended.
 type Executions interface {
-	encryption.Changeovers
-	// EnsureChangeover starts the present attempt at a change unless it was started before, and
-	// reports whether one that was has ended.
-	EnsureChangeover(ctx context.Context, c encryption.Changeover) (ended bool, err error)
+	// Start starts an execution. Starting the same one again is harmless.
+	Start(ctx context.Context, x workflow.Execution) error
+	// Ensure starts an execution unless one of its name was started before, and reports whether
+	// that one has ended.
+	Ensure(ctx context.Context, x workflow.Execution) (ended bool, err error)
 }
 
 // Service carries changes out. All fields are required.
@@ -228,7 +229,7 @@ func (s *Service) NextAttempt(ctx context.Context, groupID string, p atlas.Provi
 	if !v.change.IsCarriedOutBy(revision, attempt+1) {
 		return nil
 	}
-	return s.Executions.StartChangeover(ctx, v.change)
+	return s.Executions.Start(ctx, v.change.Execution())
 }
 
 // Resumption is what Resume did.
@@ -297,7 +298,7 @@ func (s *Service) resume(ctx context.Context, groupID string, p atlas.Provider) 
 	if !v.change.Blocked.IsZero() {
 		r.Blocked = 1
 	}
-	ended, err := s.Executions.EnsureChangeover(ctx, v.change)
+	ended, err := s.Executions.Ensure(ctx, v.change.Execution())
 	if err != nil || !ended {
 		return r, err
 	}

@@ -191,7 +191,7 @@ func (w *world) assemble() {
 		Table: w.db, Journal: audit.Journal{Table: w.db, Now: time.Now}, Sealer: w.sealer, Keys: ring,
 		Policy: encryption.Policy{AllowAWSUserKeys: true}, Now: time.Now, Log: log,
 	})
-	w.api.Changeovers = suite.Changes{Start: w}
+	w.api.Start = w
 	w.nodes = &node.Service{
 		Table: w.db, Now: time.Now, Log: log, Nodes: &cluster.Service{Table: w.db, Now: time.Now}, Keys: w.api,
 		Recipients: &node.Recipients{Table: w.db, Sealer: w.sealer, Now: time.Now},

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
+	"latchkey/shared/workflow"
 )
 
 // A plan is carried out by executions of a workflow, its attempts. One ends when it has done
@@ -21,11 +22,27 @@ import (
 // take days, and must not be lost for a minute's outage on the fourth.
 const KeyPatience = 3 * 24 * time.Hour
 
-// Executions starts the workflows of plans, and knows which have ended.
+// Executions starts workflows, and knows which have ended.
 type Executions interface {
-	// EnsurePlan starts the present attempt at a plan unless it was started before, and reports
-	// whether one that was has ended.
-	EnsurePlan(ctx context.Context, p Plan) (ended bool, err error)
+	// Ensure starts an execution unless one of its name was started before, and reports whether
+	// that one has ended.
+	Ensure(ctx context.Context, x workflow.Execution) (ended bool, err error)
+}
+
+// input is what the workflow is told of a plan.
+type input struct {
+	ClusterID string `json:"clusterId"`
+	GroupID   string `json:"groupId"`
+	Revision  int64  `json:"revision"`
+	Attempt   int64  `json:"attempt"`
+}
+
+// execution is the present attempt at the plan.
+func (p Plan) execution() workflow.Execution {
+	return workflow.Execution{
+		Kind: workflow.EncryptCluster, GroupID: p.GroupID, Subject: p.ClusterID, Version: []int64{p.Spec.Revision, p.Attempt},
+		Input: input{ClusterID: p.ClusterID, GroupID: p.GroupID, Revision: p.Spec.Revision, Attempt: p.Attempt},
+	}
 }
 
 // IsCarriedOutBy reports whether an attempt at the plan of a revision may act.
@@ -70,7 +87,7 @@ func (s *Service) NextAttempt(ctx context.Context, clusterID string, revision, a
 	if err != nil || !c.IsCarriedOutBy(revision, attempt+1) || c.Suspended() {
 		return err
 	}
-	return s.Starter.StartPlan(ctx, *c.Plan)
+	return s.Starter.Start(ctx, c.Plan.execution())
 }
 
 // NoteKey notes since when the key that the plan of a revision needs can't be used, or that it
@@ -163,7 +180,7 @@ func (s *Service) resume(ctx context.Context, x Executions, clusterID string, r 
 		return s.resumeSuspended(ctx, d)
 	}
 	r.Oldest = max(r.Oldest, s.Now().Sub(d.Plan.Started))
-	ended, err := x.EnsurePlan(ctx, *d.Plan)
+	ended, err := x.Ensure(ctx, d.Plan.execution())
 	if err != nil || !ended {
 		return err
 	}

@@ -110,7 +110,7 @@ func (s *Service) carryOut(ctx context.Context, c Cluster) {
 	ctx = context.WithoutCancel(ctx)
 	err := s.Settle(ctx, c.ID)
 	if err == nil && c.Plan != nil {
-		err = s.Starter.StartPlan(ctx, *c.Plan)
+		err = s.Starter.Start(ctx, c.Plan.execution())
 	}
 	if err != nil {
 		s.Log.ErrorContext(ctx, "work on cluster not begun", slog.String("clusterId", c.ID), slog.String("error", err.Error()))

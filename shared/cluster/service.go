@@ -13,6 +13,7 @@ import (
 	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
+	"latchkey/shared/workflow"
 )
 
 // Projects is what package cluster needs of groups; project.Service is the one in use.
@@ -37,10 +38,9 @@ type Gate interface {
 	Admit(ctx context.Context, c identity.Caller, a identity.Attempt) error
 }
 
-// Starter starts the workflow that carries out a plan. Starting the same plan again is
-// harmless.
+// Starter starts workflows. Starting the same execution again is harmless.
 type Starter interface {
-	StartPlan(ctx context.Context, p Plan) error
+	Start(ctx context.Context, x workflow.Execution) error
 }
 
 // Service performs the use cases. All fields but Networks are required.

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ import (
 	"latchkey/shared/project/projectapi"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
+	"latchkey/shared/workflow"
 )
 
 // tenantKeys are a group's keys by provider; absent ones are not enabled.
@@ -42,44 +44,49 @@ func (k *tenantKeys) KeyState(_ context.Context, _ string, p atlas.Provider) (en
 
 // recorder is a Starter that remembers what it was told to start, and can fail.
 type recorder struct {
+	table store.Table
+
 	mu    sync.Mutex
-	plans []cluster.Plan
+	plans []cluster.PlanKind // each once
+	known map[string]bool    // executions by their names
 	fails error
 	ended bool // all that were started
 }
 
-func (r *recorder) StartPlan(_ context.Context, p cluster.Plan) error {
+func (r *recorder) Start(ctx context.Context, x workflow.Execution) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fails != nil {
-		return r.fails
+	name, err := x.Name()
+	if err = cmp.Or(r.fails, err); err != nil || r.known[name] {
+		return err
 	}
-	r.plans = append(r.plans, p)
-	return nil
+	r.known[name] = true
+	d, err := (&cluster.Service{Table: r.table}).Load(ctx, x.Subject)
+	if err == nil {
+		r.plans = append(r.plans, d.Plan.Kind)
+	}
+	return err
 }
 
-// EnsurePlan tells that a plan that was started has ended, if the test says so.
-func (r *recorder) EnsurePlan(ctx context.Context, p cluster.Plan) (bool, error) {
+// Ensure tells that an execution that was started has ended, if the test says so.
+func (r *recorder) Ensure(ctx context.Context, x workflow.Execution) (bool, error) {
+	name, err := x.Name()
 	r.mu.Lock()
-	ended := r.ended && slices.ContainsFunc(r.plans, func(s cluster.Plan) bool { return s.Name() == p.Name() })
+	ended := r.ended && r.known[name]
 	r.mu.Unlock()
-	if ended {
-		return true, nil
+	if ended || err != nil {
+		return ended, err
 	}
-	return false, r.StartPlan(ctx, p)
+	return false, r.Start(ctx, x)
 }
 
-// names lists the plans that were started, each once.
+// names lists the plans that were started, each attempt once.
 func (r *recorder) names() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var names []string
-	seen := map[string]bool{}
-	for _, p := range r.plans {
-		if name := string(p.Kind); !seen[p.Name()] {
-			seen[p.Name()] = true
-			names = append(names, name)
-		}
+	for _, kind := range r.plans {
+		names = append(names, string(kind))
 	}
 	return names
 }
@@ -119,9 +126,10 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, table: identitytest.Table(t), clock: identitytest.NewClock(), starter: &recorder{}, version: "2024-11-13",
+		t: t, table: identitytest.Table(t), clock: identitytest.NewClock(), version: "2024-11-13",
 		keys: &tenantKeys{valid: map[atlas.Provider]bool{atlas.AWS: true, atlas.GCP: true}},
 	}
+	w.starter = &recorder{table: w.table, known: map[string]bool{}}
 	log := slog.New(slog.DiscardHandler)
 	journal := audit.Journal{Table: w.table, Now: w.clock.Now}
 	held := identities{roles: map[string][]identity.Role{}}

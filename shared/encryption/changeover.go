@@ -65,6 +65,22 @@ type Changeover struct {
 	version int64
 }
 
+// input is what the workflow is told of a change.
+type input struct {
+	GroupID  string         `json:"groupId"`
+	Provider atlas.Provider `json:"provider"`
+	Revision int64          `json:"revision"`
+	Attempt  int64          `json:"attempt"`
+}
+
+// Execution is the present attempt at the change.
+func (c Changeover) Execution() workflow.Execution {
+	return workflow.Execution{
+		Kind: c.Kind, GroupID: c.GroupID, Subject: string(c.Provider), Version: []int64{c.Revision, c.Attempt},
+		Input: input{GroupID: c.GroupID, Provider: c.Provider, Revision: c.Revision, Attempt: c.Attempt},
+	}
+}
+
 // Put is the operation that stores what is known of the change if nobody changed it meanwhile. While
 // it is under way it is in the index.
 func (c Changeover) Put() (store.Op, error) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
 	"latchkey/shared/kms"
@@ -15,13 +17,18 @@ import (
 	"latchkey/shared/workflow"
 )
 
-// starter remembers which changes were to be carried out.
+// starter remembers which changes were to be carried out, as they are stored by then.
 type starter struct {
+	w    *world
 	all  []encryption.Changeover
 	fail error
 }
 
-func (s *starter) StartChangeover(_ context.Context, c encryption.Changeover) error {
+func (s *starter) Start(ctx context.Context, x workflow.Execution) error {
+	c, err := s.w.Changeover(ctx, x.GroupID, atlas.Provider(x.Subject))
+	if diff := cmp.Diff(x, c.Execution()); err != nil || diff != "" {
+		s.w.t.Errorf("%v, started (-) and stored (+):\n%s", err, diff)
+	}
 	s.all = append(s.all, c)
 	return s.fail
 }
@@ -34,8 +41,9 @@ const (
 // changing is a world in which changes are carried out, with a key that is reached with a user's keys.
 func changing(t *testing.T) (*world, *starter) {
 	t.Helper()
-	w, s := newWorld(t), &starter{}
-	w.Changeovers = s
+	w := newWorld(t)
+	s := &starter{w: w}
+	w.Start = s
 	w.role(role1)
 	w.key(keyARN)
 	w.mustPatch(userKeys)

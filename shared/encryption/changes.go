@@ -17,10 +17,9 @@ import (
 	"latchkey/shared/workflow"
 )
 
-// Changeovers starts the workflows that finish changes of keys. Starting the same one again is
-// harmless.
-type Changeovers interface {
-	StartChangeover(ctx context.Context, c Changeover) error
+// Starter starts workflows. Starting the same execution again is harmless.
+type Starter interface {
+	Start(ctx context.Context, x workflow.Execution) error
 }
 
 // finality says what cannot be undone of an update that leads to role-based access at a provider, ""
@@ -107,11 +106,11 @@ func (s *Service) begin(ctx context.Context, by audit.Actor, current Settings, n
 // carryOut starts the workflows of changes. What can't be started now is by the schedule that
 // resumes them.
 func (s *Service) carryOut(ctx context.Context, changes []Changeover) {
-	if s.Changeovers == nil {
+	if s.Start == nil {
 		return
 	}
 	for _, c := range changes {
-		if err := s.Changeovers.StartChangeover(context.WithoutCancel(ctx), c); err != nil {
+		if err := s.Start.Start(context.WithoutCancel(ctx), c.Execution()); err != nil {
 			s.Log.ErrorContext(ctx, "change of a key not carried on at once", slog.String("groupId", c.GroupID),
 				slog.String("provider", string(c.Provider)), slog.String("error", err.Error()))
 		}

@@ -53,9 +53,9 @@ type Service struct {
 	Enforcer Enforcer
 	// Alerts are told what holds of keys; nil leaves that to services that have them.
 	Alerts Alerts
-	// Changeovers carries changes of keys on at once after they were committed; nil leaves that to the
+	// Start carries changes of keys on at once after they were committed; nil leaves that to the
 	// schedule that resumes them.
-	Changeovers Changeovers
+	Start Starter
 	Checker     *validity.Checker
 	Patience    consistency.Patience
 	Policy      Policy

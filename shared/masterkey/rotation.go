@@ -20,6 +20,7 @@ import (
 	"latchkey/shared/audit"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
+	"latchkey/shared/workflow"
 )
 
 // What names the maintenance in windows, events and alerts.
@@ -81,6 +82,21 @@ type Rotation struct {
 	Failed []string `json:"failed,omitempty"`
 
 	version int64
+}
+
+// input is what the workflow is told of a rotation.
+type input struct {
+	GroupID string `json:"groupId"`
+	Number  int64  `json:"number"`
+	Attempt int64  `json:"attempt"`
+}
+
+// execution is the present attempt at the rotation.
+func (r Rotation) execution() workflow.Execution {
+	return workflow.Execution{
+		Kind: workflow.RotateMasterKeys, GroupID: r.GroupID, Subject: "nodes", Version: []int64{r.Number, r.Attempt},
+		Input: input{GroupID: r.GroupID, Number: r.Number, Attempt: r.Attempt},
+	}
 }
 
 // IsCarriedOutBy reports whether an attempt at a rotation may act.

@@ -13,6 +13,7 @@ import (
 	"latchkey/shared/encryption"
 	"latchkey/shared/maintenance"
 	"latchkey/shared/store"
+	"latchkey/shared/workflow"
 )
 
 // Nodes tells of clusters' nodes; cluster.Service is the one in use.
@@ -25,13 +26,13 @@ type Settings interface {
 	Load(ctx context.Context, groupID string) (encryption.Settings, error)
 }
 
-// Executions starts the workflows of rotations, and knows which have ended.
+// Executions starts workflows, and knows which have ended.
 type Executions interface {
-	// StartRotation starts the present attempt. Starting it again is harmless.
-	StartRotation(ctx context.Context, r Rotation) error
-	// EnsureRotation starts the present attempt unless it was started before, and reports whether one
-	// that was has ended.
-	EnsureRotation(ctx context.Context, r Rotation) (ended bool, err error)
+	// Start starts an execution. Starting the same one again is harmless.
+	Start(ctx context.Context, x workflow.Execution) error
+	// Ensure starts an execution unless one of its name was started before, and reports whether
+	// that one has ended.
+	Ensure(ctx context.Context, x workflow.Execution) (ended bool, err error)
 }
 
 // Service plans rotations and carries them out. All fields are required; Windows needs its Alerts.
@@ -285,5 +286,5 @@ func (s *Service) NextAttempt(ctx context.Context, groupID string, number, attem
 	if err != nil || !r.IsCarriedOutBy(number, attempt+1) {
 		return err
 	}
-	return s.Executions.StartRotation(ctx, r)
+	return s.Executions.Start(ctx, r.execution())
 }

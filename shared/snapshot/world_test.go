@@ -39,6 +39,7 @@ import (
 	"latchkey/shared/snapshot"
 	"latchkey/shared/snapshot/snapshotapi"
 	"latchkey/shared/store"
+	"latchkey/shared/workflow"
 )
 
 // tenant is the keys of groups at AWS. The last one wraps.
@@ -100,7 +101,7 @@ func (identities) Withdraw(context.Context, string, string) error { return nil }
 // idleStarter leaves plans to the world's clock.
 type idleStarter struct{}
 
-func (idleStarter) StartPlan(context.Context, cluster.Plan) error { return nil }
+func (idleStarter) Start(context.Context, workflow.Execution) error { return nil }
 
 // world is the control plane over a real table with real agents, in a bubble.
 type world struct {

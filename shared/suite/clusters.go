@@ -21,6 +21,14 @@ type Starter interface {
 	Start(ctx context.Context, x workflow.Execution) error
 }
 
+// Executions starts workflows and knows which have ended; awssfn.Starter is the one in use.
+type Executions interface {
+	Starter
+	// Ensure starts an execution, unless one was started before under the same name, and reports
+	// whether that one has ended.
+	Ensure(ctx context.Context, x workflow.Execution) (ended bool, err error)
+}
+
 // ClusterDeps are what the cluster service needs. All fields but Gate and Log are required by
 // every use of it; Gate by those that act for a client.
 type ClusterDeps struct {
@@ -40,7 +48,7 @@ type ClusterDeps struct {
 func Clusters(d ClusterDeps) *cluster.Service {
 	return &cluster.Service{
 		Table: d.Table, Journal: d.Journal, Projects: d.Projects, Keys: &encryption.Service{Table: d.Table}, Gate: d.Gate,
-		Starter: Plans{Start: d.Start}, Now: d.Now, Log: d.Log, Domain: d.Domain,
+		Starter: d.Start, Now: d.Now, Log: d.Log, Domain: d.Domain,
 		Networks: clusterNetworks{endpoint.Network{Table: d.Table}},
 	}
 }

@@ -48,7 +48,7 @@ func Encryption(d EncryptionDeps) *encryption.Service {
 		Alerts: Alerts(AlertDeps{Table: d.Table, Journal: d.Journal, Now: d.Now}),
 	}
 	if d.Start != nil {
-		s.Changeovers = Changes{Start: d.Start}
+		s.Start = d.Start
 		s.Enforcer = &enforcement.Enforcer{
 			Table: d.Table, Settings: s, Clusters: &cluster.Service{Table: d.Table}, Start: d.Start, Now: d.Now,
 		}

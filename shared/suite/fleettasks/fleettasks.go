@@ -52,7 +52,7 @@ func New(d Deps) lambda.Handler {
 		}),
 		rotations: suite.MasterKeys(suite.MasterKeyDeps{Table: d.Table, Journal: journal, Start: d.Start, Now: d.Now}),
 		snapshots: suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Now: d.Now, Log: d.Log}),
-		clusters:  clusters, executions: suite.PlanExecutions{Executions: d.Start}, now: d.Now, log: d.Log,
+		clusters:  clusters, executions: d.Start, now: d.Now, log: d.Log,
 		officer: &enforcement.Officer{Table: d.Table, Settings: settings, Clusters: clusters, Projects: projects, Now: d.Now},
 	}
 	return task.Dispatch(d.Log, map[string]lambda.Handler{
