@@ -55,12 +55,12 @@ type Service struct {
 	Alerts Alerts
 	// Start carries changes of keys on at once after they were committed; nil leaves that to the
 	// schedule that resumes them.
-	Start Starter
-	Checker     *validity.Checker
-	Patience    consistency.Patience
-	Policy      Policy
-	Now         func() time.Time
-	Log         *slog.Logger
+	Start    Starter
+	Checker  *validity.Checker
+	Patience consistency.Patience
+	Policy   Policy
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Load reads a group's settings. It returns GROUP_NOT_FOUND if the group is closed.
