@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"time"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
@@ -138,11 +140,15 @@ func obsolete(copies []ledger.Entry, done cluster.Command, unneeded string, req 
 	all := done == cluster.RotateCommand || replaced
 	var others []ledger.Entry
 	known := 0
+	former := func(ledger.Entry) bool { return false }
+	if done == cluster.RewrapCommand {
+		former = beforeRewrap(copies, req)
+	}
 	for _, e := range copies {
 		switch cmk, holds := held[e.KeyID]; {
 		case holds && e.CMK == cmk:
 			known++
-		case holds || all || e.KeyID == unneeded:
+		case holds || all || e.KeyID == unneeded || former(e):
 			others = append(others, e)
 		}
 	}
@@ -150,6 +156,20 @@ func obsolete(copies []ledger.Entry, done cluster.Command, unneeded string, req 
 		return nil // a node that holds what the ledger does not know is not to be believed
 	}
 	return others
+}
+
+// sameTime is how far apart the clocks of two instances may be, generously.
+const sameTime = time.Minute
+
+// beforeRewrap tells copies that were made before a node made all of its copies anew, the one of the key
+// in use first. It holds no such copy any more, whatever it mentions: it was never stored, since the
+// answer was lost and the agent ended.
+func beforeRewrap(copies []ledger.Entry, req protocol.AckRequest) func(ledger.Entry) bool {
+	fresh := cmkOf(req.Wrapped)
+	i := slices.IndexFunc(copies, func(e ledger.Entry) bool { return e.KeyID == req.KeyID && e.CMK == fresh })
+	return func(e ledger.Entry) bool {
+		return i >= 0 && e.CMK != fresh && e.Wrapped.Add(sameTime).Before(copies[i].Wrapped)
+	}
 }
 
 func cmkOf(w protocol.WrappedKey) ledger.CMK {

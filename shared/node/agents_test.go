@@ -372,6 +372,40 @@ func TestAcknowledgementsStrikeOutWhatTheNodeNoLongerHas(t *testing.T) {
 	}
 }
 
+// A master key that was wrapped and never used, since the answer was lost and its agent ended, would have the
+// tenant keep a former key that nothing needs.
+func TestARewrapEndsCopiesUnderFormerKeysThatNobodyHas(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		later time.Duration // until the copy in use is made
+		want  []string
+	}{
+		"wrapped long before":    {2 * time.Minute, []string{"k1 AWS-key-1", "k3 AWS-key-1"}},
+		"wrapped at nearly that": {time.Second, []string{"k1 AWS-key-1", "k2 AWS-key-0", "k3 AWS-key-1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			a := w.enrol(nodeA)
+			old := a.wrap("k1", masterKey())
+			a.wrap("k2", masterKey()) // never stored
+			w.tenant.rotate(atlas.AWS)
+			w.clock.Advance(c.later)
+			fresh := a.rewrap("k1", old)
+			a.wrap("k3", masterKey()) // of a restore that is not finished, perhaps
+			w.clock.Advance(time.Hour)
+			a.must(protocol.AckPath, done(w.tell(nodeA, cluster.RewrapCommand, atlas.AWS), "k1", fresh), nil)
+			var got []string
+			for _, e := range w.copies(nodeA) {
+				got = append(got, e.KeyID+" "+e.CMK.Name)
+			}
+			if diff := cmp.Diff(c.want, slices.Sorted(slices.Values(got))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestACommandThatFailedIsNotedUntilALaterOneIsDone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
