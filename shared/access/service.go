@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/consistency"
@@ -301,8 +303,29 @@ func (s *Service) verifyAWS(ctx context.Context, role Role, req atlas.CloudProvi
 		return Role{}, refusal(err, atlas.Fail(atlas.CannotAssumeRole, arn.String()).
 			Hinting("Its trust policy must allow sts:AssumeRole to %s with the external ID %s.", s.AWSPrincipalARN, role.AWS.ExternalID))
 	}
+	if err := s.refusesStrangers(ctx, role, arn.String()); err != nil {
+		return Role{}, err
+	}
 	role.AWS = &AWSRole{ExternalID: role.AWS.ExternalID, ARN: arn.String(), AuthorizedAt: s.Now().UTC()}
 	return role, nil
+}
+
+// refusesStrangers demands that an AWS role lets Latchkey in with its own external id alone. One that
+// takes any could be named by every other tenant, who would then use its keys ("confused deputy"), so
+// it is nobody's to use. The role was assumed a moment ago, so whatever refuses now is its trust policy.
+func (s *Service) refusesStrangers(ctx context.Context, role Role, arn string) error {
+	err := ask(ctx, func(ctx context.Context) error {
+		return s.AWS.AssumeRole(ctx, role.GroupID, arn, uuid.NewString())
+	})
+	if err == nil {
+		return atlas.Fail(atlas.CannotAssumeRole, arn).
+			Hinting("Its trust policy must demand the external ID %s; it accepts any.", role.AWS.ExternalID)
+	}
+	failure, ok := errors.AsType[*verdict.Failure](err)
+	if !ok || failure.Class() == verdict.Unreachable || failure.Class() == verdict.Throttled {
+		return refusal(err, nil)
+	}
+	return nil
 }
 
 func (s *Service) verifyAzure(ctx context.Context, role Role, req atlas.CloudProviderAccessRequest) (Role, error) {
