@@ -180,11 +180,74 @@ func (p *Path) Find(env *Env) (any, bool) {
 // all returns what a path that means several places finds.
 func (p *Path) all(root any) []any {
 	if root != nil { // the library does not expect null at the root
-		if found := p.many.Get(root); found != nil {
-			return found
+		if found := p.many.Get(inOrder(root)); found != nil {
+			return plainList(found)
 		}
 	}
 	return []any{}
+}
+
+// sorted is an object whose members the library visits by name: a map has no order of its own, and an
+// execution that is resumed must find what it found before, where it found it.
+type sorted map[string]any
+
+var _ jp.Keyed = sorted{}
+
+// ValueForKey implements jp.Keyed.
+func (o sorted) ValueForKey(key string) (value any, has bool) {
+	value, has = o[key]
+	return value, has
+}
+
+// SetValueForKey implements jp.Keyed; only reading is asked for.
+func (sorted) SetValueForKey(string, any) {}
+
+// RemoveValueForKey implements jp.Keyed; only reading is asked for.
+func (sorted) RemoveValueForKey(string) {}
+
+// Keys implements jp.Keyed.
+func (o sorted) Keys() []string { return slices.Sorted(maps.Keys(o)) }
+
+// inOrder is a value with objects that have an order.
+func inOrder(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		o := make(sorted, len(x))
+		for name, member := range x {
+			o[name] = inOrder(member)
+		}
+		return o
+	case []any:
+		list := make([]any, len(x))
+		for i, element := range x {
+			list[i] = inOrder(element)
+		}
+		return list
+	}
+	return v
+}
+
+// plainList is what inOrder was made of.
+func plainList(found []any) []any {
+	list := make([]any, len(found))
+	for i, v := range found {
+		list[i] = unordered(v)
+	}
+	return list
+}
+
+func unordered(v any) any {
+	switch x := v.(type) {
+	case sorted:
+		object := make(map[string]any, len(x))
+		for name, member := range x {
+			object[name] = unordered(member)
+		}
+		return object
+	case []any:
+		return plainList(x)
+	}
+	return v
 }
 
 func child(v, step any) (any, bool) {
