@@ -223,6 +223,9 @@ func (t *Template) resolve(r *resolver, globals, resources, outputs *yaml.Node) 
 		if err := convert(plain, &res); err != nil {
 			return fmt.Errorf("line %d: resource %s: %w", res.Line, res.ID, err)
 		}
+		if res.Type == "" {
+			return fmt.Errorf("line %d: resource %s has no Type", res.Line, res.ID)
+		}
 		if res.Condition != "" {
 			if holds, err := r.condition(res.Condition, name.Line); err != nil || !holds {
 				return err
