@@ -183,9 +183,10 @@ func FuzzVerifyToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string, at uint16, c byte) {
 		tampered := []byte(good)
 		tampered[int(at)%len(tampered)] = c
-		for _, token := range []string{token, string(tampered)} {
+		for i, token := range []string{token, string(tampered)} {
 			got, err := protocol.VerifyToken(token, now, keyOf(privateKey(1)))
-			if err == nil && got != want || err != nil && !errors.Is(err, protocol.ErrToken) {
+			other := got != want && (i == 1 || got.Identity != who) // another process may have signed a good one too
+			if err == nil && other || err != nil && !errors.Is(err, protocol.ErrToken) {
 				t.Errorf("VerifyToken(%q) = %+v, %v", token, got, err)
 			}
 			if _, err := protocol.VerifyToken(token, now, keyOf(privateKey(2))); err == nil {

@@ -221,8 +221,8 @@ func (x *target) sendBack(tb testing.TB, table *storetest.Memory, name string) {
 		if status, answer := x.ask(tb, table, asked{http.MethodPatch, at.version, one, shown}); status != http.StatusOK {
 			tb.Errorf("at %q what is shown is answered %d %s: %s", at.version, status, answer, shown)
 		}
-		if diff := cmp.Diff(before, table.Items()); diff != "" {
-			tb.Errorf("at %q what is shown, sent back, changes something: %s\n%s", at.version, shown, diff)
+		if after := table.Items(); !reflect.DeepEqual(before, after) {
+			tb.Errorf("at %q what is shown, sent back, changes something: %s\n%s", at.version, shown, cmp.Diff(before, after))
 		}
 	}
 }
@@ -262,7 +262,7 @@ func secrets(body string) []string {
 // bytes finds only with luck.
 func TestAPI_EveryTwistOfEveryBodyIsAnswered(t *testing.T) {
 	x := newTarget(t)
-	const skip = 67 // a run takes every so many, from another one on with each body
+	const skip = 131 // a run takes every so many, from another one on with each body
 	n := 0
 	for i, a := range changes() {
 		for part := range hostiletest.Parts(a.body) {
