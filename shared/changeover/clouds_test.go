@@ -1,7 +1,6 @@
 package changeover_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,11 +9,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"latchkey/local/pocket"
-	"latchkey/local/states/engine"
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/encryption"
 	"latchkey/shared/ledger"
+	"latchkey/shared/store/storetest"
 	"latchkey/shared/verdict"
 	"latchkey/shared/workflow"
 )
@@ -56,13 +55,13 @@ func TestAtAzureAndGoogle_aSwitchToARoleDestroysTheSecret(t *testing.T) {
 		tenant.enable()
 		w.populate(2)
 		w.snapshot(w.fleetOf[0], "s1", time.Now().Add(24*time.Hour))
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		tenant.patch(tenant.byRole)
 		if _, text := w.blockOf(w.at); !strings.Contains(text, `"secret"`) || strings.Contains(text, tenant.secret) {
 			t.Errorf("meanwhile there is %s", text)
 		}
 		w.allStart()
-		w.lost = false
+		w.Refuse = nil
 		c := w.over(time.Hour)
 		if c.State != encryption.Finished || c.Proved != 7 || c.Kind != workflow.SwitchRole {
 			t.Errorf("the change ended as %+v", c)
@@ -74,7 +73,7 @@ func TestAtAzureAndGoogle_aSwitchToARoleDestroysTheSecret(t *testing.T) {
 		if diff := cmp.Diff([]atlas.Provider{w.at}, s.RoleOnly); diff != "" {
 			t.Error(diff)
 		}
-		if got := w.ends(workflow.SwitchRole); !slices.Equal(got, []string{"SUCCEEDED Switched"}) {
+		if got := w.Ends(w.t, workflow.SwitchRole); !slices.Equal(got, []string{"SUCCEEDED Switched"}) {
 			t.Errorf("executions %q", got)
 		}
 		w.allStart()
@@ -168,10 +167,10 @@ func TestAtAzureAndGoogle_aKMSThatCannotBeReachedIsWaitedFor(t *testing.T) {
 			inClouds(t, func(w *world, tenant *tenant) {
 				tenant.enable()
 				w.populate(1)
-				w.lost = true
+				w.Refuse = storetest.ErrFault
 				tenant.patch(tenant.byRole)
 				w.Faults.Set(pocket.Fault{Host: tenant.host, Kind: c.fault})
-				w.lost = false
+				w.Refuse = nil
 				end := time.Now().Add(c.lasts)
 				w.until(c.lasts+time.Hour, func() bool { return time.Now().After(end) || w.change().State != encryption.UnderWay })
 				if blocker := w.change().Blocker; blocker.Class() != c.blocks {
@@ -289,9 +288,9 @@ func TestAtAzureAndGoogle_aFormerKeyThatIsOutOfUseHoldsNoRotationUp(t *testing.T
 		tenant.enable()
 		w.populate(1)
 		w.snapshot(w.fleetOf[0], "s1", time.Now().Add(1000*time.Hour))
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		tenant.patch(tenant.configured(1, 0))
-		w.lost = false
+		w.Refuse = nil
 		w.until(time.Hour, func() bool { return w.under(tenant.name(1)) == 3 })
 		tenant.disable(0, 0, true)
 		if c := w.over(2 * time.Hour); c.State != encryption.Finished {
@@ -305,14 +304,14 @@ func TestAtAzureAndGoogle_aNewKeyThatIsTakenAwayAtOnceIsNotRotatedTo(t *testing.
 	inClouds(t, func(w *world, tenant *tenant) {
 		tenant.enable()
 		w.populate(1)
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		tenant.newVersion(0)
 		tenant.patch(tenant.configured(0, 1))
 		tenant.disable(0, 1, true)
 		time.Sleep(time.Minute)
 		_, err := w.api.Validate(w.t.Context(), groupID)
 		w.must(err)
-		w.lost = false
+		w.Refuse = nil
 		if c := w.over(time.Hour); c.State != encryption.Restored || c.Reason != verdict.KeyDisabled {
 			t.Errorf("the rotation ended as %+v", c)
 		}
@@ -419,107 +418,3 @@ func TestAPrimaryVersionThatGoogleMakesChangesNothing(t *testing.T) {
 }
 
 // Two providers are configured: what changes at one leaves the other alone, and both may change at once.
-func TestTwoProvidersChangeApart(t *testing.T) {
-	for name, both := range map[string]bool{"one of them": false, "both in one request": true} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				azure := w.bring(atlas.Azure)
-				azure.enable()
-				w.populate(1)
-				google := w.bring(atlas.GCP)
-				google.enable()
-				w.populate(1)
-				before, _ := w.settings()
-				body := fmt.Sprintf(`%q:{%s}`, azure.block, azure.configured(1, 0))
-				if both {
-					body += fmt.Sprintf(`,%q:{%s}`, google.block, google.byRole)
-				}
-				w.mustPatch(`{%s}`, raw(body))
-				w.at = atlas.Azure
-				if c := w.over(2 * time.Hour); c.State != encryption.Finished || w.under(azure.name(1)) != 3 || w.under(azure.name(0)) != 0 {
-					t.Errorf("the rotation at Azure ended as %+v", c)
-				}
-				w.at = atlas.GCP
-				after, _ := w.settings()
-				if c := w.over(time.Hour); both != (c.State == encryption.Finished) || both != (c.Proved == 3) {
-					t.Errorf("at Google there is %+v", c)
-				}
-				if diff := cmp.Diff(before.Google, after.Google); !both && diff != "" {
-					t.Errorf("Google's block changed:\n%s", diff)
-				}
-				if s, text := w.settings(); both != (s.RoleID(atlas.GCP) != "") || len(s.Fallbacks) > 0 {
-					t.Errorf("afterwards there is %s", text)
-				}
-				for _, m := range w.fleetOf[3:] {
-					if m.rewraps != 0 {
-						t.Errorf("node %s of the other provider was rewrapped", m.id)
-					}
-				}
-				w.allStart()
-			})
-		})
-	}
-}
-
-// One provider's outage holds the other's change up no more than its own.
-func TestAnOutageAtOneProviderHoldsNoOtherUp(t *testing.T) {
-	inWorld(t, func(w *world) {
-		azure := w.bring(atlas.Azure)
-		azure.enable()
-		w.populate(1)
-		google := w.bring(atlas.GCP)
-		google.enable()
-		w.populate(1)
-		w.lost = true
-		azure.patch(azure.byRole)
-		google.patch(google.byRole)
-		w.Faults.Set(pocket.Fault{Host: azure.host, Kind: pocket.Down})
-		w.lost = false
-		w.at = atlas.GCP
-		if c := w.over(time.Hour); c.State != encryption.Finished {
-			t.Errorf("the switch at Google ended as %+v", c)
-		}
-		w.at = atlas.Azure
-		_, err := w.api.Validate(w.t.Context(), groupID) // as the schedule of checks does
-		w.must(err)
-		w.until(4*24*time.Hour, func() bool { return w.change().State != encryption.UnderWay })
-		if c := w.change(); c.State != encryption.Restored || c.Reason.Class() != verdict.Unreachable {
-			t.Errorf("the switch at Azure ended as %+v", c)
-		}
-		w.Faults.Clear()
-		s, _ := w.settings()
-		if diff := cmp.Diff([]atlas.Provider{atlas.GCP}, s.RoleOnly); diff != "" {
-			t.Error(diff)
-		}
-		w.allStart()
-	})
-}
-
-// What an operator stops goes on with the next attempt, and what is redriven then does nothing.
-func TestAStoppedExecutionIsCarriedOnByTheNextAttempt(t *testing.T) {
-	inClouds(t, func(w *world, tenant *tenant) {
-		tenant.enable()
-		w.populate(1)
-		w.fleetOf[1].isDown = true
-		tenant.patch(tenant.configured(1, 0))
-		w.until(time.Hour, func() bool { return w.change().NodesLeft == 1 })
-		running, _, err := w.engine.List(w.engine.MachineARN(string(workflow.RotateKey)), engine.Running, engine.Page{})
-		w.must(err)
-		if len(running) != 1 {
-			t.Fatalf("running are %+v", running)
-		}
-		_, err = w.engine.Stop(w.t.Context(), running[0].ARN, "OPERATOR", "a test")
-		w.must(err)
-		w.until(6*time.Minute, func() bool { return w.change().Attempt == 2 })
-		_, err = w.engine.Redrive(w.t.Context(), running[0].ARN, "")
-		w.must(err)
-		w.fleetOf[1].isDown = false
-		if c := w.over(2 * time.Hour); c.State != encryption.Finished || c.Attempt != 2 {
-			t.Errorf("the rotation ended as %+v", c)
-		}
-		w.until(time.Hour, func() bool {
-			return slices.Equal(w.ends(workflow.RotateKey), []string{"SUCCEEDED Overtaken", "SUCCEEDED Rotated"})
-		})
-		w.allStart()
-	})
-}

@@ -17,6 +17,7 @@ import (
 	"latchkey/shared/encryption"
 	"latchkey/shared/ledger"
 	"latchkey/shared/node/protocol"
+	"latchkey/shared/store/storetest"
 	"latchkey/shared/verdict"
 	"latchkey/shared/workflow"
 )
@@ -35,9 +36,11 @@ func TestARotationThatIsCalledOffLeavesNothingUnderTheOtherKey(t *testing.T) {
 				w.fleetOf[1].isDown = true
 				w.mustPatch(`{"awsKms":{"customerMasterKeyID":%q}}`, next)
 				w.until(2*time.Hour, func() bool { return w.under(next) == 2 })
-				w.lost = between != ``
+				if between != `` {
+					w.Refuse = storetest.ErrFault
+				}
 				w.mustPatch(`{"awsKms":{"customerMasterKeyID":%q}}`, former)
-				w.lost = false
+				w.Refuse = nil
 				if between != `` {
 					w.mustPatch("%s", raw(between))
 				}
@@ -65,12 +68,14 @@ func TestAKeyThatWasMovedIsReachedThereOnceItIsAFormerOne(t *testing.T) {
 				w.populate(1)
 				w.snapshot(w.fleetOf[0], "s1", time.Now().Add(1000*time.Hour))
 				w.Faults.Set(pocket.Fault{Host: kmsEast, Kind: pocket.Down})
-				w.lost = !finish
+				if !finish {
+					w.Refuse = storetest.ErrFault
+				}
 				w.mustPatch(`{"awsKms":{"region":"EU_WEST_1"}}`)
 				if finish {
 					w.over(2 * time.Hour)
 				}
-				w.lost = false
+				w.Refuse = nil
 				out, err := w.KMS("eu-west-1").CreateKey(w.t.Context(), &kms.CreateKeyInput{MultiRegion: aws.Bool(false)})
 				w.must(err)
 				next := *out.KeyMetadata.Arn
@@ -168,14 +173,14 @@ func TestARotationThatIsCalledOffWaitsForTheFormerKey(t *testing.T) {
 		of, err := ledger.OfNode(w.t.Context(), w.db, w.fleetOf[2].clusterID, w.fleetOf[2].id)
 		w.must(err)
 		w.must(w.db.Write(w.t.Context(), of[0].Delete())) // nothing is under the former key any more
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		w.mustPatch(`{"awsKms":{"customerMasterKeyID":%q}}`, former)
 		_, err = w.KMS("us-east-1").DisableKey(w.t.Context(), &kms.DisableKeyInput{KeyId: &former})
 		w.must(err)
 		time.Sleep(time.Minute)
 		_, err = w.api.Validate(w.t.Context(), groupID)
 		w.must(err)
-		w.lost = false
+		w.Refuse = nil
 		w.pass(time.Hour)
 		if c := w.change(); c.State != encryption.UnderWay || c.NodesLeft != 2 {
 			t.Errorf("meanwhile it is %+v", c)
@@ -215,10 +220,10 @@ func TestAConfigurationThatReturnsIsCheckedBeforeAnythingIsEnforced(t *testing.T
 			t.Fatal("the key counts as valid")
 		}
 		w.allowRole(except(former))
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 		active(types.StatusTypeActive)
-		w.lost = false
+		w.Refuse = nil
 		if c := w.over(time.Hour); c.State != encryption.Restored {
 			t.Fatalf("the switch ended as %+v", c)
 		}
@@ -261,11 +266,11 @@ func TestAWayThatOpensThePresentKeyNoMoreDoesNotReturn(t *testing.T) {
 				w.mustPatch(`{"awsKms":{"customerMasterKeyID":%q}}`, present)
 				w.over(time.Hour)
 				w.allowRole(c.role(former))
-				w.lost = true
+				w.Refuse = storetest.ErrFault
 				w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 				c.set(w, former, present)
 				time.Sleep(time.Minute)
-				w.lost = false
+				w.Refuse = nil
 				w.pass(c.lasts)
 				if s, _ := w.settings(); s.AWS.RoleID != roleID || len(s.Fallbacks) != 1 || w.change().Blocker == "" {
 					t.Errorf("meanwhile it is %+v", w.change())

@@ -12,6 +12,7 @@ import (
 	"latchkey/local/pocket"
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
+	"latchkey/shared/store/storetest"
 	"latchkey/shared/workflow"
 )
 
@@ -58,7 +59,7 @@ func TestAKeyMovesWhileItsRegionIsDown(t *testing.T) {
 					t.Error("keys were wrapped anew")
 				}
 				wantEvents(t, w.events(), encryption.EventChangeStarted, encryption.EventChangeFinished)
-				if got := w.ends(workflow.ReconfigureRegion); !slices.Equal(got, []string{"SUCCEEDED Moved"}) {
+				if got := w.Ends(w.t, workflow.ReconfigureRegion); !slices.Equal(got, []string{"SUCCEEDED Moved"}) {
 					t.Errorf("executions %q", got)
 				}
 				w.allStart()
@@ -128,10 +129,10 @@ func TestAMoveMayComeBetweenASwitch(t *testing.T) {
 		key, _ := w.replicated()
 		w.byUser(key)
 		w.populate(1)
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 		w.Faults.Set(pocket.Fault{Host: kmsEast, Kind: pocket.Down})
-		w.lost = false
+		w.Refuse = nil
 		w.until(12*time.Hour, func() bool { return !w.change().Blocked.IsZero() })
 		w.mustPatch(`{"awsKms":{"region":"EU_WEST_1"}}`)
 		if c := w.over(3 * time.Hour); c.State != encryption.Finished || c.Kind != workflow.ReconfigureRegion {

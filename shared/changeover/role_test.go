@@ -13,6 +13,7 @@ import (
 	"latchkey/local/pocket"
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
+	"latchkey/shared/store/storetest"
 	"latchkey/shared/verdict"
 	"latchkey/shared/workflow"
 )
@@ -32,7 +33,7 @@ func TestASwitchToARoleDestroysTheFormerCredentials(t *testing.T) {
 		w.populate(3)
 		w.snapshot(w.fleetOf[0], "s1", time.Now().Add(24*time.Hour))
 		before, _ := w.settings()
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		stored := w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 		if got := stored.Wire().AWSKMS; *got.RoleID != roleID || got.AccessKeyID != nil || !got.Valid {
 			t.Errorf("the answer is %+v", got)
@@ -45,7 +46,7 @@ func TestASwitchToARoleDestroysTheFormerCredentials(t *testing.T) {
 			t.Errorf("meanwhile there is %s", text)
 		}
 		w.allStart()
-		w.lost = false
+		w.Refuse = nil
 		c := w.over(time.Hour)
 		if c.State != encryption.Finished || c.Proved != 10 || c.Kind != workflow.SwitchRole {
 			t.Errorf("the change ended as %+v", c)
@@ -57,7 +58,7 @@ func TestASwitchToARoleDestroysTheFormerCredentials(t *testing.T) {
 		if diff := cmp.Diff([]atlas.Provider{atlas.AWS}, after.RoleOnly); diff != "" {
 			t.Error(diff)
 		}
-		if got := w.ends(workflow.SwitchRole); !slices.Equal(got, []string{"SUCCEEDED Switched"}) {
+		if got := w.Ends(w.t, workflow.SwitchRole); !slices.Equal(got, []string{"SUCCEEDED Switched"}) {
 			t.Errorf("executions %q", got)
 		}
 		if got := w.events(); !slices.Contains(got, string(encryption.EventChangeFinished)) {
@@ -109,7 +110,7 @@ func TestARoleThatDoesNotOpenAFormerKeyIsTakenBack(t *testing.T) {
 			t.Errorf("the second switch ended as %+v", c)
 		}
 		w.allStart()
-		if got := w.ends(workflow.SwitchRole); !slices.Equal(got, []string{"SUCCEEDED Rolled back", "SUCCEEDED Switched"}) {
+		if got := w.Ends(w.t, workflow.SwitchRole); !slices.Equal(got, []string{"SUCCEEDED Rolled back", "SUCCEEDED Switched"}) {
 			t.Errorf("executions %q", got)
 		}
 	})
@@ -131,10 +132,10 @@ func TestAKMSThatCannotBeReachedIsWaitedFor(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.byUser(w.newKey(false))
 				w.populate(1)
-				w.lost = true
+				w.Refuse = storetest.ErrFault
 				w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 				w.Faults.Set(pocket.Fault{Host: kmsEast, Kind: c.fault})
-				w.lost = false
+				w.Refuse = nil
 				time.Sleep(time.Minute)
 				_, err := w.api.Validate(w.t.Context(), groupID) // as the schedule of checks does
 				w.must(err)
@@ -157,10 +158,10 @@ func TestAKeyThatBothWaysAreRefusedDestroysNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.byUser(w.newKey(false))
 		w.populate(1)
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 		w.Faults.Set(pocket.Fault{Host: kmsEast, Kind: pocket.Deny})
-		w.lost = false
+		w.Refuse = nil
 		w.until(12*time.Hour, func() bool { return w.change().Blocker == verdict.AccessDenied })
 		if s, _ := w.settings(); len(s.Fallbacks) != 1 || w.change().State != encryption.UnderWay {
 			t.Errorf("%+v", w.change())
@@ -176,7 +177,7 @@ func TestANodeStartsInTheFormerWayWhileTheNewOneIsRefused(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.byUser(w.newKey(false))
 		w.populate(1)
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 		w.allowRole(except("*"))
 		w.allStart()
@@ -184,7 +185,7 @@ func TestANodeStartsInTheFormerWayWhileTheNewOneIsRefused(t *testing.T) {
 		if s, err := w.api.Get(w.t.Context(), groupID); err != nil || !s.AWS.Key.Valid {
 			t.Errorf("the key is shown as %+v, %v", s.AWS.Key, err)
 		}
-		w.lost = false
+		w.Refuse = nil
 		if c := w.over(time.Hour); c.State != encryption.Restored {
 			t.Errorf("the change ended as %+v", c)
 		}
@@ -197,7 +198,7 @@ func TestWhatComesBetweenASwitch(t *testing.T) {
 		key := w.newKey(false)
 		w.byUser(key)
 		w.populate(1)
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		w.mustPatch(`{"awsKms":{"roleId":%q}}`, roleID)
 		if _, err := w.patch(`{"awsKms":{"customerMasterKeyID":%q}}`, w.newKey(false)); atlas.CodeOf(err) != atlas.ConcurrentModification {
 			t.Errorf("another key meanwhile: %v", err)
@@ -211,7 +212,7 @@ func TestWhatComesBetweenASwitch(t *testing.T) {
 			t.Error("the role may be removed")
 		}
 		w.mustPatch(`{"awsKms":{"enabled":false}}`)
-		w.lost = false
+		w.Refuse = nil
 		if c := w.over(time.Hour); c.State != encryption.Abandoned {
 			t.Errorf("the change of a provider that was disabled ended as %+v", c)
 		}
@@ -231,21 +232,21 @@ func TestACrashAtAnyWriteIsMadeUpFor(t *testing.T) {
 			w.mustPatch(`{"awsKms":{"customerMasterKeyID":%q}}`, w.newKey(false))
 		},
 	} {
-		for _, silent := range []bool{false, true} {
+		for _, fault := range []storetest.Fault{storetest.Lost, storetest.Silent} {
 			for at := 1; ; at++ {
 				writes := 0
 				inWorld(t, func(w *world) {
-					w.table.at, w.table.silent = at, silent
+					w.table.Fault = storetest.From(at, 1, fault)
 					change(w)
 					if c := w.over(6 * time.Hour); c.State != encryption.Finished {
-						t.Errorf("%s, write %d, silent %t: %+v", name, at, silent, c)
+						t.Errorf("%s, write %d, fault %d: %+v", name, at, fault, c)
 					}
 					s, _ := w.settings()
 					if len(s.Fallbacks) > 0 {
-						t.Errorf("%s, write %d, silent %t: the way back is still there", name, at, silent)
+						t.Errorf("%s, write %d, fault %d: the way back is still there", name, at, fault)
 					}
 					w.allStart()
-					writes = w.table.writes
+					writes = w.table.Writes()
 				})
 				if writes < at {
 					break

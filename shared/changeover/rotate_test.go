@@ -13,6 +13,7 @@ import (
 	"latchkey/shared/changeover"
 	"latchkey/shared/encryption"
 	"latchkey/shared/ledger"
+	"latchkey/shared/store/storetest"
 	"latchkey/shared/verdict"
 	"latchkey/shared/workflow"
 )
@@ -110,7 +111,7 @@ func TestARotationWaitsForNodesThatAreDown(t *testing.T) {
 			t.Errorf("the rotation ended as %+v", c)
 		}
 		w.allStart()
-		ends := w.ends(workflow.RotateKey)
+		ends := w.Ends(w.t, workflow.RotateKey)
 		if ends[0] != "SUCCEEDED Continued by next attempt" || ends[len(ends)-1] != "SUCCEEDED Rotated" {
 			t.Errorf("executions %q", ends)
 		}
@@ -122,14 +123,14 @@ func TestANewKeyThatIsTakenAwayAtOnceIsNotRotatedTo(t *testing.T) {
 		former, next := w.newKey(false), w.newKey(false)
 		w.byRole(former)
 		w.populate(1)
-		w.lost = true
+		w.Refuse = storetest.ErrFault
 		w.mustPatch(`{"awsKms":{"customerMasterKeyID":%q}}`, next)
 		_, err := w.KMS("us-east-1").DisableKey(w.t.Context(), &kms.DisableKeyInput{KeyId: &next})
 		w.must(err)
 		time.Sleep(time.Minute)
 		_, err = w.api.Validate(w.t.Context(), groupID)
 		w.must(err)
-		w.lost = false
+		w.Refuse = nil
 		if c := w.over(time.Hour); c.State != encryption.Restored || c.Reason != verdict.KeyDisabled {
 			t.Errorf("the rotation ended as %+v", c)
 		}
@@ -185,7 +186,7 @@ func TestAnotherKeyMayFollowBeforeTheLastOneHasWrappedEverything(t *testing.T) {
 		if c := w.over(6 * time.Hour); c.State != encryption.Finished || w.under(third) != 3 {
 			t.Errorf("the rotation ended as %+v", c)
 		}
-		w.until(time.Hour, func() bool { return slices.Contains(w.ends(workflow.RotateKey), "SUCCEEDED Overtaken") })
+		w.until(time.Hour, func() bool { return slices.Contains(w.Ends(w.t, workflow.RotateKey), "SUCCEEDED Overtaken") })
 		w.allStart()
 	})
 }

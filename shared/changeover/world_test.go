@@ -3,11 +3,8 @@ package changeover_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,17 +15,12 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
-	"latchkey/local/pocket"
 	"latchkey/local/pocket/pockettest"
-	"latchkey/local/states/asl"
 	"latchkey/local/states/engine"
 	"latchkey/local/states/journal"
-	"latchkey/local/states/sfnapi"
 	"latchkey/local/states/statestest"
 	"latchkey/shared/access"
 	"latchkey/shared/atlas"
@@ -46,11 +38,11 @@ import (
 	"latchkey/shared/store"
 	"latchkey/shared/store/bolt"
 	"latchkey/shared/store/keys"
+	"latchkey/shared/store/storetest"
 	"latchkey/shared/suite"
 	"latchkey/shared/suite/fleettasks"
 	"latchkey/shared/suite/keytasks"
 	"latchkey/shared/workflow"
-	"latchkey/shared/workflow/awssfn"
 )
 
 const (
@@ -72,14 +64,13 @@ var owner = identity.Caller{Kind: identity.KindAPIKey, ID: "65000000000000000000
 // machines' files in an engine behind the official client, and nodes that hold wrapped keys.
 type world struct {
 	*pockettest.Clouds
+	*statestest.Workflows
 
 	t       *testing.T
 	db      store.Table
-	table   *brittle // the functions'
+	table   *storetest.Faulty // the functions'
 	api     *encryption.Service
 	nodes   *node.Service
-	engine  *engine.Engine
-	starter *awssfn.Starter
 	fleet   lambda.Handler
 	fleetOf []*member
 	at      atlas.Provider // whose key is changed, and wraps for nodes
@@ -87,8 +78,6 @@ type world struct {
 	user    *iam.CreateAccessKeyOutput
 	sealer  encryption.Sealer
 	log     *safeLog
-	// lost lets executions not start while it is set.
-	lost bool
 }
 
 // safeLog keeps what is logged.
@@ -109,33 +98,6 @@ func (s *safeLog) String() string {
 	return s.b.String()
 }
 
-// brittle is a table of which one write is lost, or its answer.
-type brittle struct {
-	store.Table
-
-	mu     sync.Mutex
-	writes int
-	at     int // the write that fails, from 1
-	silent bool
-}
-
-var errCrash = errors.New("crash")
-
-func (b *brittle) Write(ctx context.Context, ops ...store.Op) error {
-	b.mu.Lock()
-	b.writes++
-	fails := b.writes == b.at
-	b.mu.Unlock()
-	if fails && !b.silent {
-		return errCrash
-	}
-	err := b.Table.Write(ctx, ops...)
-	if err == nil && fails {
-		return errCrash
-	}
-	return err
-}
-
 func inWorld(t *testing.T, fn func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,14 +107,14 @@ func inWorld(t *testing.T, fn func(w *world)) {
 		}
 		defer db.Close() //nolint:errcheck // the folder goes away
 		w := &world{
-			t: t, Clouds: pockettest.New(t, pockettest.Options{Now: time.Now}), db: db, table: &brittle{Table: db}, log: &safeLog{},
+			t: t, Clouds: pockettest.New(t, pockettest.Options{Now: time.Now}), db: db, table: &storetest.Faulty{Table: db}, log: &safeLog{},
 			at: atlas.AWS, tenants: map[atlas.Provider]*tenant{},
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		w.assemble()
 		ended := make(chan error, 1)
-		go func() { ended <- w.engine.Run(ctx) }()
+		go func() { ended <- w.Engine.Run(ctx) }()
 		fn(w)
 		time.Sleep(time.Minute) // SDKs finish what nobody waits for any more
 		cancel()
@@ -207,27 +169,13 @@ func (w *world) assemble() {
 func (w *world) boot(kept journal.Journal, ring *keyring.Keyring) *engine.Engine {
 	w.t.Helper()
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
-	machines, arns := map[string]*asl.Machine{}, map[workflow.Kind]string{}
-	for _, kind := range []workflow.Kind{workflow.SwitchRole, workflow.RotateKey, workflow.ReconfigureRegion} {
-		machines[string(kind)] = statestest.Load(w.t, "../../statemachines/"+string(kind)+".asl.json", nil)
-	}
-	w.engine = engine.New(engine.Config{
-		Journal: kept, Now: time.Now, Rand: rand.NewPCG(1, 2), Log: slog.New(slog.DiscardHandler), Machines: machines,
-		Invoke: statestest.Invoker(map[string]statestest.Function{
-			"FleetTasksFunctionArn": statestest.Handler(w.fleet),
-			"KeyTasksFunctionArn": statestest.Handler(keytasks.New(keytasks.Deps{
-				Table: w.table, Sealer: w.sealer, Now: time.Now, Log: log, Keys: ring,
-			})),
-		}),
-	})
-	for kind := range machines {
-		arns[workflow.Kind(kind)] = w.engine.MachineARN(kind)
-	}
-	w.starter = awssfn.NewStarter(sfn.New(sfn.Options{
-		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""), RetryMaxAttempts: 1,
-		HTTPClient: &http.Client{Transport: pocket.Transport(sfnapi.Handler(w.engine, log))},
-	}), arns)
-	return w.engine
+	w.Workflows = statestest.Deployed(w.t, "../../statemachines", kept, map[string]statestest.Function{
+		"FleetTasksFunctionArn": statestest.Handler(w.fleet),
+		"KeyTasksFunctionArn": statestest.Handler(keytasks.New(keytasks.Deps{
+			Table: w.table, Sealer: w.sealer, Now: time.Now, Log: log, Keys: ring,
+		})),
+	}, workflow.SwitchRole, workflow.RotateKey, workflow.ReconfigureRegion)
+	return w.Engine
 }
 
 // unused lets a provider be disabled.
@@ -235,22 +183,6 @@ type unused struct{}
 
 func (unused) UsedBy(context.Context, string, atlas.Provider) ([]string, store.Op, error) {
 	return nil, store.Check(keys.Encryption("none"), 0), nil
-}
-
-// Start implements suite.Executions.
-func (w *world) Start(ctx context.Context, x workflow.Execution) error {
-	if w.lost {
-		return errCrash
-	}
-	return w.starter.Start(ctx, x)
-}
-
-// Ensure implements suite.Executions.
-func (w *world) Ensure(ctx context.Context, x workflow.Execution) (bool, error) {
-	if w.lost {
-		return false, errCrash
-	}
-	return w.starter.Ensure(ctx, x)
 }
 
 // signUp makes a user and a role in the tenant's account, either of which may use its keys.
@@ -353,21 +285,6 @@ func (w *world) events() []string {
 		types = append(types, string(e.Type))
 	}
 	return types
-}
-
-// ends is how the executions of a workflow ended.
-func (w *world) ends(kind workflow.Kind) []string {
-	w.t.Helper()
-	synctest.Wait() // the last step of an execution is a moment behind what it wrote
-	var all []string
-	list, _, err := w.engine.List(w.engine.MachineARN(string(kind)), "", engine.Page{Limit: 100})
-	w.must(err)
-	for _, x := range list {
-		r := statestest.Read(w.t, w.engine, x.ARN)
-		all = append(all, string(r.Status)+" "+r.Path[len(r.Path)-1])
-	}
-	slices.Reverse(all)
-	return all
 }
 
 // until lets time go by until something is so: nodes call, and what has ended too early is resumed.

@@ -91,22 +91,6 @@ func (r *recorder) names() []string {
 	return names
 }
 
-// identities are one person's: it holds whatever roles the test gives it.
-type identities struct{ roles map[string][]identity.Role }
-
-func (identities) Grant(context.Context, identity.Caller, string, []identity.Role) ([]store.Op, error) {
-	return nil, nil
-}
-
-func (i identities) GroupRoles(context.Context, identity.Caller) (map[string][]identity.Role, error) {
-	return i.roles, nil
-}
-
-func (i identities) Withdraw(_ context.Context, _, groupID string) error {
-	delete(i.roles, groupID)
-	return nil
-}
-
 type world struct {
 	t        *testing.T
 	table    store.Table
@@ -132,7 +116,7 @@ func newWorld(t *testing.T) *world {
 	w.starter = &recorder{table: w.table, known: map[string]bool{}}
 	log := slog.New(slog.DiscardHandler)
 	journal := audit.Journal{Table: w.table, Now: w.clock.Now}
-	held := identities{roles: map[string][]identity.Role{}}
+	held := identitytest.Identities{Roles: map[string][]identity.Role{}}
 	w.projects = &project.Service{Table: w.table, Journal: journal, Identities: held, Now: w.clock.Now}
 	founded, err := w.projects.Found(t.Context(), project.Founding{Name: "Acme", OwnerEmail: "owner@acme.example"})
 	if err != nil {
@@ -144,7 +128,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.group = g.ID
-	held.roles[g.ID] = []identity.Role{identity.GroupOwner}
+	held.Roles[g.ID] = []identity.Role{identity.GroupOwner}
 	w.caller = w.as(identity.GroupOwner)
 	gate := identity.Gate{Groups: w.projects, Denials: journal}
 	w.service = &cluster.Service{

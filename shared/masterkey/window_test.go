@@ -10,6 +10,7 @@ import (
 	"latchkey/shared/audit"
 	"latchkey/shared/maintenance"
 	"latchkey/shared/masterkey"
+	"latchkey/shared/store/storetest"
 )
 
 // in is a window on a day of the week, Sunday being 1.
@@ -176,10 +177,10 @@ func TestARotationThatIsDeferredAtTheLastMomentIsPutOff(t *testing.T) {
 		w.age(58 * day)
 		w.until(3*day, func() bool { return w.plan() != nil })
 		w.pass(time.Until(w.plan().Start.Add(-time.Hour)))
-		w.refuse = errCrash // the execution is started only five minutes later
+		w.Refuse = storetest.ErrFault // the execution is started only five minutes later
 		w.until(2*time.Hour, func() bool { return w.rotation().State == masterkey.UnderWay })
 		w.must(w.windows.Defer(w.t.Context(), w.owner, w.group))
-		w.refuse = nil
+		w.Refuse = nil
 		w.until(time.Hour, func() bool { return w.rotation().State == masterkey.Resting })
 		w.pass(2 * day)
 		if turns(members) > 0 || len(w.events(alert.MaintenanceStarted)) > 0 || fmt.Sprint(w.ends()) != "[SUCCEEDED Put off]" {

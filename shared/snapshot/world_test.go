@@ -85,19 +85,6 @@ func (*tenant) KeyState(context.Context, string, atlas.Provider) (enabled, valid
 	return true, true, nil
 }
 
-// identities are one person's, who owns every group.
-type identities struct{ roles map[string][]identity.Role }
-
-func (identities) Grant(context.Context, identity.Caller, string, []identity.Role) ([]store.Op, error) {
-	return nil, nil
-}
-
-func (i identities) GroupRoles(context.Context, identity.Caller) (map[string][]identity.Role, error) {
-	return i.roles, nil
-}
-
-func (identities) Withdraw(context.Context, string, string) error { return nil }
-
 // idleStarter leaves plans to the world's clock.
 type idleStarter struct{}
 
@@ -147,21 +134,21 @@ func newWorld(t *testing.T) *world {
 	w.tenant.rotate()
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	journal := audit.Journal{Table: w.table, Now: time.Now}
-	held := identities{roles: map[string][]identity.Role{}}
+	held := identitytest.Identities{Roles: map[string][]identity.Role{}}
 	projects := &project.Service{Table: w.table, Journal: journal, Identities: held, Now: time.Now}
 	founded, err := projects.Found(t.Context(), project.Founding{Name: "Acme", OwnerEmail: "owner@acme.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.org = founded.Org.ID
-	w.caller = identity.Caller{Kind: identity.KindAPIKey, ID: "650000000000000000000060", Name: "abcdefgh", OrgID: w.org, OrgRoles: []identity.Role{identity.OrgOwner}, GroupRoles: held.roles}
+	w.caller = identity.Caller{Kind: identity.KindAPIKey, ID: "650000000000000000000060", Name: "abcdefgh", OrgID: w.org, OrgRoles: []identity.Role{identity.OrgOwner}, GroupRoles: held.Roles}
 	for _, group := range []*string{&w.group, &w.other} {
-		g, err := projects.Create(t.Context(), w.caller, project.Draft{OrgID: w.org, Name: fmt.Sprintf("Databases %d", len(held.roles))})
+		g, err := projects.Create(t.Context(), w.caller, project.Draft{OrgID: w.org, Name: fmt.Sprintf("Databases %d", len(held.Roles))})
 		if err != nil {
 			t.Fatal(err)
 		}
 		*group = g.ID
-		held.roles[g.ID] = []identity.Role{identity.GroupOwner}
+		held.Roles[g.ID] = []identity.Role{identity.GroupOwner}
 	}
 	gate := identity.Gate{Groups: projects, Denials: journal}
 	w.clusters = &cluster.Service{

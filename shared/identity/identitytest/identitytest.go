@@ -1,5 +1,5 @@
 // Package identitytest is what tests of identities need around them: a table, a sealer that
-// really encrypts and can fail, and a clock that stands still until it is moved.
+// really encrypts and can fail, a clock that stands still until it is moved, and somebody with roles.
 //
 // It is imported by tests only.
 package identitytest
@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/shared/identity"
 	"latchkey/shared/seal"
 	"latchkey/shared/seal/fileseal"
 	"latchkey/shared/store"
@@ -178,4 +179,23 @@ func (t *FlakyTable) Write(ctx context.Context, ops ...store.Op) error {
 		return err
 	}
 	return t.Table.Write(ctx, ops...)
+}
+
+// Identities are those of one person: it has the roles that the test says, by group.
+type Identities struct{ Roles map[string][]identity.Role }
+
+// Grant does nothing: the test says who has roles.
+func (Identities) Grant(context.Context, identity.Caller, string, []identity.Role) ([]store.Op, error) {
+	return nil, nil
+}
+
+// GroupRoles are the person's roles, whoever asks.
+func (i Identities) GroupRoles(context.Context, identity.Caller) (map[string][]identity.Role, error) {
+	return i.Roles, nil
+}
+
+// Withdraw takes the person's roles in a group.
+func (i Identities) Withdraw(_ context.Context, _, groupID string) error {
+	delete(i.Roles, groupID)
+	return nil
 }

@@ -21,7 +21,7 @@ func TestAKeyOfWhichNoClusterIsEncryptedStartsNothing(t *testing.T) {
 		w.settled("plain", time.Minute)
 		w.key.Break(verdict.KeyDeleted)
 		w.pass(40 * time.Minute)
-		if ends := w.ends(workflow.EnforceValidity); len(ends) > 0 || w.up("plain") != 3 {
+		if ends := w.Ends(w.t, workflow.EnforceValidity); len(ends) > 0 || w.up("plain") != 3 {
 			t.Errorf("%v; %d nodes run", ends, w.up("plain"))
 		}
 	})
@@ -35,7 +35,7 @@ func TestOnlyInvalidStopsNodes(t *testing.T) {
 			w.settled("c1", time.Minute)
 			w.key.Break(r)
 			w.pass(50 * time.Minute)
-			if ends := w.ends(workflow.EnforceValidity); len(ends) > 0 || w.up("c1") != 3 {
+			if ends := w.Ends(w.t, workflow.EnforceValidity); len(ends) > 0 || w.up("c1") != 3 {
 				t.Errorf("%s: %v; %d nodes run", r, ends, w.up("c1"))
 			}
 		})
@@ -63,7 +63,7 @@ func TestAllClustersOfAKeyStopAndStart(t *testing.T) {
 		w.settled("a", 3*time.Minute)
 		w.settled("b", time.Minute)
 		w.pass(time.Minute)
-		if diff := cmp.Diff([]string{"SUCCEEDED Nodes stopped", "SUCCEEDED Nodes running"}, w.ends(workflow.EnforceValidity)); diff != "" {
+		if diff := cmp.Diff([]string{"SUCCEEDED Nodes stopped", "SUCCEEDED Nodes running"}, w.Ends(w.t, workflow.EnforceValidity)); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -83,7 +83,7 @@ func TestAVerdictThatTurnsWhileNodesStopTurnsThemAround(t *testing.T) {
 		w.nodes.deaf = nil
 		w.settled("c1", 3*time.Minute)
 		w.pass(time.Minute)
-		for _, end := range w.ends(workflow.EnforceValidity) {
+		for _, end := range w.Ends(w.t, workflow.EnforceValidity) {
 			if end != "SUCCEEDED Nodes running" {
 				t.Errorf("an execution ends in %q", end)
 			}
@@ -99,12 +99,12 @@ func TestANodeThatIsNotHeardOfIsListedAndNotWaitedForForEver(t *testing.T) {
 		w.nodes.deaf = map[string]bool{silent: true}
 		w.key.Break(verdict.KeyDisabled)
 		w.pass(40 * time.Minute)
-		list, _, err := w.engine.List(w.engine.MachineARN("enforce-validity"), "", engine.Page{})
+		list, _, err := w.Engine.List(w.Engine.MachineARN("enforce-validity"), "", engine.Page{})
 		w.must(err)
 		if len(list) != 1 {
 			t.Fatalf("%d executions", len(list))
 		}
-		r := statestest.Read(t, w.engine, list[0].ARN)
+		r := statestest.Read(t, w.Engine, list[0].ARN)
 		if last := r.Path[len(r.Path)-1]; last != "Some nodes have not followed" || r.Took < 15*time.Minute || r.Took > 17*time.Minute {
 			t.Errorf("it ends in %q after %s", last, r.Took)
 		}

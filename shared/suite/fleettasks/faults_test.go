@@ -12,6 +12,7 @@ import (
 
 	"latchkey/local/states/engine"
 	"latchkey/shared/cluster"
+	"latchkey/shared/store/storetest"
 	"latchkey/shared/task"
 	"latchkey/shared/verdict"
 	"latchkey/shared/workflow"
@@ -63,10 +64,10 @@ func TestUpdatesOfADisabledClusterAreAppliedOnceTheKeyIsBack(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		w.life()
-		if diff := cmp.Diff([]string{"SUCCEEDED Nodes stopped", "SUCCEEDED Nodes running"}, w.ends(workflow.EnforceValidity)); diff != "" {
+		if diff := cmp.Diff([]string{"SUCCEEDED Nodes stopped", "SUCCEEDED Nodes running"}, w.Ends(w.t, workflow.EnforceValidity)); diff != "" {
 			t.Error(diff)
 		}
-		if failed := slices.DeleteFunc(w.ends(workflow.EncryptCluster), func(s string) bool { return s == "SUCCEEDED Plan ended" }); len(failed) > 0 {
+		if failed := slices.DeleteFunc(w.Ends(w.t, workflow.EncryptCluster), func(s string) bool { return s == "SUCCEEDED Plan ended" }); len(failed) > 0 {
 			t.Errorf("executions that were not: %v", failed)
 		}
 	})
@@ -79,29 +80,24 @@ func TestEveryWriteMayFail(t *testing.T) {
 	writes := 0
 	inWorld(t, func(w *world) {
 		w.life()
-		writes = w.table.writes
+		writes = w.table.Writes()
 	})
 	if writes < 10 {
 		t.Fatalf("a life has %d writes", writes)
 	}
 	kinds := map[string]struct {
-		fault fault
+		fault storetest.Fault
 		times int
 	}{
-		"is lost":          {lost, 1},
-		"answers nothing":  {silent, 1},
-		"is lost for long": {lost, 10},
+		"is lost":          {storetest.Lost, 1},
+		"answers nothing":  {storetest.Silent, 1},
+		"is lost for long": {storetest.Lost, 10},
 	}
 	for name, kind := range kinds {
 		for n := 1; n <= writes; n++ {
 			t.Run(fmt.Sprintf("number %d %s", n, name), func(t *testing.T) {
 				inWorld(t, func(w *world) {
-					w.table.fail = func(i int) fault {
-						if i >= n && i < n+kind.times {
-							return kind.fault
-						}
-						return sound
-					}
+					w.table.Fault = storetest.From(n, kind.times, kind.fault)
 					w.life()
 				})
 			})
@@ -112,13 +108,13 @@ func TestEveryWriteMayFail(t *testing.T) {
 func TestAPlanWhoseWorkflowCouldNotBeStartedIsStartedLater(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		w.refuse = errors.New("step functions are away")
+		w.Refuse = errors.New("step functions are away")
 		w.create("c1", "NONE")
 		w.pass(12 * time.Minute)
 		if d := w.load("c1"); d.Plan == nil || d.Plan.Attempt != 1 {
 			t.Errorf("the plan is %+v", d.Plan)
 		}
-		w.refuse = nil
+		w.Refuse = nil
 		w.settled("c1", 6*time.Minute)
 	})
 }
@@ -132,12 +128,12 @@ func TestAnExecutionThatWasStoppedIsFollowedByTheNextAttempt(t *testing.T) {
 			w.nodes.deaf[n.ID] = true
 		}
 		w.pass(7 * time.Minute)
-		list, _, err := w.engine.List(w.engine.MachineARN("encrypt-cluster"), engine.Running, engine.Page{})
+		list, _, err := w.Engine.List(w.Engine.MachineARN("encrypt-cluster"), engine.Running, engine.Page{})
 		w.must(err)
 		if len(list) != 1 || !strings.HasSuffix(list[0].Name, "-1_1") {
 			t.Fatalf("%d executions run: %+v", len(list), list)
 		}
-		_, err = w.engine.Stop(w.t.Context(), list[0].ARN, "Operator", "to see what happens")
+		_, err = w.Engine.Stop(w.t.Context(), list[0].ARN, "Operator", "to see what happens")
 		w.must(err)
 		w.pass(6 * time.Minute)
 		if d := w.load("c1"); d.Plan == nil || d.Plan.Attempt != 2 {
@@ -158,7 +154,7 @@ func TestAPlanThatTakesLongChangesHandsBeforeItsHistoryIsFull(t *testing.T) {
 		if d.Plan == nil || d.Plan.Attempt < 3 || d.Plan.Attempt > 6 {
 			t.Errorf("after five days the plan is %+v", d.Plan)
 		}
-		for _, end := range w.ends(workflow.EncryptCluster)[:2] {
+		for _, end := range w.Ends(w.t, workflow.EncryptCluster)[:2] {
 			if end != "SUCCEEDED Continued by next attempt" {
 				t.Errorf("an attempt ends in %q", end)
 			}
@@ -220,7 +216,7 @@ func TestLateAndRepeatedTasksChangeNothing(t *testing.T) {
 		w.update("c1", `{"encryptionAtRestProvider":"AWS"}`)
 		id := w.load("c1").ID
 		w.settled("c1", 10*time.Minute)
-		before := w.table.writes
+		before := w.table.Writes()
 		for _, payload := range []string{
 			`{"task":"advancePlan","clusterId":"%s","revision":1,"attempt":1,"steps":3}`,
 			`{"task":"advancePlan","clusterId":"%s","revision":2,"attempt":1,"steps":3,"key":{"reason":"OK"}}`,
@@ -246,8 +242,8 @@ func TestLateAndRepeatedTasksChangeNothing(t *testing.T) {
 		if _, err := w.task(`{"task":"resumePlans"}`); err != nil {
 			t.Error(err)
 		}
-		if d := w.load("c1"); w.table.writes != before || d.Plan != nil || d.State() != cluster.Idle {
-			t.Errorf("%d writes; the cluster is %s", w.table.writes-before, d.State())
+		if d := w.load("c1"); w.table.Writes() != before || d.Plan != nil || d.State() != cluster.Idle {
+			t.Errorf("%d writes; the cluster is %s", w.table.Writes()-before, d.State())
 		}
 	})
 }

@@ -61,7 +61,7 @@ func TestAClusterLivesUnderTheKeyOfItsTenant(t *testing.T) {
 		}
 		w.pass(time.Minute)
 		want := []string{"SUCCEEDED Plan ended", "SUCCEEDED Plan ended", "SUCCEEDED Plan ended", "SUCCEEDED Plan ended"}
-		if diff := cmp.Diff(want, w.ends(workflow.EncryptCluster)); diff != "" {
+		if diff := cmp.Diff(want, w.Ends(w.t, workflow.EncryptCluster)); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -192,11 +192,11 @@ func TestAKeyThatIsTakenAwayDuringAnInitialSyncStopsItUntilItIsBack(t *testing.T
 		if got := providers(w.settled("c1", 30*time.Minute)); got["AWS"] != 3 {
 			t.Errorf("nodes are encrypted by %v", got)
 		}
-		ends := w.ends(workflow.EncryptCluster)
+		ends := w.Ends(w.t, workflow.EncryptCluster)
 		if diff := cmp.Diff([]string{"SUCCEEDED Plan ended", "SUCCEEDED Suspended until the key is back", "SUCCEEDED Plan ended"}, ends); diff != "" {
 			t.Error(diff)
 		}
-		if diff := cmp.Diff([]string{"SUCCEEDED Nodes stopped", "SUCCEEDED Nodes running"}, w.ends(workflow.EnforceValidity)); diff != "" {
+		if diff := cmp.Diff([]string{"SUCCEEDED Nodes stopped", "SUCCEEDED Nodes running"}, w.Ends(w.t, workflow.EnforceValidity)); diff != "" {
 			t.Error(diff)
 		}
 	})

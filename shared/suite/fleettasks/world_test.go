@@ -3,28 +3,18 @@ package fleettasks_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
-	"latchkey/local/pocket"
-	"latchkey/local/states/asl"
-	"latchkey/local/states/engine"
 	"latchkey/local/states/journal"
-	"latchkey/local/states/sfnapi"
 	"latchkey/local/states/statestest"
 	"latchkey/shared/access"
 	"latchkey/shared/atlas"
@@ -40,6 +30,7 @@ import (
 	"latchkey/shared/store"
 	"latchkey/shared/store/bolt"
 	"latchkey/shared/store/keys"
+	"latchkey/shared/store/storetest"
 	"latchkey/shared/suite"
 	"latchkey/shared/suite/fleettasks"
 	"latchkey/shared/suite/keytasks"
@@ -47,7 +38,6 @@ import (
 	"latchkey/shared/validity/sweep"
 	"latchkey/shared/verdict"
 	"latchkey/shared/workflow"
-	"latchkey/shared/workflow/awssfn"
 )
 
 const (
@@ -59,11 +49,11 @@ const (
 // behind the official client, the functions that they call, the schedules, a group with a key in
 // memory, and nodes that behave.
 type world struct {
+	*statestest.Workflows
+
 	t        *testing.T
-	table    *table // the functions'
+	table    *storetest.Faulty // the functions'
 	db       store.Table
-	engine   *engine.Engine
-	starter  *awssfn.Starter
 	fleet    lambda.Handler
 	checks   *sweep.Sweep
 	clusters *cluster.Service // the API's
@@ -73,8 +63,6 @@ type world struct {
 	group    string
 	caller   identity.Caller
 	log      *slog.Logger
-	// refuse lets no execution start while it is set.
-	refuse error
 	// watch is called after every step of time.
 	watch func()
 }
@@ -88,11 +76,11 @@ func inWorld(t *testing.T, fn func(w *world)) {
 			t.Fatal(err)
 		}
 		defer db.Close() //nolint:errcheck // the folder goes away
-		w := &world{t: t, db: db, table: &table{Table: db}, key: kmstest.NewMemory(), log: slog.New(slog.DiscardHandler)}
+		w := &world{t: t, db: db, table: &storetest.Faulty{Table: db}, key: kmstest.NewMemory(), log: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		w.assemble(t)
 		ended := make(chan error, 1)
-		go func() { ended <- w.engine.Run(ctx) }()
+		go func() { ended <- w.Engine.Run(ctx) }()
 		w.found()
 		fn(w)
 		cancel()
@@ -104,35 +92,16 @@ func inWorld(t *testing.T, fn func(w *world)) {
 
 func (w *world) assemble(t *testing.T) {
 	t.Helper()
-	machine := func(kind workflow.Kind) *asl.Machine {
-		return statestest.Load(t, "../../../statemachines/"+string(kind)+".asl.json", nil)
-	}
 	keyTasks := keytasks.New(keytasks.Deps{Table: w.db, Sealer: identitytest.NewSealer(t), Now: time.Now, Log: w.log, Keys: w})
-	w.engine = engine.New(engine.Config{
-		Journal: journal.Memory(), Now: time.Now, Rand: rand.NewPCG(1, 2), Log: slog.New(slog.DiscardHandler),
-		Machines: map[string]*asl.Machine{
-			string(workflow.EncryptCluster): machine(workflow.EncryptCluster), string(workflow.EnforceValidity): machine(workflow.EnforceValidity),
-		},
-		Invoke: func(ctx context.Context, function string, payload []byte) ([]byte, error) {
-			return statestest.Invoker(map[string]statestest.Function{
-				"FleetTasksFunctionArn": statestest.Handler(w.fleet), "KeyTasksFunctionArn": statestest.Handler(keyTasks),
-			})(ctx, function, payload)
-		},
-	})
-	client := sfn.New(sfn.Options{
-		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
-		HTTPClient: &http.Client{Transport: pocket.Transport(sfnapi.Handler(w.engine, w.log))},
-	})
-	w.starter = awssfn.NewStarter(client, map[workflow.Kind]string{
-		workflow.EncryptCluster:  w.engine.MachineARN(string(workflow.EncryptCluster)),
-		workflow.EnforceValidity: w.engine.MachineARN(string(workflow.EnforceValidity)),
-	})
 	w.fleet = fleettasks.New(fleettasks.Deps{Table: w.table, Now: time.Now, Log: w.log, Start: w, Domain: "example.net"})
+	w.Workflows = statestest.Deployed(t, "../../../statemachines", journal.Memory(), map[string]statestest.Function{
+		"FleetTasksFunctionArn": statestest.Handler(w.fleet), "KeyTasksFunctionArn": statestest.Handler(keyTasks),
+	}, workflow.EncryptCluster, workflow.EnforceValidity)
 	journal := audit.Journal{Table: w.db, Now: time.Now}
 	w.settings = &encryption.Service{
 		Table: w.db, Journal: journal, Keys: w, Checker: validity.New(w, time.Now), Now: time.Now, Log: w.log,
 	}
-	projects := suite.Projects(w.db, journal, identities{}, time.Now)
+	projects := suite.Projects(w.db, journal, identitytest.Identities{}, time.Now)
 	w.clusters = suite.Clusters(suite.ClusterDeps{
 		Table: w.db, Journal: journal, Projects: projects, Gate: identity.Gate{Groups: projects, Denials: journal},
 		Start: w, Now: time.Now, Log: w.log, Domain: "example.net",
@@ -143,22 +112,6 @@ func (w *world) assemble(t *testing.T) {
 	w.nodes = &nodes{w: w, minds: map[string]*mind{}}
 }
 
-// Start implements suite.Executions.
-func (w *world) Start(ctx context.Context, x workflow.Execution) error {
-	if w.refuse != nil {
-		return w.refuse
-	}
-	return w.starter.Start(ctx, x)
-}
-
-// Ensure implements suite.Executions.
-func (w *world) Ensure(ctx context.Context, x workflow.Execution) (bool, error) {
-	if w.refuse != nil {
-		return false, w.refuse
-	}
-	return w.starter.Ensure(ctx, x)
-}
-
 // Open implements suite.Keyring.
 func (w *world) Open(ref kms.Reference) (*kms.Key, error) { return w.key.Key(ref.AWS.KeyName), nil }
 
@@ -167,19 +120,6 @@ func (w *world) Renew(ref kms.Reference) (*kms.Key, error) { return w.Open(ref) 
 
 // CheckVault implements suite.Keyring.
 func (w *world) CheckVault(context.Context, kms.Reference) error { return nil }
-
-// identities let the system create groups.
-type identities struct{}
-
-func (identities) Grant(context.Context, identity.Caller, string, []identity.Role) ([]store.Op, error) {
-	return nil, nil
-}
-
-func (identities) GroupRoles(context.Context, identity.Caller) (map[string][]identity.Role, error) {
-	return nil, nil
-}
-
-func (identities) Withdraw(context.Context, string, string) error { return nil }
 
 // found makes an organisation, and a group that uses the key.
 func (w *world) found() {
@@ -344,26 +284,6 @@ func (w *world) task(payload string) (string, error) {
 	return string(out), err
 }
 
-// must finds out how the executions of a workflow ended.
-func (w *world) ends(kind workflow.Kind) []string {
-	w.t.Helper()
-	var all []string
-	for page := (engine.Page{Limit: 100}); ; {
-		list, next, err := w.engine.List(w.engine.MachineARN(string(kind)), "", page)
-		w.must(err)
-		for _, x := range list {
-			r := statestest.Read(w.t, w.engine, x.ARN)
-			all = append(all, string(r.Status)+" "+r.Path[len(r.Path)-1])
-		}
-		if next == "" {
-			break
-		}
-		page.Token = next
-	}
-	slices.Reverse(all)
-	return all
-}
-
 // rolledBack lists the reasons for which plans were rolled back.
 func (w *world) rolledBack() []string {
 	w.t.Helper()
@@ -376,42 +296,4 @@ func (w *world) rolledBack() []string {
 		}
 	}
 	return reasons
-}
-
-// table is the functions' table, whose writes can fail.
-type table struct {
-	store.Table
-
-	mu     sync.Mutex
-	writes int
-	fail   func(n int) fault // of the n-th write, from 1; nil never
-}
-
-// fault is how a write fails.
-type fault int
-
-const (
-	sound  fault = iota
-	lost         // the write did not happen
-	silent       // it did, and the answer is lost
-)
-
-var errCrash = errors.New("crash")
-
-func (b *table) Write(ctx context.Context, ops ...store.Op) error {
-	b.mu.Lock()
-	b.writes++
-	var f fault
-	if b.fail != nil {
-		f = b.fail(b.writes)
-	}
-	b.mu.Unlock()
-	if f == lost {
-		return errCrash
-	}
-	err := b.Table.Write(ctx, ops...)
-	if err == nil && f == silent {
-		err = errCrash
-	}
-	return err
 }
