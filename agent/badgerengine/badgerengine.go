@@ -48,6 +48,11 @@ type Config struct {
 	Dir    string
 	Source Source // nil: always the first node
 	Now    func() time.Time
+	// Options may change those of the stores; nil leaves them. What encrypts, and what makes acknowledged
+	// writes safe, is not to be changed.
+	Options func(badger.Options) badger.Options
+	// Free is how many bytes are free on the disk of a directory; nil asks the system.
+	Free func(dir string) (uint64, error)
 }
 
 // Engine implements agent.Engine. It is safe for concurrent use.

@@ -2,6 +2,7 @@ package badgerengine_test
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -219,5 +220,41 @@ func TestOneDirectoryIsForOneEngine(t *testing.T) {
 	}
 	if err := second.Wipe(t.Context()); err == nil {
 		t.Error("it wiped the data of a running engine")
+	}
+}
+
+func TestEngine_stops_writing_before_the_disk_is_full(t *testing.T) {
+	dir, left := filepath.Join(t.TempDir(), "data"), uint64(1<<30)
+	config := badgerengine.Config{Dir: dir, Now: time.Now, Free: func(string) (uint64, error) { return left, nil }}
+	e := badgerengine.New(config)
+	start(t, e, nil)
+	put := func(database, key string) error { return e.Put(t.Context(), database, key, []byte("value")) }
+	if err := put("db", "k"); err != nil {
+		t.Fatal(err)
+	}
+	left = 1 << 20
+	for name, err := range map[string]error{"a value": put("db", "l"), "the first value of a database": put("new", "k")} {
+		if !errors.Is(err, badgerengine.ErrNoRoom) {
+			t.Errorf("%s without room: %v", name, err)
+		}
+	}
+	if got, found, err := e.Get(t.Context(), "db", "k"); string(got) != "value" || !found || err != nil {
+		t.Errorf("what is there can't be read: %q %t %v", got, found, err)
+	}
+	left = 1 << 30
+	if err := errors.Join(put("db", "l"), put("new", "k"), e.Stop(t.Context())); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	left = 1 << 20
+	if err := e.Start(t.Context(), nil); !errors.Is(err, badgerengine.ErrNoRoom) {
+		t.Errorf("start without room: %v", err)
+	}
+	left = 1 << 30
+	start(t, e, nil)
+	if _, found, err := e.Get(t.Context(), "db", "l"); !found || err != nil {
+		t.Errorf("after the start: %t %v", found, err)
+	}
+	if err := e.Stop(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

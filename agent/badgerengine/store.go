@@ -62,11 +62,19 @@ func (e *Engine) database(name string) (*badger.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.hasRoom(); err != nil {
+		clear(secret)
+		return nil, err
+	}
 	dir := filepath.Join(e.cfg.Dir, stores, entry.ID)
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
 	}
-	db, err := badger.Open(storeOptions(dir, secret)) // it keeps secret, which must not be cleared
+	options := storeOptions(dir, secret)
+	if e.cfg.Options != nil {
+		options = e.cfg.Options(options)
+	}
+	db, err := badger.Open(options) // it keeps secret, which must not be cleared
 	if err != nil {
 		clear(secret)
 		return nil, fmt.Errorf("open database %q: %w", name, err)
@@ -91,9 +99,12 @@ func (e *Engine) create(name string) (*badger.DB, error) {
 	return e.database(name)
 }
 
-// Put stores a value. It is on disk when Put returns.
+// Put stores a value. It is on disk when Put returns. It returns ErrNoRoom while the disk is nearly full.
 func (e *Engine) Put(_ context.Context, database, key string, value []byte) error {
 	write := func(db *badger.DB) error {
+		if err := e.hasRoom(); err != nil {
+			return err
+		}
 		return db.Update(func(tx *badger.Txn) error { return tx.Set(stored(key), value) })
 	}
 	e.mu.RLock()
@@ -209,6 +220,9 @@ type batches struct {
 }
 
 func (b *batches) put(r dump.Record) error {
+	if err := b.engine.hasRoom(); err != nil {
+		return err
+	}
 	batch, ok := b.open[r.Database]
 	if !ok {
 		db, err := b.engine.create(r.Database)
