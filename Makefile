@@ -47,6 +47,10 @@ cover: ## test, and report what is covered
 fuzz: ## run every fuzz test for FUZZTIME (10s) each; FUZZ="cluster" chooses some
 	@.ci/fuzz
 
+.PHONY: crash
+crash: ## kill the suite on this machine ROUNDS (100) times under load, and fill its disk; SEED repeats the choices of a run
+	LATCHKEY_CRASH_ROUNDS=$(or $(ROUNDS),100) LATCHKEY_CRASH_SEED=$(SEED) go test -count=1 -timeout=120m -v ./local/crashtest
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run='^$$' -bench=. -benchmem ./...
