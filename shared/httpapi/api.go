@@ -241,7 +241,7 @@ func (a *API) limit(h http.Header, route Route, req *Request) error {
 	if route.Limit.ID == "" {
 		return nil
 	}
-	subject := req.Caller.RemoteAddress
+	subject := Neighbourhood(req.Caller.RemoteAddress)
 	switch route.Limit.Scope {
 	case PerGroup:
 		// Everybody with access to a group is of one organisation; strangers, who are refused

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"math"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -65,6 +66,23 @@ func EndpointSets() []EndpointSet {
 		LimitEncryption, LimitAccess, LimitClusters, LimitGroup, LimitAlerts, LimitAlertConfigs, LimitMaintenance,
 		LimitEvents, LimitOrg, LimitOrgs, LimitGroups, LimitBackups, LimitOpen,
 	}
+}
+
+// Neighbourhood is what counts as one address where requests are counted by where they come from: of IPv6,
+// everybody has 2^64.
+func Neighbourhood(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if ip = ip.Unmap(); ip.Is4() {
+		return ip.String()
+	}
+	prefix, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
 }
 
 // maxBuckets bounds the limiter's memory. When it is reached, full buckets, which say no more

@@ -77,6 +77,7 @@ func TestAPI_BucketsAreKeptByScope(t *testing.T) {
 		"another user has their own":                      {httpapi.PerUser, groupPath, bob, false},
 		"an address's is shared by who come from there":   {httpapi.PerIP, groupPath, stranger, true},
 		"another address has its own":                     {httpapi.PerIP, groupPath, bob, false},
+		"an address in IPv6 is the same written as one":   {httpapi.PerIP, groupPath, identity.Caller{RemoteAddress: "::ffff:198.51.100.1"}, true},
 		"an unknown caller's address is the connection's": {httpapi.PerIP, groupPath, identity.Caller{RemoteAddress: ""}, false},
 	}
 	for name, tt := range tests {
@@ -147,5 +148,19 @@ func TestAPI_ACallerWhoIsRefusedAgainAndAgainIsSlowedDown(t *testing.T) {
 	r.now = r.now.Add(time.Second)
 	if got := r.do(again).StatusCode; got != http.StatusOK {
 		t.Errorf("a second later, an attempt that is allowed answers %d", got)
+	}
+}
+
+// Everybody has 2^64 addresses of IPv6: a bucket for each would be none.
+func TestAPI_ANetworkOfIPv6SharesABucket(t *testing.T) {
+	for address, shares := range map[string]bool{"2001:db8::1": true, "2001:db8::ffff:1": true, "2001:db8:0:0:a::%eth0": true, "2001:db8:0:1::1": false} {
+		r := newRig(limited("/api/atlas/v2/groups/{groupId}", five(httpapi.PerIP)))
+		for range 6 {
+			r.do(call{method: "GET", target: groupPath, caller: identity.Caller{RemoteAddress: "2001:db8::1"}})
+		}
+		status := r.do(call{method: "GET", target: groupPath, caller: identity.Caller{RemoteAddress: address}}).StatusCode
+		if refused := status == http.StatusTooManyRequests; refused != shares {
+			t.Errorf("%s is answered %d", address, status)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +45,7 @@ func newDoor(nodes *node.Service) *door {
 // guard performs an operation unless too many from the same address were refused.
 func (d *door) guard(h httpapi.Handler) httpapi.Handler {
 	return func(ctx context.Context, req *httpapi.Request) (httpapi.Response, error) {
-		from := neighbourhood(req.Caller.RemoteAddress)
+		from := httpapi.Neighbourhood(req.Caller.RemoteAddress)
 		if retry, ok := d.limits.Left(limitStrangers, from); !ok && !d.knows(bearer(req.Header)) {
 			return httpapi.Response{}, limitStrangers.Exceeded(req, retry)
 		}
@@ -81,19 +80,6 @@ func (d *door) knows(token string) bool {
 		return d.known[who], nil
 	})
 	return err == nil
-}
-
-// neighbourhood is what counts as one address: of IPv6, everybody has 2^64.
-func neighbourhood(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }
 
 // bearer is the token of a request, "" for none or more than one.
