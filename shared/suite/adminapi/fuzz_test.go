@@ -284,9 +284,16 @@ func FuzzOAuth(f *testing.F) {
 	x := newTarget(f)
 	const form = "application/x-www-form-urlencoded"
 	for _, seed := range [][3]string{
-		{"", form, "grant_type=client_credentials&client_id={client}&client_secret=x"}, {"Basic YTpi", form, "grant_type=client_credentials"}, {"Basic ", form, "token=x"},
-		{"", "application/json", "{}"}, {"", form, "token=x&token=y"}, {"", form, "%zz"}, {"Bearer x", form, "client_id={client}"}, {"Basic Oj0=", form + ";charset=\xff", "a"},
-		{"Basic {client}", form, strings.Repeat("a=b&", 5000)}, {"", form, "client_id=" + strings.Repeat("x", 5000) + "&client_secret="},
+		{"", form, "grant_type=client_credentials&client_id={client}&client_secret=x"},
+		{"Basic YTpi", form, "grant_type=client_credentials"},
+		{"Basic ", form, "token=x"},
+		{"", "application/json", "{}"},
+		{"", form, "token=x&token=y"},
+		{"", form, "%zz"},
+		{"Bearer x", form, "client_id={client}"},
+		{"Basic Oj0=", form + ";charset=\xff", "a"},
+		{"Basic {client}", form, strings.Repeat("a=b&", 5000)},
+		{"", form, "client_id=" + strings.Repeat("x", 5000) + "&client_secret="},
 	} {
 		f.Add(seed[0], seed[1], seed[2], false)
 		f.Add(seed[0], seed[1], seed[2], true)
