@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -420,9 +422,7 @@ func configOf(kind alert.Kind, members map[string]string, more map[string]any) s
 	for name, value := range members {
 		n[name] = value
 	}
-	for name, value := range more {
-		n[name] = value
-	}
+	maps.Copy(n, more)
 	text, err := json.Marshal(map[string]any{"eventTypeName": "AWS_ENCRYPTION_KEY_INVALID", "enabled": true, "notifications": []any{n}})
 	if err != nil {
 		panic(err)
@@ -450,7 +450,7 @@ func (g *guarded) notices() []byte {
 		image, err := json.Marshal(dynamo.ImageOf(item))
 		g.must(err)
 		g.search("a record of the stream", image)
-		r := events.DynamoDBEventRecord{EventName: "INSERT", EventSource: "aws:dynamodb", Change: events.DynamoDBStreamRecord{SequenceNumber: fmt.Sprint(len(e.Records))}}
+		r := events.DynamoDBEventRecord{EventName: "INSERT", EventSource: "aws:dynamodb", Change: events.DynamoDBStreamRecord{SequenceNumber: strconv.Itoa(len(e.Records))}}
 		g.must(json.Unmarshal(image, &r.Change.NewImage))
 		e.Records = append(e.Records, r)
 	}

@@ -1,9 +1,10 @@
 package latchkey_test
 
 import (
-	"fmt"
+	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,10 +17,7 @@ import (
 // spelt are ways to write a path that names another tenant's project, some with an own one beside it.
 func spelt(own, foreign string) []string {
 	const root, rest = "/api/atlas/v2/groups/", "/encryptionAtRest"
-	escaped := ""
-	for _, c := range []byte(foreign) {
-		escaped += fmt.Sprintf("%%%02x", c)
-	}
+	escaped := regexp.MustCompile(`..`).ReplaceAllString(hex.EncodeToString([]byte(foreign)), "%$0")
 	return []string{
 		root + escaped + rest,
 		root + strings.ToUpper(foreign) + rest,

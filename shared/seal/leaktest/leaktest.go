@@ -66,14 +66,23 @@ func forms(secret string) map[string]string {
 		"in a path":              url.PathEscape(secret),
 		"in hexadecimal":         hex.EncodeToString([]byte(secret)),
 		"in capital hexadecimal": strings.ToUpper(hex.EncodeToString([]byte(secret))),
-		"by its bytes":           strings.Trim(fmt.Sprint([]byte(secret)), "[]"),
-		"by its bytes, in C":     strings.ReplaceAll(strings.Trim(fmt.Sprint([]byte(secret)), "[]"), " ", ","),
+		"by its bytes":           numbers(secret, " "),
+		"by its bytes, in C":     numbers(secret, ","),
 	}
 	for shift := range 3 {
 		all[fmt.Sprintf("in base64 (%d)", shift)] = aligned(base64.RawStdEncoding, secret, shift)
 		all[fmt.Sprintf("in base64 of URLs (%d)", shift)] = aligned(base64.RawURLEncoding, secret, shift)
 	}
 	return all
+}
+
+// numbers are the bytes of a text, as programs write lists of them.
+func numbers(text, separator string) string {
+	list := make([]string, len(text))
+	for i, b := range []byte(text) {
+		list[i] = strconv.Itoa(int(b))
+	}
+	return strings.Join(list, separator)
 }
 
 // nested is a document as a text in another one.
