@@ -181,9 +181,9 @@ func (s *storm) compare(round int) {
 	s.Helper()
 	began := time.Now()
 	for _, w := range s.writers { // values come last, since nodes may have to start before
-		actual, err := w.read(w, s.Context(), s.tenant)
+		actual, err := w.read(s.Context(), w, s.tenant)
 		if err == nil && w.excuse != nil {
-			err = w.excuse(w, s.Context(), s.tenant)
+			err = w.excuse(s.Context(), w, s.tenant)
 		}
 		if err != nil {
 			s.Errorf("round %d: read every %s: %v", round, w.kind, err)

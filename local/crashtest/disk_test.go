@@ -46,7 +46,7 @@ func newDisk(t *testing.T, size string) *disk {
 func (d *disk) sh(script string) {
 	d.t.Helper()
 	command := append(append([]string{}, d.enter...), "sh", "-c", script, d.dir)
-	if out, err := exec.CommandContext(d.t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil { //nolint:gosec // the test's own
+	if out, err := exec.CommandContext(d.t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
 		d.t.Fatalf("%s: %v\n%s", script, err, out)
 	}
 }

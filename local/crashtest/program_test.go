@@ -57,7 +57,7 @@ func newProgram(t *testing.T, wrapper []string, data string) *program {
 // launch starts the process and returns what it prints.
 func (p *program) launch() (stdout io.Reader) {
 	p.t.Helper()
-	p.cmd = exec.CommandContext(p.t.Context(), p.command[0], p.command[1:]...) //nolint:gosec // the test's own
+	p.cmd = exec.CommandContext(p.t.Context(), p.command[0], p.command[1:]...)
 	said, err := os.OpenFile(p.stderr, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		p.t.Fatal(err)
@@ -112,7 +112,7 @@ func (p *program) kill() {
 		return
 	}
 	p.cmd.Process.Kill() //nolint:errcheck // it may have ended
-	<-p.ended
+	<-p.ended //nolint:errcheck // it was killed
 	p.cmd = nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,18 +22,18 @@ type writer struct {
 	rand  *rand.Rand
 	count int // names what it makes
 	ids   map[string]string
-	step  func(w *writer, ctx context.Context, t *tenant) outcome
-	read  func(w *writer, ctx context.Context, t *tenant) (map[string]string, error)
+	step  func(ctx context.Context, w *writer, t *tenant) outcome
+	read  func(ctx context.Context, w *writer, t *tenant) (map[string]string, error)
 	rest  time.Duration // between two steps, about
 	// excuse, if set, adds to what may be there what the suite itself may have written, and said so.
-	excuse func(w *writer, ctx context.Context, t *tenant) error
+	excuse func(ctx context.Context, w *writer, t *tenant) error
 }
 
 // work writes until enough ends. With ctx ends what is under way, too.
-func (w *writer) work(ctx, enough context.Context, t *tenant) { //nolint:revive // both are contexts
+func (w *writer) work(ctx, enough context.Context, t *tenant) {
 	for enough.Err() == nil {
 		rest := time.Duration(w.rand.Int64N(int64(2 * w.rest)))
-		if w.step(w, ctx, t) != done {
+		if w.step(ctx, w, t) != done {
 			rest = max(rest, 30*time.Millisecond)
 		}
 		pause(enough, rest)
@@ -74,8 +75,8 @@ func writers(seed uint64, keyIDs []string) []*writer {
 }
 
 // rotate has the group use another key.
-func rotate(keyIDs []string) func(*writer, context.Context, *tenant) outcome {
-	return func(w *writer, ctx context.Context, t *tenant) outcome {
+func rotate(keyIDs []string) func(context.Context, *writer, *tenant) outcome {
+	return func(ctx context.Context, w *writer, t *tenant) outcome {
 		key := keyIDs[w.rand.IntN(len(keyIDs))]
 		return w.change(ctx, t, "customerMasterKeyID", key, http.MethodPatch, "/encryptionAtRest",
 			fmt.Sprintf(`{"awsKms":{"customerMasterKeyID":%q}}`, key))
@@ -84,9 +85,9 @@ func rotate(keyIDs []string) func(*writer, context.Context, *tenant) outcome {
 
 // rollbacks are where the suite went back to the key before, since the tenant has disabled the new one. There is
 // an event of each.
-func rollbacks(keyIDs []string) func(*writer, context.Context, *tenant) error {
+func rollbacks(keyIDs []string) func(context.Context, *writer, *tenant) error {
 	seen := 0
-	return func(w *writer, ctx context.Context, t *tenant) error {
+	return func(ctx context.Context, w *writer, t *tenant) error {
 		a := t.call(ctx, http.MethodGet, "/events?eventType=ENCRYPTION_AT_REST_CHANGE_ROLLED_BACK&itemsPerPage=500", "")
 		if a.outcome != done {
 			return fmt.Errorf("events: %d %s", a.status, a.text)
@@ -102,13 +103,13 @@ func rollbacks(keyIDs []string) func(*writer, context.Context, *tenant) error {
 }
 
 // flip changes another member of the same settings, which the other writer leaves out.
-func flip(w *writer, ctx context.Context, t *tenant) outcome {
-	value := fmt.Sprint(w.rand.IntN(2) == 0)
+func flip(ctx context.Context, w *writer, t *tenant) outcome {
+	value := strconv.FormatBool(w.rand.IntN(2) == 0)
 	return w.change(ctx, t, "enabledForSearchNodes", value, http.MethodPatch, "/encryptionAtRest", `{"enabledForSearchNodes":`+value+`}`)
 }
 
-func readSettings(name string) func(*writer, context.Context, *tenant) (map[string]string, error) {
-	return func(_ *writer, ctx context.Context, t *tenant) (map[string]string, error) {
+func readSettings(name string) func(context.Context, *writer, *tenant) (map[string]string, error) {
+	return func(ctx context.Context, _ *writer, t *tenant) (map[string]string, error) {
 		a := t.call(ctx, http.MethodGet, "/encryptionAtRest", "")
 		if a.outcome != done {
 			return nil, fmt.Errorf("settings: %d %s", a.status, a.text)
@@ -122,7 +123,7 @@ func readSettings(name string) func(*writer, context.Context, *tenant) (map[stri
 }
 
 // churn makes, changes and deletes clusters. It has few at a time: each is three nodes.
-func churn(w *writer, ctx context.Context, t *tenant) outcome {
+func churn(ctx context.Context, w *writer, t *tenant) outcome {
 	const most = 2
 	live := w.settled()
 	if len(live) < most {
@@ -137,7 +138,7 @@ func churn(w *writer, ctx context.Context, t *tenant) outcome {
 	return w.change(ctx, t, name, note, http.MethodPatch, "/clusters/"+name, fmt.Sprintf(`{"tags":[{"key":"note","value":%q}]}`, note))
 }
 
-func readClusters(_ *writer, ctx context.Context, t *tenant) (map[string]string, error) {
+func readClusters(ctx context.Context, _ *writer, t *tenant) (map[string]string, error) {
 	list, err := t.list(ctx, "/clusters")
 	found := map[string]string{}
 	for _, c := range list {
@@ -158,7 +159,7 @@ func noteOf(cluster map[string]any) string {
 	return "no note"
 }
 
-func stepAPIKeys(w *writer, ctx context.Context, t *tenant) outcome {
+func stepAPIKeys(ctx context.Context, w *writer, t *tenant) outcome {
 	live := w.settled()
 	if len(live) < 4 {
 		name := w.next()
@@ -172,7 +173,7 @@ func stepAPIKeys(w *writer, ctx context.Context, t *tenant) outcome {
 	return w.change(ctx, t, name, role, http.MethodPatch, "/apiKeys/"+w.ids[name], fmt.Sprintf(`{"roles":[%q]}`, role))
 }
 
-func readAPIKeys(w *writer, ctx context.Context, t *tenant) (map[string]string, error) {
+func readAPIKeys(ctx context.Context, w *writer, t *tenant) (map[string]string, error) {
 	list, err := t.list(ctx, "/apiKeys")
 	found := map[string]string{}
 	for _, key := range list {
@@ -191,7 +192,7 @@ func readAPIKeys(w *writer, ctx context.Context, t *tenant) (map[string]string, 
 	return found, err
 }
 
-func stepAlerts(w *writer, ctx context.Context, t *tenant) outcome {
+func stepAlerts(ctx context.Context, w *writer, t *tenant) outcome {
 	live := w.settled()
 	if len(live) < 4 {
 		name := w.next()
@@ -203,11 +204,11 @@ func stepAlerts(w *writer, ctx context.Context, t *tenant) outcome {
 	if w.rand.IntN(3) == 0 {
 		return w.change(ctx, t, name, "", http.MethodDelete, "/alertConfigs/"+w.ids[name], "")
 	}
-	value := fmt.Sprint(w.rand.IntN(2) == 0)
+	value := strconv.FormatBool(w.rand.IntN(2) == 0)
 	return w.change(ctx, t, name, value, http.MethodPatch, "/alertConfigs/"+w.ids[name], `{"enabled":`+value+`}`)
 }
 
-func readAlerts(w *writer, ctx context.Context, t *tenant) (map[string]string, error) {
+func readAlerts(ctx context.Context, w *writer, t *tenant) (map[string]string, error) {
 	list, err := t.list(ctx, "/alertConfigs")
 	found := map[string]string{}
 	for _, config := range list {
@@ -223,7 +224,7 @@ func readAlerts(w *writer, ctx context.Context, t *tenant) (map[string]string, e
 }
 
 // stepKeys makes customer keys of which nobody makes use, and disables and enables them.
-func stepKeys(w *writer, ctx context.Context, t *tenant) outcome {
+func stepKeys(ctx context.Context, w *writer, t *tenant) outcome {
 	live := w.settled()
 	if len(live) < 4 {
 		name := w.next()
@@ -259,7 +260,7 @@ func outcomeOf(err error) outcome {
 	return unknown
 }
 
-func readKeys(w *writer, ctx context.Context, t *tenant) (map[string]string, error) {
+func readKeys(ctx context.Context, w *writer, t *tenant) (map[string]string, error) {
 	found := map[string]string{}
 	pages := kms.NewListKeysPaginator(t.keys, &kms.ListKeysInput{})
 	for pages.HasMorePages() {
@@ -282,7 +283,7 @@ func readKeys(w *writer, ctx context.Context, t *tenant) (map[string]string, err
 
 // stepValues writes, overwrites and deletes values. A value in doubt may still be rolled back or forward by its
 // cluster, so its key is left alone.
-func stepValues(w *writer, ctx context.Context, t *tenant) outcome {
+func stepValues(ctx context.Context, w *writer, t *tenant) outcome {
 	value := strings.Repeat(fmt.Sprint(w.rand.Uint64(), " "), 1+w.rand.IntN(40))
 	live := w.settled()
 	if len(live) < 20 || w.rand.IntN(2) == 0 {
@@ -300,7 +301,7 @@ func stepValues(w *writer, ctx context.Context, t *tenant) outcome {
 const sampled = 60
 
 // readValues reads what was written since the last time, and some of the rest.
-func readValues(w *writer, ctx context.Context, t *tenant) (map[string]string, error) {
+func readValues(ctx context.Context, w *writer, t *tenant) (map[string]string, error) {
 	found := map[string]string{}
 	var rest []string
 	for name, th := range w.things {

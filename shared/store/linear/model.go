@@ -94,7 +94,7 @@ func (s state) hash() uint64 {
 	sum := uint64(0)
 	for key, c := range s {
 		h := fnv.New64a()
-		h.Write(fmt.Appendf(nil, "%s\x00%d\x00%s", key, c.version, c.body)) //nolint:errcheck // it has nothing to fail at
+		h.Write(fmt.Appendf(nil, "%s\x00%d\x00%s", key, c.version, c.body))
 		sum += h.Sum64()
 	}
 	return sum

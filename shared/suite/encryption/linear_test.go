@@ -83,11 +83,11 @@ func settingsModel() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return configuration{} },
 		Step: func(s, input, _ any) (bool, any) {
-			ok, next := input.(call).step(s.(configuration)) //nolint:forcetypeassert // no other goes in
+			ok, next := input.(call).step(s.(configuration))
 			return ok, next
 		},
 		DescribeOperation: func(input, _ any) string {
-			c := input.(call) //nolint:forcetypeassert // no other goes in
+			c := input.(call)
 			key, search := "", ""
 			if c.key != nil {
 				key = fmt.Sprintf(" key=%q", *c.key)
@@ -212,7 +212,7 @@ func raceForSettings(w *world, seed uint64, answers map[string]int, fail func())
 	w.table.reset()
 	w.wire.fail = nil
 	for _, o := range s.history {
-		c := o.Input.(call) //nolint:forcetypeassert // no other goes in
+		c := o.Input.(call)
 		answers[fmt.Sprint(c.status, " ", c.code)]++
 	}
 	return s.check()
