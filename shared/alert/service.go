@@ -35,13 +35,11 @@ const attempts = 16
 
 // again repeats a change that read what somebody else changed meanwhile.
 func again(change func() error) error {
-	var err error
-	for range attempts {
-		if err = change(); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
+	err := store.Again(attempts, change)
+	if errors.Is(err, store.ErrConflict) {
+		return atlas.Fail(atlas.ConcurrentModification).Because(err)
 	}
-	return atlas.Fail(atlas.ConcurrentModification).Because(err)
+	return err
 }
 
 func isNone(err error) bool { return errors.Is(err, store.ErrNotFound) }

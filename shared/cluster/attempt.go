@@ -72,7 +72,7 @@ func (c Cluster) retried() Cluster {
 // Repeated, it starts it again, which is harmless; late, it does nothing.
 func (s *Service) NextAttempt(ctx context.Context, clusterID string, revision, attempt int64) error {
 	var c Cluster
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		d, err := s.Load(ctx, clusterID)
 		if err != nil {
 			return err
@@ -93,7 +93,7 @@ func (s *Service) NextAttempt(ctx context.Context, clusterID string, revision, a
 // NoteKey notes since when the key that the plan of a revision needs can't be used, or that it
 // can. It writes only what changes.
 func (s *Service) NoteKey(ctx context.Context, clusterID string, revision int64, usable bool) error {
-	return again(func() error {
+	return store.Again(attempts, func() error {
 		d, err := s.Load(ctx, clusterID)
 		if err != nil || d.Plan == nil || d.Plan.Spec.Revision != revision || usable == d.Plan.Blocked.IsZero() {
 			return err
@@ -113,7 +113,7 @@ func (s *Service) NoteKey(ctx context.Context, clusterID string, revision int64,
 // transaction demands that nobody has changed the cluster since the node was chosen, so that a
 // late call takes no second node down. ok is false if there is no node to turn to.
 func (s *Service) OrderResync(ctx context.Context, clusterID string, revision, attempt int64) (ordered Node, ok bool, err error) {
-	err = again(func() error {
+	err = store.Again(attempts, func() error {
 		ordered, ok = Node{}, false
 		d, err := s.Load(ctx, clusterID)
 		if err != nil || !d.IsCarriedOutBy(revision, attempt) {

@@ -70,7 +70,7 @@ func (s *Service) rename(ctx context.Context, before, after Cluster) ([]store.Op
 func (s *Service) Settle(ctx context.Context, clusterID string) error {
 	for {
 		var changes NodeChanges
-		err := again(func() error {
+		err := store.Again(attempts, func() error {
 			d, err := s.Load(ctx, clusterID)
 			if err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
+	"latchkey/shared/store"
 	"latchkey/shared/verdict"
 )
 
@@ -80,7 +81,7 @@ func (d Deployment) told() bool {
 func (s *Service) Enforce(ctx context.Context, clusterID string, verdicts map[atlas.Provider]verdict.Verdict) error {
 	var c Cluster
 	resumes := false
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		d, err := s.Load(ctx, clusterID)
 		if err != nil {
 			return err

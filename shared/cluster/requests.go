@@ -16,7 +16,7 @@ import (
 // Create makes a cluster and begins to build it.
 func (s *Service) Create(ctx context.Context, caller identity.Caller, groupID string, r atlas.ClusterRequest) (Deployment, error) {
 	var c Cluster
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		var err error
 		c, err = s.create(ctx, caller, groupID, r)
 		return err
@@ -63,7 +63,7 @@ func (s *Service) create(ctx context.Context, caller identity.Caller, groupID st
 func (s *Service) Update(ctx context.Context, caller identity.Caller, groupID, name string, r atlas.ClusterRequest) (Deployment, error) {
 	var c Cluster
 	var ch Change
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		var err error
 		c, ch, err = s.update(ctx, caller, groupID, name, r)
 		return err
@@ -184,7 +184,7 @@ type Deletion struct {
 // use, until its nodes are gone: see FinishDelete.
 func (s *Service) Delete(ctx context.Context, caller identity.Caller, groupID, name string, r Deletion) error {
 	var c Cluster
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		d, err := s.Get(ctx, groupID, name)
 		if err != nil {
 			return err
@@ -212,7 +212,7 @@ func (s *Service) Delete(ctx context.Context, caller identity.Caller, groupID, n
 // UpdateArgs changes the arguments of a cluster's processes. merge changes the present ones.
 func (s *Service) UpdateArgs(ctx context.Context, caller identity.Caller, groupID, name string, merge func(*ProcessArgs) error) (ProcessArgs, error) {
 	var args ProcessArgs
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		d, err := s.Get(ctx, groupID, name)
 		if err != nil {
 			return err

@@ -258,14 +258,3 @@ func (s *Service) InOrg(ctx context.Context, orgID string) (map[string][]Deploym
 // attempts bounds how often a change is made again because something else was written to the
 // same records at the same time. Clashes are rare and resolve in one more round.
 const attempts = 5
-
-// again repeats a change that reads, decides and writes, while its write conflicts.
-func again(change func() error) error {
-	var err error
-	for range attempts {
-		if err = change(); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return err
-}

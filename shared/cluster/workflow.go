@@ -6,6 +6,7 @@ import (
 
 	"latchkey/shared/audit"
 	"latchkey/shared/project"
+	"latchkey/shared/store"
 )
 
 // The use cases in this file are steps of workflows: idempotent, and harmless when they come
@@ -15,7 +16,7 @@ import (
 // next one if a change waits for it. done is true once the plan has ended, however it did.
 func (s *Service) MarkReady(ctx context.Context, clusterID string, revision int64) (done bool, err error) {
 	var c Cluster
-	err = again(func() error {
+	err = store.Again(attempts, func() error {
 		done = false
 		d, err := s.Load(ctx, clusterID)
 		if err != nil {
@@ -65,7 +66,7 @@ func (s *Service) finish(ctx context.Context, before Cluster) (Cluster, error) {
 // on: there is no other.
 func (s *Service) RollBack(ctx context.Context, clusterID string, revision int64, reason string) error {
 	var c Cluster
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		d, err := s.Load(ctx, clusterID)
 		if err != nil {
 			return err
@@ -99,7 +100,7 @@ func (s *Service) RollBack(ctx context.Context, clusterID string, revision int64
 // its group may close, and the keys that encrypted it may be disabled. done is false while
 // there are nodes.
 func (s *Service) FinishDelete(ctx context.Context, clusterID string) (done bool, err error) {
-	err = again(func() error {
+	err = store.Again(attempts, func() error {
 		done = false
 		d, err := s.Load(ctx, clusterID)
 		if err != nil {
@@ -163,7 +164,7 @@ func (s *Service) ReportNode(ctx context.Context, clusterID, nodeID string, r Re
 
 func (s *Service) changeNode(ctx context.Context, clusterID, nodeID string, change func(Node) (Node, bool)) (Node, error) {
 	var node Node
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		n, err := s.Node(ctx, clusterID, nodeID)
 		if err != nil {
 			return err

@@ -70,7 +70,7 @@ func (s *Service) wait(e Endpoint, started time.Time) Step {
 // be cut short and repeated at any point. started is when the execution began that asks for it.
 func (s *Service) Advance(ctx context.Context, ref Ref, started time.Time) (Step, error) {
 	var step Step
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		set, err := s.load(ctx, ref.GroupID, ref.Provider)
 		if err != nil {
 			return err
@@ -287,7 +287,7 @@ func (e Endpoint) isProvable() bool {
 // Conclude makes an endpoint active if the key was proved to open through it, or says why it is not.
 func (s *Service) Conclude(ctx context.Context, ref Ref, proof Proof, started time.Time) (Step, error) {
 	var step Step
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		set, err := s.load(ctx, ref.GroupID, ref.Provider)
 		if err != nil {
 			return err

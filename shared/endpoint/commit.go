@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"latchkey/shared/atlas"
@@ -114,14 +113,3 @@ func (s *Service) begin(ctx context.Context, groupID string, p atlas.Provider, e
 // attempts bounds how often a change is made again because something else was written to the
 // same records at the same time. Verdicts on the group's key are, now and then.
 const attempts = 5
-
-// again repeats a change that reads, decides and writes, while its write conflicts.
-func again(change func() error) error {
-	var err error
-	for range attempts {
-		if err = change(); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return err
-}

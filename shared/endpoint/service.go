@@ -109,7 +109,7 @@ func (s *Service) Create(ctx context.Context, c identity.Caller, groupID string,
 		return Endpoint{}, err
 	}
 	var made Endpoint
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		settings, err := s.Settings.Load(ctx, groupID)
 		if err != nil {
 			return err
@@ -228,7 +228,7 @@ func (s *Service) checkClusters(ctx context.Context, groupID string, p atlas.Pro
 // Delete begins to remove an endpoint. Whoever asks sees it DELETING or gone from then on.
 func (s *Service) Delete(ctx context.Context, c identity.Caller, groupID string, p atlas.Provider, id string) error {
 	var started []Endpoint
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		started = nil
 		before, err := s.load(ctx, groupID, p)
 		if err != nil {

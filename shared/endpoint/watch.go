@@ -130,7 +130,7 @@ func (s *Service) hasChanged(ctx context.Context, set Set, e Endpoint) (bool, er
 // nextAttempt starts another execution after one that has ended, unless somebody else did.
 func (s *Service) nextAttempt(ctx context.Context, ref Ref, after int64) error {
 	var next Endpoint
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		set, err := s.load(ctx, ref.GroupID, ref.Provider)
 		if err != nil {
 			return err

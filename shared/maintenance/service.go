@@ -47,13 +47,11 @@ type Service struct {
 const attempts = 8
 
 func again(change func() error) error {
-	var err error
-	for range attempts {
-		if err = change(); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
+	err := store.Again(attempts, change)
+	if errors.Is(err, store.ErrConflict) {
+		return atlas.Fail(atlas.ConcurrentModification).Because(err)
 	}
-	return atlas.Fail(atlas.ConcurrentModification).Because(err)
+	return err
 }
 
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Second) }

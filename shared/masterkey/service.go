@@ -77,13 +77,11 @@ const maxListed = 50
 const attempts = 8
 
 func again(step func() error) error {
-	var err error
-	for range attempts {
-		if err = step(); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
+	err := store.Again(attempts, step)
+	if errors.Is(err, store.ErrConflict) {
+		return atlas.Fail(atlas.ConcurrentModification).Because(err)
 	}
-	return atlas.Fail(atlas.ConcurrentModification).Because(err)
+	return err
 }
 
 // Advance takes the next step of a rotation.

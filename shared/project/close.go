@@ -15,7 +15,7 @@ import (
 // record stays as a tombstone. From then on the group's other records are out of reach;
 // removing them is tried at once, and finished by PurgeClosed if that fails.
 func (s *Service) Close(ctx context.Context, c identity.Caller, groupID string) error {
-	err := again(func() error { return s.close(ctx, c, groupID) })
+	err := store.Again(attempts, func() error { return s.close(ctx, c, groupID) })
 	if err != nil {
 		return err
 	}

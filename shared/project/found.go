@@ -87,7 +87,7 @@ func (s *Service) Found(ctx context.Context, f Founding) (Founded, error) {
 		return Founded{}, err
 	}
 	var done Founded
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		var err error
 		if done, err = s.founded(ctx, f.Name); err == nil || !errors.Is(err, store.ErrNotFound) {
 			return err

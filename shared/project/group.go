@@ -39,7 +39,7 @@ func (s *Service) Create(ctx context.Context, c identity.Caller, d Draft) (Group
 		return Group{}, atlas.Fail(atlas.UserCannotAccessOrg, d.OrgID)
 	}
 	var g Group
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		var err error
 		g, err = s.create(ctx, c, d)
 		return err
@@ -190,7 +190,7 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 		return Group{}, err
 	}
 	var g Group
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		var err error
 		g, err = s.update(ctx, c, groupID, ch)
 		return err

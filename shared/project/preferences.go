@@ -76,7 +76,7 @@ func (s *Service) preferences(ctx context.Context, groupID string) (Preferences,
 // changes nothing writes nothing. It may be called more than once.
 func (s *Service) Tune(ctx context.Context, c identity.Caller, groupID string, change func(*Preferences) error) (Preferences, error) {
 	var after Preferences
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		g, err := s.Open(ctx, groupID)
 		if err != nil {
 			return err

@@ -177,17 +177,6 @@ func (s *Service) Occupy(ctx context.Context, groupID string, u Use, n int) (sto
 // same records at the same time. Clashes are rare and resolve in one more round.
 const attempts = 5
 
-// again repeats a change that reads, decides and writes, while its write conflicts.
-func again(change func() error) error {
-	var err error
-	for range attempts {
-		if err = change(); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return err
-}
-
 // journal turns events into the operations that store them.
 func (s *Service) journal(events ...audit.Event) ([]store.Op, error) {
 	ops := make([]store.Op, 0, len(events))

@@ -48,7 +48,7 @@ func (s *Service) Run(ctx context.Context) (clusters int, err error) {
 // snapshots and as the target of a restore. It is idempotent, and may be cut short and repeated at
 // any point: each step is decided from what is stored and what the nodes have said.
 func (s *Service) Advance(ctx context.Context, clusterID string) error {
-	return again(func() error {
+	return store.Again(attempts, func() error {
 		look, err := due.Begin(ctx, s.Table, clusterID)
 		if err != nil {
 			return err

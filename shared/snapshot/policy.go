@@ -10,6 +10,7 @@ import (
 	"latchkey/shared/cluster"
 	"latchkey/shared/identity"
 	"latchkey/shared/snapshot/due"
+	"latchkey/shared/store"
 )
 
 // Plan is a cluster's schedule and what comes next.
@@ -65,7 +66,7 @@ func (s *Service) DeleteSchedule(ctx context.Context, c identity.Caller, groupID
 
 func (s *Service) changeSchedule(ctx context.Context, c identity.Caller, groupID, name string, reapply bool, change func(Schedule) (Schedule, error)) (Plan, error) {
 	var plan Plan
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		d, err := s.backedUp(ctx, groupID, name)
 		if err != nil {
 			return err

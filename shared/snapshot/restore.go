@@ -67,7 +67,7 @@ func (s *Service) Restore(ctx context.Context, c identity.Caller, groupID, name 
 		return Job{}, err
 	}
 	var j Job
-	err = again(func() error {
+	err = store.Again(attempts, func() error {
 		if x, err = s.Get(ctx, groupID, name, r.SnapshotID); err != nil {
 			return err
 		}
@@ -285,7 +285,7 @@ func (s *Service) Job(ctx context.Context, groupID, name, id string) (Job, error
 // Cancel calls a restore off that no node has been told of. Once nodes have been, it is carried to
 // its end: a cluster of which some nodes were restored and others not would be of two minds.
 func (s *Service) Cancel(ctx context.Context, c identity.Caller, groupID, name, id string) error {
-	return again(func() error {
+	return store.Again(attempts, func() error {
 		j, err := s.Job(ctx, groupID, name, id)
 		if err != nil {
 			return err

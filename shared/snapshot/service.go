@@ -80,16 +80,6 @@ func (s *Service) event(t audit.Type, by audit.Actor, orgID, groupID, clusterNam
 // same records at the same time.
 const attempts = 8
 
-func again(change func() error) error {
-	var err error
-	for range attempts {
-		if err = change(); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return err
-}
-
 // kick begins what a change that is stored demands. What fails here is made up for by the schedule.
 func (s *Service) kick(ctx context.Context, clusterID string) {
 	ctx = context.WithoutCancel(ctx)
@@ -148,7 +138,7 @@ func (s *Service) Take(ctx context.Context, c identity.Caller, groupID, name str
 		return Snapshot{}, atlas.Fail(atlas.InvalidAttribute, "description")
 	}
 	var taken Snapshot
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		d, err := s.backedUp(ctx, groupID, name)
 		if err != nil {
 			return err
@@ -245,7 +235,7 @@ func (s *Service) ChangeRetention(ctx context.Context, c identity.Caller, groupI
 		return Snapshot{}, atlas.Fail(atlas.InvalidAttribute, "retentionValue")
 	}
 	var changed Snapshot
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		x, err := s.Get(ctx, groupID, name, id)
 		if err != nil {
 			return err
@@ -297,7 +287,7 @@ func (s *Service) reschedule(ctx context.Context, x Snapshot, events ...audit.Ev
 // then on; its files go as soon as a node has removed them.
 func (s *Service) Delete(ctx context.Context, c identity.Caller, groupID, name, id string) error {
 	var clusterID string
-	err := again(func() error {
+	err := store.Again(attempts, func() error {
 		x, err := s.Get(ctx, groupID, name, id)
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func (d *Directory) CreateServiceAccount(ctx context.Context, by audit.Actor, sp
 	if len(existing) >= MaxPerOrg {
 		return ServiceAccount{}, "", atlas.Fail(atlas.MaxServiceAccountsReached, MaxPerOrg)
 	}
-	err = again(func() error {
+	err = store.Again(attempts, func() error {
 		account, secret, err = d.createServiceAccount(ctx, by, spec)
 		return err
 	})
@@ -101,7 +101,7 @@ func (d *Directory) ServiceAccounts(ctx context.Context, orgID string) ([]Servic
 // when somebody else changes the account at the same time. A change that changes nothing
 // writes nothing.
 func (d *Directory) ChangeServiceAccount(ctx context.Context, by audit.Actor, orgID, clientID string, change func(ServiceAccount) (ServiceAccount, error)) (account ServiceAccount, err error) {
-	err = again(func() error {
+	err = store.Again(attempts, func() error {
 		before, err := d.ServiceAccount(ctx, orgID, clientID)
 		if err != nil {
 			return err
@@ -128,7 +128,7 @@ func (d *Directory) ChangeServiceAccount(ctx context.Context, by audit.Actor, or
 
 // DeleteServiceAccount removes an account. Its tokens end at once.
 func (d *Directory) DeleteServiceAccount(ctx context.Context, by audit.Actor, orgID, clientID string) error {
-	return again(func() error {
+	return store.Again(attempts, func() error {
 		a, err := d.ServiceAccount(ctx, orgID, clientID)
 		if err != nil {
 			return err
@@ -165,7 +165,7 @@ func (d *Directory) NoteUse(ctx context.Context, a ServiceAccount, secretID stri
 
 // Revoke ends a token. A token that does not count any more is left as it is.
 func (d *Directory) Revoke(ctx context.Context, t token.Token) error {
-	return again(func() error {
+	return store.Again(attempts, func() error {
 		a, found, err := d.FindByClientID(ctx, t.ClientID)
 		if err != nil || !found {
 			return err

@@ -78,7 +78,7 @@ func (d *Directory) CreateAPIKey(ctx context.Context, by audit.Actor, spec NewAP
 	if spec.PrivateKey == "" {
 		spec.PrivateKey = newPrivateKey()
 	}
-	err = again(func() error { // with another public key, should the first one be taken
+	err = store.Again(attempts, func() error { // with another public key, should the first one be taken
 		key, err = d.createAPIKey(ctx, by, spec)
 		return err
 	})
@@ -162,7 +162,7 @@ func (d *Directory) APIKeys(ctx context.Context, orgID string) ([]APIKey, error)
 // ChangeAPIKey applies a change to a key. change is pure: it may be called again when somebody
 // else changes the key at the same time. A change that changes nothing writes nothing.
 func (d *Directory) ChangeAPIKey(ctx context.Context, by audit.Actor, orgID, id string, change func(APIKey) (APIKey, error)) (key APIKey, err error) {
-	err = again(func() error {
+	err = store.Again(attempts, func() error {
 		before, err := d.APIKey(ctx, orgID, id)
 		if err != nil {
 			return err
@@ -189,7 +189,7 @@ func (d *Directory) ChangeAPIKey(ctx context.Context, by audit.Actor, orgID, id 
 
 // DeleteAPIKey removes a key. From then on nothing is signed with it.
 func (d *Directory) DeleteAPIKey(ctx context.Context, by audit.Actor, orgID, id string) error {
-	return again(func() error {
+	return store.Again(attempts, func() error {
 		k, err := d.APIKey(ctx, orgID, id)
 		if err != nil {
 			return err

@@ -116,17 +116,6 @@ func (d *Directory) write(ctx context.Context, events []audit.Event, ops ...stor
 // identity, or the ownership of the same organisation, meanwhile.
 const attempts = 5
 
-// again repeats a change that reads, decides and writes, while its write conflicts.
-func again(change func() error) error {
-	var err error
-	for range attempts {
-		if err = change(); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return err
-}
-
 // list decodes every item of an organisation's listing.
 func list[T any](ctx context.Context, t store.Table, orgID, prefix string) ([]T, error) {
 	items, err := store.All(ctx, t, store.Query{PK: keys.Org(orgID).PK, Prefix: prefix})
