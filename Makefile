@@ -51,6 +51,13 @@ fuzz: ## run every fuzz test for FUZZTIME (10s) each; FUZZ="cluster" chooses som
 crash: ## kill the suite on this machine ROUNDS (100) times under load, and fill its disk; SEED repeats the choices of a run
 	LATCHKEY_CRASH_ROUNDS=$(or $(ROUNDS),100) LATCHKEY_CRASH_SEED=$(SEED) go test -count=1 -timeout=120m -v ./local/crashtest
 
+.PHONY: sim
+sim: ## simulate SEEDS (100) worlds from FIRST (1) on, or replay one: SEED=7; ARGS="-for 2160h" passes flags
+	@mkdir -p .cache
+	@go test -c -o .cache/sim.test ./sim
+	@.cache/sim.test -test.run='^TestSeeds$$' -test.timeout=0 -test.v \
+		$(if $(SEED),-seed=$(SEED),-first=$(or $(FIRST),1) -seeds=$(or $(SEEDS),100)) $(ARGS)
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run='^$$' -bench=. -benchmem ./...

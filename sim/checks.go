@@ -182,26 +182,59 @@ func (c *checks) minute() {
 
 // actedOn looks whether a tenant's revocation was acted on, and its opposite.
 func (c *checks) actedOn(t *tenant) {
-	running, encrypted := 0, 0
+	running, late, encrypted := 0, 0, 0
 	for _, h := range c.world.hosts {
-		if h.GroupID == t.group && !h.gone && h.encrypted() {
-			encrypted++
-			if h.runs() {
-				running++
+		if h.GroupID != t.group || h.gone || !h.encrypted() {
+			continue
+		}
+		encrypted++
+		if h.runs() {
+			running++
+			if !h.cut && time.Since(h.hindered) > c.bound(t) {
+				late++
 			}
 		}
 	}
+	if encrypted == 0 {
+		return
+	}
+	excused := c.world.apart || c.world.outages[t.key.host()] != ""
 	since := time.Since(t.touched)
 	switch {
-	case encrypted == 0 || t.touched.IsZero():
+	case t.touched.IsZero():
 	case !t.revoked.IsZero() && running == 0 && !t.stopped:
 		t.stopped = true
-		c.waits["revoke → all nodes stopped"] = append(c.waits["revoke → all nodes stopped"], since)
-	case !t.revoked.IsZero() && running > 0 && since > c.bound(t) && !c.world.excused(t):
-		c.world.failf("I2: %s took its key away %s ago, and %d of %d nodes run", t.name, since, running, encrypted)
+		c.took("revoke → all nodes stopped", since)
+	case !t.revoked.IsZero() && late > 0 && min(since, time.Since(t.hindered)) > c.bound(t) && !excused:
+		c.world.failf("I2: %s took its key away %s ago, and %d of %d nodes run", t.name, since, late, encrypted)
 	case t.revoked.IsZero() && running == encrypted && !t.started:
 		t.started = true
-		c.waits["key restored → all nodes running"] = append(c.waits["key restored → all nodes running"], since)
+		c.took("key restored → all nodes running", since)
+	}
+	if !t.back.IsZero() && t.revoked.IsZero() && !excused && running == encrypted {
+		c.took("outage end → unavailable nodes back", time.Since(t.back))
+		t.back = time.Time{}
+	}
+}
+
+func (c *checks) took(what string, d time.Duration) { c.waits[what] = append(c.waits[what], d) }
+
+// stops looks at an agent that stops its database: because it was told to, and for no other reason.
+func (c *checks) stops(h *host) {
+	if !h.runs() {
+		return
+	}
+	item, err := c.world.table.Get(c.world.ctx, keys.Node(h.ClusterID, h.NodeID))
+	if err != nil {
+		return // there is no such node any more
+	}
+	n, err := store.Decode[model.Node](item)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	if n.Desired.State == model.Run && (n.Desired.Command == model.StartCommand || n.Desired.Command == model.RewrapCommand) && n.Acked() {
+		c.world.failf("I1: %s stops its database, and was told %+v", h.name(), n.Desired)
 	}
 }
 
@@ -271,12 +304,21 @@ func (c *checks) accounted(h *host) {
 	case ring.Current == nil && len(entries) > 0:
 		c.world.failf("I5: %s has no key, and the ledger has %d", h.name(), len(entries))
 	case ring.Current == nil:
-	case len(entries) != 1 || !bytes.Equal(entries[0].Blob, ring.Current.Wrapped.Blob) || entries[0].CMK.Name != ring.Current.Wrapped.CMK:
+	case !accounts(entries, ring.Current.KeyID, ring.Current.Wrapped):
 		c.world.failf("I5: %s has %s, and the ledger %s", h.name(), copyOf(ring.Current.KeyID, ring.Current.Wrapped.CMK, ring.Current.Wrapped.Blob), listed(entries))
 	}
 	if ring.Current != nil && traceOf(h.data.Bytes()) {
 		c.world.failf("I9: the disk of %s holds data in the clear", h.name())
 	}
+}
+
+// accounts is whether the ledger has a node's copy. It may have others under the same customer key, which were
+// never stored: they go with the next rotation of master keys, and need nothing that the node does not.
+func accounts(entries []ledger.Entry, keyID string, w protocol.WrappedKey) bool {
+	held := slices.ContainsFunc(entries, func(e ledger.Entry) bool {
+		return e.KeyID == keyID && bytes.Equal(e.Blob, w.Blob) && e.CMK.Name == w.CMK && e.CMK.Version == w.Version
+	})
+	return held && !slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.CMK.Name != w.CMK || e.CMK.Version != w.Version })
 }
 
 // copyOf names a wrapped copy.

@@ -32,7 +32,9 @@ type host struct {
 	engine *memengine.Engine
 	stop   context.CancelFunc
 	cut    bool // from the control plane
-	gone   bool
+	// hindered is until when something else than the suite kept the node from what it should do.
+	hindered time.Time
+	gone     bool
 
 	// has is what was written to the database and acknowledged.
 	has map[string]string
@@ -86,7 +88,7 @@ func (h *host) ended(ctx context.Context, proc *process, err error) {
 }
 
 func (h *host) reboot() {
-	if !h.gone && !h.world.over {
+	if !h.gone {
 		h.boot()
 	}
 }
@@ -161,6 +163,7 @@ func (d *database) Stop(ctx context.Context) error {
 	if _, err := d.conductor.enter(within(ctx, d.by), engine, "stop"); err != nil {
 		return err
 	}
+	d.host.world.checks.stops(d.host)
 	return d.Engine.Stop(ctx)
 }
 

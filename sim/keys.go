@@ -41,33 +41,45 @@ type awsKey struct {
 	tenant  *tenant
 	n       int
 	static  bool // by a user's keys
+	user    bool // there is such a user
 	cloud   aws.Config
 	role    string
 	trust   string
 	roleID  string
 	key     string
+	region  string
 	current *admin.AWSKMSConfiguration
 	undo    func(context.Context) error
 }
 
-const awsRegion = "us-east-1"
+// The regions that keys of AWS are used in.
+const (
+	awsRegion   = "us-east-1"
+	otherRegion = "eu-west-1"
+)
 
 func newAWSKey(t *tenant, n int, static bool) *awsKey {
 	keys := t.world.clouds.Secrets.TenantAWS
 	return &awsKey{
-		tenant: t, n: n, static: static, role: fmt.Sprintf("atlas-kms-%d", n),
+		tenant: t, n: n, static: static, region: awsRegion, role: fmt.Sprintf("atlas-kms-%d", n),
 		cloud: awssdk.Config(t.world.inside, awsRegion, awscloud.Keys{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey}),
 	}
 }
 
 func (k *awsKey) provider() string { return "AWS" }
-func (k *awsKey) host() string     { return "kms." + awsRegion + ".amazonaws.com" }
+func (k *awsKey) host() string     { return "kms." + k.region + ".amazonaws.com" }
+func (k *awsKey) isStatic() bool   { return k.static }
 func (k *awsKey) off() *admin.EncryptionAtRest {
 	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{Enabled: new(false)}}
 }
 func (k *awsKey) adopt(e *admin.EncryptionAtRest) {
-	if e.AwsKms.GetEnabled() {
-		k.key = e.AwsKms.GetCustomerMasterKeyID()
+	if !e.AwsKms.GetEnabled() {
+		return
+	}
+	k.key, k.static = e.AwsKms.GetCustomerMasterKeyID(), e.AwsKms.GetRoleId() == ""
+	k.region = awsRegion
+	if e.AwsKms.GetRegion() == "EU_WEST_1" {
+		k.region = otherRegion
 	}
 }
 func (k *awsKey) valid(e *admin.EncryptionAtRest) bool { return e.AwsKms.GetValid() }
@@ -79,26 +91,36 @@ const (
 
 func (k *awsKey) allow(ctx context.Context, policy string) error {
 	users := iam.NewFromConfig(k.cloud)
-	if k.static {
-		_, err := users.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &k.role, PolicyName: new("key"), PolicyDocument: &policy})
-		return err
+	if k.user {
+		if _, err := users.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &k.role, PolicyName: new("key"), PolicyDocument: &policy}); err != nil {
+			return err
+		}
+	}
+	if k.trust == "" {
+		return nil
 	}
 	_, err := users.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &k.role, PolicyName: new("key"), PolicyDocument: &policy})
 	return err
 }
 
-func (k *awsKey) makeKey(ctx context.Context) error {
-	made, err := kms.NewFromConfig(k.cloud).CreateKey(ctx, &kms.CreateKeyInput{})
-	if err == nil {
-		k.key = *made.KeyMetadata.Arn
+// makeKey makes a multi-Region key, with a replica.
+func (k *awsKey) makeKey(ctx context.Context) (arn string, err error) {
+	made, err := kms.NewFromConfig(k.cloud).CreateKey(ctx, &kms.CreateKeyInput{MultiRegion: new(true)})
+	if err != nil {
+		return "", err
 	}
-	return err
+	_, err = kms.NewFromConfig(k.cloud).ReplicateKey(ctx, &kms.ReplicateKeyInput{KeyId: made.KeyMetadata.Arn, ReplicaRegion: new(otherRegion)})
+	return *made.KeyMetadata.Arn, err
 }
 
 func (k *awsKey) bring(ctx context.Context) (*admin.EncryptionAtRest, error) {
 	if k.current == nil {
-		if err := k.makeKey(ctx); err != nil {
-			return nil, err
+		if k.key == "" {
+			arn, err := k.makeKey(ctx)
+			if err != nil {
+				return nil, err
+			}
+			k.key = arn
 		}
 		c := &admin.AWSKMSConfiguration{Enabled: new(true), CustomerMasterKeyID: &k.key, Region: new("US_EAST_1")}
 		letIn := k.letRoleIn
@@ -118,6 +140,7 @@ func (k *awsKey) letUserIn(ctx context.Context, c *admin.AWSKMSConfiguration) er
 	if _, err := users.CreateUser(ctx, &iam.CreateUserInput{UserName: &k.role}); err != nil {
 		return err
 	}
+	k.user = true
 	made, err := users.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &k.role})
 	if err != nil {
 		return err
@@ -154,7 +177,8 @@ func (k *awsKey) letRoleIn(ctx context.Context, c *admin.AWSKMSConfiguration) er
 func (k *awsKey) revoke(ctx context.Context, way int) error {
 	switch {
 	case way == 0:
-		keys, key := kms.NewFromConfig(k.cloud), k.key
+		region, key := k.region, strings.Replace(k.key, awsRegion, k.region, 1)
+		keys := kms.NewFromConfig(k.cloud, func(o *kms.Options) { o.Region = region })
 		k.undo = func(ctx context.Context) error {
 			_, err := keys.EnableKey(ctx, &kms.EnableKeyInput{KeyId: &key})
 			return err
@@ -186,22 +210,29 @@ func (k *awsKey) lag(way int) time.Duration {
 func (k *awsKey) restore(ctx context.Context) error { return k.undo(ctx) }
 
 func (k *awsKey) next(ctx context.Context) (*admin.EncryptionAtRest, error) {
-	made, err := kms.NewFromConfig(k.cloud).CreateKey(ctx, &kms.CreateKeyInput{})
+	arn, err := k.makeKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{CustomerMasterKeyID: made.KeyMetadata.Arn}}, nil
+	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{CustomerMasterKeyID: &arn, Region: new("US_EAST_1")}}, nil
+}
+
+func (k *awsKey) byRole(ctx context.Context) (*admin.EncryptionAtRest, error) {
+	c := &admin.AWSKMSConfiguration{}
+	return &admin.EncryptionAtRest{AwsKms: c}, k.letRoleIn(ctx, c)
 }
 
 // azureKey is a key in Azure Key Vault.
 type azureKey struct {
-	tenant    *tenant
-	n         int
-	static    bool // by an application's secret
-	principal string
-	key       string // its identifier
-	current   *admin.AzureKeyVault
-	undo      func(context.Context) error
+	tenant *tenant
+	n      int
+	static bool // by an application's secret
+	// principals may use the vault: the tenant's application, and Latchkey's.
+	principals []string
+	roleID     string
+	key        string // its identifier
+	current    *admin.AzureKeyVault
+	undo       func(context.Context) error
 }
 
 const (
@@ -212,6 +243,7 @@ const (
 
 func (k *azureKey) provider() string { return "AZURE" }
 func (k *azureKey) host() string     { return k.name() + ".vault.azure.net" }
+func (k *azureKey) isStatic() bool   { return k.static }
 func (k *azureKey) name() string     { return fmt.Sprintf("kv-%d", k.n) }
 func (k *azureKey) vault() string {
 	return "https://management.azure.com/subscriptions/" + azureSubscription + "/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/" + k.name()
@@ -221,7 +253,7 @@ func (k *azureKey) off() *admin.EncryptionAtRest {
 }
 func (k *azureKey) adopt(e *admin.EncryptionAtRest) {
 	if e.AzureKeyVault.GetEnabled() {
-		k.key = e.AzureKeyVault.GetKeyIdentifier()
+		k.key, k.static = e.AzureKeyVault.GetKeyIdentifier(), e.AzureKeyVault.GetRoleId() == ""
 	}
 }
 func (k *azureKey) valid(e *admin.EncryptionAtRest) bool { return e.AzureKeyVault.GetValid() }
@@ -260,28 +292,75 @@ func (k *azureKey) prepare(ctx context.Context) (*admin.AzureKeyVault, error) {
 		Enabled: new(true), AzureEnvironment: new("AZURE"), TenantID: new(stack.TenantDirectory), SubscriptionID: new(azureSubscription),
 		ResourceGroupName: new("rg"), KeyVaultName: new(k.name()), KeyIdentifier: &k.key,
 	}
+	if !k.static {
+		return c, k.letPrincipalIn(ctx, c)
+	}
+	return c, k.letSecretIn(ctx, c)
+}
+
+func (k *azureKey) letSecretIn(ctx context.Context, c *admin.AzureKeyVault) error {
+	t := k.tenant
 	app, err := t.administer(ctx, "POST", graph+"/applications", `{"displayName":"tenant"}`)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	secret, err := t.administer(ctx, "POST", graph+"/applications/"+fmt.Sprint(app["id"])+"/addPassword", `{"passwordCredential":{}}`)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	principal, err := t.administer(ctx, "POST", graph+"/servicePrincipals", `{"appId":"`+fmt.Sprint(app["appId"])+`"}`)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	k.principal, c.ClientID, c.Secret = fmt.Sprint(principal["id"]), new(fmt.Sprint(app["appId"])), new(fmt.Sprint(secret["secretText"]))
+	c.ClientID, c.Secret = new(fmt.Sprint(app["appId"])), new(fmt.Sprint(secret["secretText"]))
 	t.world.book.hide(*c.Secret)
-	return c, k.policy(ctx, "add")
+	k.principals = append(k.principals, fmt.Sprint(principal["id"]))
+	return k.policy(ctx, "add")
+}
+
+// letPrincipalIn makes a service principal of Latchkey's application, which only one organisation may do: the
+// tenants share the directory, so it is the first one's alone.
+func (k *azureKey) letPrincipalIn(ctx context.Context, c *admin.AzureKeyVault) error {
+	t, roles := k.tenant, k.tenant.client.CloudProviderAccessApi
+	if k.roleID == "" {
+		found, err := t.administer(ctx, "POST", graph+"/servicePrincipals", `{"appId":"`+t.world.azureApp()+`"}`)
+		if err != nil {
+			return err
+		}
+		principal := fmt.Sprint(found["id"])
+		access, _, err := roles.CreateCloudProviderAccess(ctx, t.group, &admin.CloudProviderAccessRoleRequest{
+			ProviderName: "AZURE", TenantId: new(stack.TenantDirectory), ServicePrincipalId: &principal,
+		}).Execute()
+		if err != nil {
+			return err
+		}
+		k.roleID, k.principals = access.GetId(), append(k.principals, principal)
+		if err := k.policy(ctx, "add"); err != nil {
+			return err
+		}
+	}
+	_, _, err := roles.AuthorizeProviderAccessRole(ctx, t.group, k.roleID, &admin.CloudProviderAccessRoleRequestUpdate{
+		ProviderName: "AZURE", TenantId: new(stack.TenantDirectory), ServicePrincipalId: &k.principals[len(k.principals)-1],
+		AtlasAzureAppId: new(t.world.azureApp()),
+	}).Execute()
+	c.RoleId = &k.roleID
+	return err
+}
+
+func (k *azureKey) byRole(ctx context.Context) (*admin.EncryptionAtRest, error) {
+	c := &admin.AzureKeyVault{}
+	return &admin.EncryptionAtRest{AzureKeyVault: c}, k.letPrincipalIn(ctx, c)
 }
 
 // policy adds or removes what lets the application use the vault's keys.
 func (k *azureKey) policy(ctx context.Context, act string) error {
-	_, err := k.tenant.administer(ctx, "PUT", k.vault()+"/accessPolicies/"+act+azureVersion, `{"properties":{"accessPolicies":[{"tenantId":"`+
-		stack.TenantDirectory+`","objectId":"`+k.principal+`","permissions":{"keys":["get","encrypt","decrypt"]}}]}}`)
-	return err
+	for _, principal := range k.principals {
+		if _, err := k.tenant.administer(ctx, "PUT", k.vault()+"/accessPolicies/"+act+azureVersion, `{"properties":{"accessPolicies":[{"tenantId":"`+
+			stack.TenantDirectory+`","objectId":"`+principal+`","permissions":{"keys":["get","encrypt","decrypt"]}}]}}`); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *azureKey) revoke(ctx context.Context, way int) error {
@@ -312,10 +391,11 @@ func (k *azureKey) next(ctx context.Context) (*admin.EncryptionAtRest, error) {
 
 // googleKey is a key in Google Cloud KMS.
 type googleKey struct {
-	tenant  *tenant
-	n       int
-	static  bool // by the key of a service account
-	member  string
+	tenant *tenant
+	n      int
+	static bool // by the key of a service account
+	// members are the service accounts that may use the key.
+	members []string
 	version string
 	current *admin.GoogleCloudKMS
 	roleID  string
@@ -329,6 +409,7 @@ const (
 
 func (k *googleKey) provider() string { return "GCP" }
 func (k *googleKey) host() string     { return "cloudkms.googleapis.com" }
+func (k *googleKey) isStatic() bool   { return k.static }
 func (k *googleKey) ring() string {
 	return "projects/tenant-project/locations/us-east4/keyRings/kr" + fmt.Sprint(k.n)
 }
@@ -337,7 +418,7 @@ func (k *googleKey) off() *admin.EncryptionAtRest {
 }
 func (k *googleKey) adopt(e *admin.EncryptionAtRest) {
 	if e.GoogleCloudKms.GetEnabled() {
-		k.version = e.GoogleCloudKms.GetKeyVersionResourceID()
+		k.version, k.static = e.GoogleCloudKms.GetKeyVersionResourceID(), e.GoogleCloudKms.GetRoleId() == ""
 	}
 }
 func (k *googleKey) valid(e *admin.EncryptionAtRest) bool { return e.GoogleCloudKms.GetValid() }
@@ -373,18 +454,28 @@ func (k *googleKey) prepare(ctx context.Context, c *admin.GoogleCloudKMS) error 
 		return err
 	}
 	c.KeyVersionResourceID = &k.version
-	return k.allow(ctx, k.member)
+	return k.allow(ctx, k.members...)
 }
 
 func (k *googleKey) letRoleIn(ctx context.Context, c *admin.GoogleCloudKMS) error {
-	access, _, err := k.tenant.client.CloudProviderAccessApi.CreateCloudProviderAccess(ctx, k.tenant.group,
-		&admin.CloudProviderAccessRoleRequest{ProviderName: "GCP"}).Execute()
-	if err != nil {
-		return err
+	if k.roleID == "" {
+		access, _, err := k.tenant.client.CloudProviderAccessApi.CreateCloudProviderAccess(ctx, k.tenant.group,
+			&admin.CloudProviderAccessRoleRequest{ProviderName: "GCP"}).Execute()
+		if err != nil {
+			return err
+		}
+		k.roleID, k.members = access.GetRoleId(), append(k.members, access.GetGcpServiceAccountForAtlas())
 	}
-	k.roleID, k.member = access.GetRoleId(), access.GetGcpServiceAccountForAtlas()
 	c.RoleId = &k.roleID
 	return nil
+}
+
+func (k *googleKey) byRole(ctx context.Context) (*admin.EncryptionAtRest, error) {
+	c := &admin.GoogleCloudKMS{}
+	if err := k.letRoleIn(ctx, c); err != nil {
+		return nil, err
+	}
+	return &admin.EncryptionAtRest{GoogleCloudKms: c}, k.allow(ctx, k.members...)
 }
 
 func (k *googleKey) letKeyIn(ctx context.Context, c *admin.GoogleCloudKMS) error {
@@ -392,8 +483,9 @@ func (k *googleKey) letKeyIn(ctx context.Context, c *admin.GoogleCloudKMS) error
 	if _, err := k.tenant.administer(ctx, "POST", googleIAM, `{"accountId":"`+account+`"}`); err != nil {
 		return err
 	}
-	k.member = account + "@tenant-project.iam.gserviceaccount.com"
-	made, err := k.tenant.administer(ctx, "POST", googleIAM+"/"+k.member+"/keys", "")
+	user := account + "@tenant-project.iam.gserviceaccount.com"
+	k.members = append(k.members, user)
+	made, err := k.tenant.administer(ctx, "POST", googleIAM+"/"+user+"/keys", "")
 	if err != nil {
 		return err
 	}
@@ -412,10 +504,10 @@ func (k *googleKey) letKeyIn(ctx context.Context, c *admin.GoogleCloudKMS) error
 	return nil
 }
 
-func (k *googleKey) allow(ctx context.Context, member string) error {
+func (k *googleKey) allow(ctx context.Context, accounts ...string) error {
 	members := ""
-	if member != "" {
-		members = `"serviceAccount:` + member + `"`
+	if len(accounts) > 0 {
+		members = `"serviceAccount:` + strings.Join(accounts, `","serviceAccount:`) + `"`
 	}
 	_, err := k.tenant.administer(ctx, "POST", googleKMS+k.ring()+"/cryptoKeys/k:setIamPolicy",
 		`{"policy":{"bindings":[{"role":"roles/cloudkms.cryptoKeyEncrypterDecrypter","members":[`+members+`]}]}}`)
@@ -424,8 +516,8 @@ func (k *googleKey) allow(ctx context.Context, member string) error {
 
 func (k *googleKey) revoke(ctx context.Context, way int) error {
 	if way == 0 {
-		k.undo = func(ctx context.Context) error { return k.allow(ctx, k.member) }
-		return k.allow(ctx, "")
+		k.undo = func(ctx context.Context) error { return k.allow(ctx, k.members...) }
+		return k.allow(ctx)
 	}
 	version := k.version
 	set := func(ctx context.Context, state string) error {
@@ -484,3 +576,6 @@ func (w *World) generateKey(int) (*rsa.PrivateKey, error) {
 	w.rsaKeys++
 	return w.pool[w.rsaKeys%len(w.pool)], nil
 }
+
+// azureApp is Latchkey's own application.
+func (w *World) azureApp() string { return w.clouds.Ring.Azure.ClientID }

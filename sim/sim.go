@@ -140,24 +140,11 @@ func (w *World) each() {
 	w.checks.minute()
 }
 
-// weather begins and ends mishaps.
-func (w *World) weather() {
-	if w.cfg.Rate == 0 {
-		return
-	}
-	if w.rng.IntN(60) == 0 {
-		w.faults.rate = 0
-		if w.rng.IntN(2) == 0 {
-			w.faults.rate = w.cfg.Rate * w.rng.ExpFloat64()
-		}
-		w.trace.say("the weather: %.4f", w.faults.rate)
-	}
-}
-
 // mend ends all mishaps, gives every key back, and demands that everything comes to be well.
 func (w *World) mend() {
 	w.over = true
 	w.faults.rate = 0
+	w.endIncidents(true)
 	w.trace.say("all is mended")
 	mended := make(chan struct{})
 	go func() {

@@ -31,6 +31,9 @@ type tenant struct {
 	clusters []*cluster
 	writes   int
 	n        int // of names
+	// private is whether private networking is required, endpoint the private endpoint that was set up.
+	private  bool
+	endpoint string
 
 	// brought is whether a key is configured, as far as the tenant was told.
 	brought bool
@@ -41,6 +44,9 @@ type tenant struct {
 	// touched is when a revocation last began or ended, lag what the cloud takes to notice.
 	touched time.Time
 	lag     time.Duration
+	// hindered is until when something else than the suite kept it from following, back since when the KMS
+	// is back; zero once the nodes are.
+	hindered, back time.Time
 	// stopped and started are whether it was seen that the nodes followed.
 	stopped, started bool
 }
@@ -49,6 +55,7 @@ type tenant struct {
 type cluster struct {
 	name      string
 	encrypted bool
+	snapshots []string
 	sure      bool // there is no doubt about it: the last request was answered
 }
 
@@ -62,6 +69,9 @@ type customerKey interface {
 	restore(ctx context.Context) error
 	// lag is how long the cloud itself goes on as before after such a revocation.
 	lag(way int) time.Duration
+	// isStatic is whether Latchkey is let in by static credentials, byRole the configuration that ends that.
+	isStatic() bool
+	byRole(ctx context.Context) (*admin.EncryptionAtRest, error)
 	// next makes another key, or another version, and returns the configuration that names it.
 	next(ctx context.Context) (*admin.EncryptionAtRest, error)
 	// adopt takes the key that is configured for the present one.
@@ -109,21 +119,9 @@ func (w *World) found(n int) (*tenant, error) {
 func (t *tenant) live(ctx context.Context) {
 	w := t.world
 	ctx = within(ctx, t.proc)
-	for w.sleep(ctx, t.pause()) {
-		if w.over {
-			return
-		}
+	for w.sleep(ctx, t.pause()) && !w.over {
 		t.act(ctx)
 	}
-}
-
-// pause is how long the tenant thinks.
-func (t *tenant) pause() time.Duration {
-	mean := 10 * time.Minute
-	if t.world.cfg.Quiet {
-		mean = time.Minute
-	}
-	return time.Second + time.Duration(t.rng.ExpFloat64()*float64(mean))
 }
 
 // act does something that may be done now.
@@ -144,22 +142,7 @@ func (t *tenant) act(ctx context.Context) {
 	case t.world.cfg.Quiet:
 		return
 	}
-	type deed struct {
-		weight int
-		do     func(context.Context)
-	}
-	deeds := []deed{{3, t.readSettings}, {2, t.revokeOrRestore}, {1, t.rotate}, {1, t.create}, {1, t.toggle}, {1, t.remove}, {1, t.validate}}
-	total := 0
-	for _, d := range deeds {
-		total += d.weight
-	}
-	draw := t.rng.IntN(total)
-	for _, d := range deeds {
-		if draw -= d.weight; draw < 0 {
-			d.do(ctx)
-			return
-		}
-	}
+	pick(t.rng)(t, ctx)
 }
 
 func (t *tenant) unsure() *cluster {
@@ -258,23 +241,6 @@ func (t *tenant) restore(ctx context.Context) {
 	t.world.checks.given(t)
 }
 
-func (t *tenant) rotate(ctx context.Context) {
-	if !t.revoked.IsZero() {
-		return
-	}
-	update, err := t.key.next(ctx)
-	if err != nil {
-		t.world.failf("%s: make another key: %w", t.name, err)
-		return
-	}
-	got, _, err := t.settings().UpdateEncryptionAtRest(ctx, t.group, update).Execute()
-	if t.how(err, "rotates") == done {
-		t.key.adopt(got)
-		return
-	}
-	t.doubtful = true // a request that was not answered may have been carried out
-}
-
 const maxClusters = 2
 
 func (t *tenant) create(ctx context.Context) {
@@ -285,7 +251,7 @@ func (t *tenant) create(ctx context.Context) {
 	c := &cluster{name: fmt.Sprintf("C%d", t.n), encrypted: t.world.cfg.Quiet || t.rng.IntN(4) > 0}
 	kind, provider := "REPLICASET", c.encryption(t)
 	_, _, err := t.client.ClustersApi.CreateCluster(ctx, t.group, &admin.ClusterDescription20240805{
-		Name: &c.name, ClusterType: &kind, EncryptionAtRestProvider: &provider, ReplicationSpecs: size("M10"), BackupEnabled: new(false),
+		Name: &c.name, ClusterType: &kind, EncryptionAtRestProvider: &provider, ReplicationSpecs: size("M10"), BackupEnabled: new(true),
 	}).Execute()
 	switch t.how(err, "creates "+c.name+" "+provider) {
 	case done:

@@ -77,14 +77,16 @@ type World struct {
 	nodes     http.RoundTripper
 	closers   []func() error
 
-	apart   bool // nobody reaches the control plane
-	hosts   []*host
-	vault   *vault
-	tenants []*tenant
-	outages map[string]bool // hosts of clouds that are down
-	pool    pool
-	rsaKeys int
-	checks  *checks
+	apart     bool // nobody reaches the control plane
+	hosts     []*host
+	vault     *vault
+	tenants   []*tenant
+	outages   map[string]pocket.FaultKind // of the clouds' hosts
+	incidents []*incident
+	made      []*function
+	pool      pool
+	rsaKeys   int
+	checks    *checks
 }
 
 // deployment is what all worlds share: nothing changes it.
@@ -122,7 +124,7 @@ func newWorld(cfg Config, dir string, keys pool) (*World, error) {
 	}
 	w := &World{
 		cfg: cfg, dir: dir, pool: keys, rng: stream(cfg.Seed, 1), trace: newTrace(cfg.Trace), faults: newFaults(stream(cfg.Seed, 2)),
-		book: &book{}, vault: &vault{kept: map[string]kept{}}, outages: map[string]bool{}, journal: journal.Memory(),
+		book: &book{}, vault: &vault{kept: map[string]kept{}}, outages: map[string]pocket.FaultKind{}, journal: journal.Memory(),
 	}
 	w.checks = newChecks(w)
 	w.log = slog.New(slog.NewJSONHandler(w.book, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -236,6 +238,7 @@ func (w *World) makeFunctions(d *deployment) ([]lambdasvc.Function, error) {
 		f := &function{name: spec.Name, conductor: w.conductor, fail: w.fail, start: func() (lambdasvc.Invoker, error) {
 			return stack.Function(w.ctx, spec, around)
 		}}
+		w.made = append(w.made, f)
 		lambda := stack.Lambda(spec, f)
 		w.functions[spec.Name] = lambda
 		all = append(all, lambda)
@@ -405,4 +408,4 @@ func (w *World) end() error {
 }
 
 // excused is whether something else than the suite may keep a tenant's revocation from being acted on.
-func (w *World) excused(t *tenant) bool { return w.apart || w.outages[t.key.host()] }
+func (w *World) excused(t *tenant) bool { return w.apart || w.outages[t.key.host()] != "" }
