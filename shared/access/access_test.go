@@ -44,17 +44,25 @@ type clouds struct {
 	tenants  map[string]string // tenant -> object id of our service principal
 	accounts map[string]bool   // Google service accounts
 	fails    verdict.Reason    // every call fails with it; "" is none
+	wavers   bool              // whether AWS is away when it should refuse an external id
 }
 
 func (c *clouds) AssumeRole(_ context.Context, _, arn, externalID string) error {
 	if c.fails != "" {
 		return verdict.Failed(c.fails, "set to fail")
 	}
-	if want, ok := c.trusts[arn]; !ok || want != externalID {
-		return verdict.Failed(verdict.RoleDenied, "not trusted")
+	want, ok := c.trusts[arn]
+	switch {
+	case ok && (want == externalID || want == anybody):
+		return nil
+	case ok && c.wavers:
+		return verdict.Failed(verdict.ProviderError, "set to fail for strangers")
 	}
-	return nil
+	return verdict.Failed(verdict.RoleDenied, "not trusted")
 }
+
+// anybody is the external id of a role that demands none.
+const anybody = "*"
 
 func (c *clouds) ServicePrincipal(_ context.Context, tenant, _ string) (string, error) {
 	if c.fails != "" {
@@ -197,6 +205,30 @@ func TestAnAWSRoleIsCreatedAuthorizedAndRemoved(t *testing.T) {
 	}
 	if status, _, code := w.call(http.MethodGet, "/"+id, ""); status != 404 || code != "CLOUD_PROVIDER_ACCESS_ROLE_NOT_FOUND" {
 		t.Errorf("a removed role gives %d %s", status, code)
+	}
+}
+
+// A role that accepts any external id could be named by every tenant. That it does not is seen, not guessed.
+func TestAnAWSRoleMustRefuseOtherExternalIDs(t *testing.T) {
+	w := newWorld(t)
+	role := w.create(`{"providerName":"AWS"}`)
+	id, _ := role["roleId"].(string)
+	external, _ := role["atlasAssumedRoleExternalId"].(string)
+	body := `{"providerName":"AWS","iamAssumedRoleArn":"` + roleARN + `"}`
+	w.trusts[roleARN] = anybody
+	if status, _, code := w.call(http.MethodPatch, "/"+id, body); status != 400 || code != "CANNOT_ASSUME_ROLE" {
+		t.Errorf("a role that anybody may use gives %d %s", status, code)
+	}
+	w.trusts[roleARN], w.wavers = external, true
+	if status, _, code := w.call(http.MethodPatch, "/"+id, body); status != 503 {
+		t.Errorf("a role of which nobody knows whether it refuses others gives %d %s", status, code)
+	}
+	if _, again, _ := w.call(http.MethodGet, "/"+id, ""); again["authorizedDate"] != nil {
+		t.Errorf("it was authorized: %v", again)
+	}
+	w.wavers = false
+	if status, _, code := w.call(http.MethodPatch, "/"+id, body); status != 200 {
+		t.Errorf("a role that refuses others gives %d %s", status, code)
 	}
 }
 
