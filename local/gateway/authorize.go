@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 
 	"latchkey/local/lambdasvc"
@@ -112,14 +111,35 @@ func evaluate(statements []statement, arn string) (allowed bool, err error) {
 // matchesAny applies IAM's wildcards. Names of actions ignore case.
 func matchesAny(patterns []string, value string, ignoreCase bool) bool {
 	for _, p := range patterns {
-		expr := regexp.QuoteMeta(p)
-		expr = strings.ReplaceAll(strings.ReplaceAll(expr, `\*`, `.*`), `\?`, `.`)
 		if ignoreCase {
-			expr = `(?i)` + expr
+			p, value = strings.ToLower(p), strings.ToLower(value)
 		}
-		if regexp.MustCompile(`(?s)\A(?:` + expr + `)\z`).MatchString(value) {
+		if matches(p, value) {
 			return true
 		}
 	}
 	return false
+}
+
+// matches reports whether a value is what a pattern says, in which * is any text and ? any one byte. What
+// stands before the last * that was met is not tried again, so no pattern takes long.
+func matches(pattern, value string) bool {
+	star, retry := -1, 0 // the last * that was met, and from where the value is tried again after it
+	p := 0
+	for v := 0; v < len(value); {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, retry = p, v
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == value[v]):
+			p++
+			v++
+		case star >= 0:
+			retry++
+			p, v = star+1, retry
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
 }

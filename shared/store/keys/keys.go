@@ -64,9 +64,9 @@ func MembersOf(orgID, personID, groupID string) store.Key {
 
 // escape keeps a part that another one follows from reaching into it. The ids that Latchkey
 // makes have nothing to escape.
-func escape(part string) string {
-	return strings.NewReplacer("%", "%25", "#", "%23").Replace(part)
-}
+func escape(part string) string { return escaper.Replace(part) }
+
+var escaper = strings.NewReplacer("%", "%25", "#", "%23")
 
 // MemberPrefix selects the memberships of an organisation in the index.
 const MemberPrefix = "MEMBER#"
