@@ -183,9 +183,13 @@ func TestTemplate_setsTheEnvironmentThatTheLocalSuiteReads(t *testing.T) {
 			set[name] = true
 		}
 	}
-	sources, err := filepath.Glob("local/*.go")
-	if err != nil {
-		t.Fatal(err)
+	var sources []string
+	for _, folder := range []string{"local", "local/stack"} {
+		found, err := filepath.Glob(folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, found...)
 	}
 	names := 0
 	for _, path := range sources {
