@@ -58,6 +58,10 @@ sim: ## simulate SEEDS (100) worlds from FIRST (1) on, or replay one: SEED=7; AR
 	@.cache/sim.test -test.run='^TestSeeds$$' -test.timeout=0 -test.v \
 		$(if $(SEED),-seed=$(SEED),-first=$(or $(FIRST),1) -seeds=$(or $(SEEDS),100)) $(ARGS)
 
+.PHONY: mutations
+mutations: ## break the guard of each promise in turn, and see the simulation notice
+	go run ./sim/mutate $(ARGS)
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run='^$$' -bench=. -benchmem ./...

@@ -29,6 +29,8 @@ var deeds = []deed{
 	{2, (*tenant).validate},
 	{2, (*tenant).snapshot},
 	{1, (*tenant).restoreSnapshot},
+	{1, (*tenant).mistake},
+	{3, (*tenant).readCluster},
 }
 
 // pick is one of the deeds.
@@ -65,6 +67,26 @@ func (t *tenant) rotate(ctx context.Context) {
 	}
 	if update, err := t.key.next(ctx); err == nil {
 		t.update(ctx, update, "rotates")
+	}
+}
+
+// mistake names a key that does not exist. Nothing may be stored.
+func (t *tenant) mistake(ctx context.Context) {
+	if t.update(ctx, t.key.wrong(), "names a wrong key") == done {
+		t.world.failf("I4: %s: a key is configured that does not exist", t.name)
+	}
+}
+
+// readCluster reads what was acknowledged of a cluster.
+func (t *tenant) readCluster(ctx context.Context) {
+	c := t.clusters[t.rng.IntN(len(t.clusters))]
+	got, _, err := t.client.ClustersApi.GetCluster(ctx, t.group, c.name).Execute()
+	switch {
+	case !c.sure:
+	case admin.IsErrorCode(err, "CLUSTER_NOT_FOUND"):
+		t.world.failf("I7: %s of %s is not there, and was acknowledged", c.name, t.name)
+	case err == nil && got.GetEncryptionAtRestProvider() != c.encryption(t):
+		t.world.failf("I7: %s of %s is encrypted by %s, and %s was acknowledged", c.name, t.name, got.GetEncryptionAtRestProvider(), c.encryption(t))
 	}
 }
 

@@ -69,9 +69,6 @@ func newAWSKey(t *tenant, n int, static bool) *awsKey {
 func (k *awsKey) provider() string { return "AWS" }
 func (k *awsKey) host() string     { return "kms." + k.region + ".amazonaws.com" }
 func (k *awsKey) isStatic() bool   { return k.static }
-func (k *awsKey) off() *admin.EncryptionAtRest {
-	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{Enabled: new(false)}}
-}
 func (k *awsKey) adopt(e *admin.EncryptionAtRest) {
 	if !e.AwsKms.GetEnabled() {
 		return
@@ -82,7 +79,11 @@ func (k *awsKey) adopt(e *admin.EncryptionAtRest) {
 		k.region = otherRegion
 	}
 }
-func (k *awsKey) valid(e *admin.EncryptionAtRest) bool { return e.AwsKms.GetValid() }
+func (k *awsKey) wrong() *admin.EncryptionAtRest {
+	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{
+		CustomerMasterKeyID: new("arn:aws:kms:us-east-1:" + stack.TenantAccount + ":key/00000000-0000-4000-8000-000000000000"), Region: new("US_EAST_1"),
+	}}
+}
 
 const (
 	anyKey = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:Decrypt","kms:Encrypt","kms:DescribeKey"],"Resource":"*"}]}`
@@ -248,15 +249,16 @@ func (k *azureKey) name() string     { return fmt.Sprintf("kv-%d", k.n) }
 func (k *azureKey) vault() string {
 	return "https://management.azure.com/subscriptions/" + azureSubscription + "/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/" + k.name()
 }
-func (k *azureKey) off() *admin.EncryptionAtRest {
-	return &admin.EncryptionAtRest{AzureKeyVault: &admin.AzureKeyVault{Enabled: new(false)}}
-}
 func (k *azureKey) adopt(e *admin.EncryptionAtRest) {
 	if e.AzureKeyVault.GetEnabled() {
 		k.key, k.static = e.AzureKeyVault.GetKeyIdentifier(), e.AzureKeyVault.GetRoleId() == ""
 	}
 }
-func (k *azureKey) valid(e *admin.EncryptionAtRest) bool { return e.AzureKeyVault.GetValid() }
+func (k *azureKey) wrong() *admin.EncryptionAtRest {
+	return &admin.EncryptionAtRest{AzureKeyVault: &admin.AzureKeyVault{
+		KeyIdentifier: new("https://" + k.host() + "/keys/none/00000000000000000000000000000000"),
+	}}
+}
 
 func (k *azureKey) makeKey(ctx context.Context) error {
 	made, err := k.tenant.administer(ctx, "POST", "https://"+k.host()+"/keys/atlas/create"+azureVersion, `{"kty":"RSA","key_size":2048}`)
@@ -413,15 +415,14 @@ func (k *googleKey) isStatic() bool   { return k.static }
 func (k *googleKey) ring() string {
 	return "projects/tenant-project/locations/us-east4/keyRings/kr" + fmt.Sprint(k.n)
 }
-func (k *googleKey) off() *admin.EncryptionAtRest {
-	return &admin.EncryptionAtRest{GoogleCloudKms: &admin.GoogleCloudKMS{Enabled: new(false)}}
-}
 func (k *googleKey) adopt(e *admin.EncryptionAtRest) {
 	if e.GoogleCloudKms.GetEnabled() {
 		k.version, k.static = e.GoogleCloudKms.GetKeyVersionResourceID(), e.GoogleCloudKms.GetRoleId() == ""
 	}
 }
-func (k *googleKey) valid(e *admin.EncryptionAtRest) bool { return e.GoogleCloudKms.GetValid() }
+func (k *googleKey) wrong() *admin.EncryptionAtRest {
+	return &admin.EncryptionAtRest{GoogleCloudKms: &admin.GoogleCloudKMS{KeyVersionResourceID: new(k.ring() + "/cryptoKeys/none/cryptoKeyVersions/1")}}
+}
 
 func (k *googleKey) bring(ctx context.Context) (*admin.EncryptionAtRest, error) {
 	if k.current == nil {

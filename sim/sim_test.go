@@ -25,6 +25,7 @@ var (
 	last   = flag.Duration("for", 90*time.Minute, "how long tenants act, in virtual time")
 	groups = flag.Int("groups", 3, "how many projects there are")
 	rate   = flag.Float64("rate", 0.01, "chance of a step to meet a mishap in bad weather")
+	eager  = flag.Bool("until-violated", false, "stop at the first seed with a violation")
 	quiet  = flag.Bool("quiet", false, "tenants keep a cluster and do nothing")
 )
 
@@ -64,8 +65,11 @@ func TestSeeds(t *testing.T) {
 		r := sim.Run(t, config(*first+n))
 		t.Logf("seed %d, %s: %v", *first+n, time.Since(began).Round(time.Millisecond), r)
 		all = append(all, r)
+		if *eager && len(r.Failed) > 0 {
+			break
+		}
 	}
-	count(t, *seeds, all)
+	count(t, uint64(len(all)), all)
 }
 
 // count tells what came of some seeds.

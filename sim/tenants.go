@@ -76,12 +76,10 @@ type customerKey interface {
 	next(ctx context.Context) (*admin.EncryptionAtRest, error)
 	// adopt takes the key that is configured for the present one.
 	adopt(*admin.EncryptionAtRest)
-	// off is the configuration without it.
-	off() *admin.EncryptionAtRest
+	// wrong is a configuration with a key that does not exist.
+	wrong() *admin.EncryptionAtRest
 	// host is the address of the KMS.
 	host() string
-	// valid reads whether it is valid.
-	valid(*admin.EncryptionAtRest) bool
 }
 
 // found founds an organisation with a project for a tenant.

@@ -1,0 +1,40 @@
+package main
+
+// mutations break one guard each, of every promise at least one. Those of I1 and I2 are the classes of
+// verdicts, which decide what stops databases.
+var mutations = []mutation{
+	{
+		"I1", "a KMS that does not answer has refused", "shared/verdict/verdict.go",
+		"ConnectFailed: Unreachable, TimedOut: Unreachable,", "ConnectFailed: Invalid, TimedOut: Invalid,",
+	},
+	{"I1", "a KMS that fails has refused", "shared/verdict/verdict.go", "ProviderError: Unreachable,", "ProviderError: Invalid,"},
+	{"I1", "a KMS that is busy has refused", "shared/verdict/verdict.go", "RateLimited: Throttled,", "RateLimited: Invalid,"},
+	{"I1", "a KMS that does not let our address in has refused", "shared/verdict/verdict.go", "NetworkRefused: Unreachable,", "NetworkRefused: Invalid,"},
+	{
+		"I2", "a key that is not valid is let pass", "shared/cluster/enforce.go",
+		"v.Class() == verdict.Invalid && d.DependsOn(p)", "v.Class() == verdict.Invalid && d.DependsOn(p) && c.Deleting()",
+	},
+	{"I3", "the last verdict written wins", "shared/encryption/check.go", "if !v.Supersedes(old) {", "if !v.Supersedes(old) && p == \"\" {"},
+	{
+		"I4", "a key is configured that was not proved", "shared/encryption/update.go",
+		"\tif err != nil {\n\t\treturn nil, refusal(err, next, p, ref)\n\t}\n\tstate := s.newState(", "\tstate := s.newState(",
+	},
+	{
+		"I5", "the ledger forgets what a node may still need", "shared/node/ack.go",
+		"all := done == cluster.RotateCommand || replaced", "all := true; known0 := func(h map[string]ledger.CMK) { clear(h) }; known0(held); return copies",
+	},
+	{
+		"I6", "a former key is left before all is wrapped anew", "agent/work.go",
+		"for _, key := range []**wrappedKey{&next.Current, &next.Next, &restored.Key} {", "for _, key := range []**wrappedKey{&next.Next, &restored.Key} {",
+	},
+	{
+		"I7", "a cluster is acknowledged that was not stored", "shared/cluster/commit.go",
+		"if err := s.Table.Write(ctx, ops...); err != nil {", "if err := s.Table.Write(ctx, ops...); err != nil && len(ops) > 1000 {",
+	},
+	{
+		"I8", "data is put under a key that is not stored", "agent/work.go",
+		"\tif err := save(w.cfg.State, keysFile, next); err != nil {\n\t\treturn err\n\t}\n\tw.ring, w.lost = next, nil",
+		"\tsave(w.cfg.State, keysFile, ring{Plain: next.Plain})\n\tw.ring, w.lost = next, nil",
+	},
+	{"I9", "a database does not encrypt", "agent/memengine/memengine.go", "\tif secret != nil {\n\t\tblock, err", "\tif secret != nil && len(database) == 0 {\n\t\tblock, err"},
+}
