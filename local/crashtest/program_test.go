@@ -15,18 +15,33 @@ import (
 	"time"
 )
 
-// binary is the program, built unless the environment names one.
-func binary(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("LATCHKEY_CRASH_BINARY"); path != "" {
-		return path
+// binaryVariable names a program that is built already.
+const binaryVariable = "LATCHKEY_CRASH_BINARY"
+
+// TestMain builds the program, once for all tests.
+func TestMain(m *testing.M) { os.Exit(withBinary(m.Run)) }
+
+func withBinary(run func() int) (code int) {
+	if os.Getenv(binaryVariable) != "" {
+		return run()
 	}
-	path := filepath.Join(t.TempDir(), "latchkey")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", path, "latchkey/local")
+	dir, err := os.MkdirTemp("", "latchkey-crashtest")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // in the system's folder for what may go
+	path := filepath.Join(dir, "latchkey")
+	build := exec.CommandContext(context.Background(), "go", "build", "-ldflags=-s -w", "-o", path, "latchkey/local")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		return 1
 	}
-	return path
+	if err := os.Setenv(binaryVariable, path); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run()
 }
 
 // program is the suite in a process, over the same data however often it is killed.
@@ -45,7 +60,7 @@ type program struct {
 func newProgram(t *testing.T, wrapper []string, data string) *program {
 	t.Helper()
 	p := &program{t: t, stderr: filepath.Join(t.ArtifactDir(), "stderr.txt")}
-	p.command = append(append(p.command, wrapper...), binary(t), "-data", data)
+	p.command = append(append(p.command, wrapper...), os.Getenv(binaryVariable), "-data", data)
 	for _, name := range []string{"-listen", "-clouds", "-lambda", "-nodes", "-states", "-databases"} {
 		p.command = append(p.command, name, "127.0.0.1:0")
 	}
@@ -112,7 +127,7 @@ func (p *program) kill() {
 		return
 	}
 	p.cmd.Process.Kill() //nolint:errcheck // it may have ended
-	<-p.ended //nolint:errcheck // it was killed
+	<-p.ended            //nolint:errcheck // it was killed
 	p.cmd = nil
 }
 
