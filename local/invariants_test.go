@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -142,27 +143,30 @@ func (e *estate) noTraceOf(secrets [][]byte) {
 	for _, s := range secrets {
 		needles = append(needles, s, []byte(hex.EncodeToString(s)), []byte(base64.StdEncoding.EncodeToString(s)), []byte(base64.RawURLEncoding.EncodeToString(s)))
 	}
-	look := func(where string, content []byte) {
-		for _, needle := range needles {
-			if bytes.Contains(content, needle) {
-				e.t.Errorf("%s holds a secret", strings.TrimPrefix(where, e.cfg.data))
-			}
+	look := func(where string, content io.Reader) {
+		found, err := holdsAny(content, needles)
+		e.must(err)
+		if found {
+			e.t.Errorf("%s holds a secret", strings.TrimPrefix(where, e.cfg.data))
 		}
 	}
-	look("the log", e.log.bytes())
+	look("the log", bytes.NewReader(e.log.bytes()))
 	err := filepath.WalkDir(e.cfg.data, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			if errors.Is(err, fs.ErrNotExist) { // databases tidy up while this goes on
-				return nil
-			}
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() { // databases tidy up while this goes on
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		content, err := os.ReadFile(path)
+		file, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		look(path, content)
-		return err
+		if err != nil {
+			return err
+		}
+		look(path, file)
+		return file.Close()
 	})
 	e.must(err)
 }

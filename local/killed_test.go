@@ -20,7 +20,7 @@ import (
 	"latchkey/local/stack"
 )
 
-// client writes to a cluster as fast as it can, and knows what was acknowledged. Every key is
+// client writes to a cluster all the time, and knows what was acknowledged. Every key is
 // written once, so that its value is never in doubt.
 type client struct {
 	mu           sync.Mutex
@@ -32,6 +32,7 @@ type client struct {
 // write writes until ctx ends.
 func (c *client) write(ctx context.Context) {
 	for ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond) // enough to be killed in the middle of one, and to leave the nodes time
 		c.mu.Lock()
 		c.writes++
 		key, value, at := fmt.Sprint("k", c.writes), strings.Repeat(fmt.Sprint(c.writes, " "), 200), c.at

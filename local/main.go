@@ -8,6 +8,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rsa"
 	"errors"
 	"flag"
 	"fmt"
@@ -62,15 +63,17 @@ type config struct {
 	parameters             map[string]string
 	owner                  stack.Owner // ids and keys of the first start, "" where any will do
 	now                    func() time.Time
-	web                    http.RoundTripper                     // to addresses that tenants choose, nil for the network
-	endpointDelay          func() time.Duration                  // of the clouds' private endpoints, nil for the clouds' own
-	journal                func(journal.Journal) journal.Journal // what executions are kept through, nil for nothing between
+	web                    http.RoundTripper                                 // to addresses that tenants choose, nil for the network
+	endpointDelay          func() time.Duration                              // of the clouds' private endpoints, nil for the clouds' own
+	generateKey            func(bits int) (*rsa.PrivateKey, error)           // of the clouds, nil for new ones
+	read                   func(parameters map[string]string) (parts, error) // the template
+	journal                func(journal.Journal) journal.Journal             // what executions are kept through, nil for nothing between
 	quiet                  bool
 	verbose                bool
 }
 
 func parseFlags(args []string, stderr io.Writer) (config, error) {
-	cfg := config{parameters: map[string]string{}, now: time.Now}
+	cfg := config{parameters: map[string]string{}, now: time.Now, read: readParts}
 	fs := flag.NewFlagSet("latchkey", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&cfg.listen, "listen", "127.0.0.1:8080", "`address` of the API")

@@ -15,6 +15,7 @@ import (
 	"latchkey/local/lambdasvc"
 	"latchkey/local/pocket"
 	"latchkey/local/stack"
+	"latchkey/local/states/asl"
 	"latchkey/local/states/journal"
 	"latchkey/local/template"
 	signingkeys "latchkey/shared/identity/keyring"
@@ -54,18 +55,18 @@ func open(ctx context.Context, cfg config, at addresses, log *slog.Logger) (_ *s
 			err = errors.Join(err, s.close())
 		}
 	}()
-	tmpl, specs, err := stack.Resolve(cfg.parameters)
+	parts, err := cfg.read(cfg.parameters)
 	if err != nil {
 		return nil, err
 	}
-	if s.workflows, err = s.openWorkflows(cfg, tmpl, log); err != nil {
+	if s.workflows, err = s.openWorkflows(cfg, parts.machines, log); err != nil {
 		return nil, err
 	}
 	run := s.inProcess
 	if cfg.isolated {
 		run = s.isolate
 	}
-	d, err := run(ctx, cfg, &deployment{template: tmpl, specs: stack.WithAPI(specs, s.at.url())}, log)
+	d, err := run(ctx, cfg, &deployment{template: parts.template, specs: stack.WithAPI(parts.specs, s.at.url())}, log)
 	if err != nil {
 		return nil, err
 	}
@@ -105,12 +106,24 @@ func (s *suite) serve(cfg config, d *deployment, log *slog.Logger) (err error) {
 	return s.openFleet(cfg, d.functions, log)
 }
 
-// openWorkflows opens the journal of executions.
-func (s *suite) openWorkflows(cfg config, tmpl *template.Template, log *slog.Logger) (*stack.Workflows, error) {
-	machines, err := stack.Machines(tmpl)
+// parts are what is read of the template, and never changed.
+type parts struct {
+	template *template.Template
+	specs    []template.Function
+	machines map[string]*asl.Machine
+}
+
+func readParts(parameters map[string]string) (parts, error) {
+	tmpl, specs, err := stack.Resolve(parameters)
 	if err != nil {
-		return nil, err
+		return parts{}, err
 	}
+	machines, err := stack.Machines(tmpl)
+	return parts{template: tmpl, specs: specs, machines: machines}, err
+}
+
+// openWorkflows opens the journal of executions.
+func (s *suite) openWorkflows(cfg config, machines map[string]*asl.Machine, log *slog.Logger) (*stack.Workflows, error) {
 	db, err := bbolt.Open(filepath.Join(cfg.data, "workflows.db"), 0o600, &bbolt.Options{Timeout: time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("-data: %w", err)
@@ -162,6 +175,7 @@ func (s *suite) openClouds(ctx context.Context, cfg config, d *deployment) error
 	d.state = pocket.Bolt(db)
 	d.clouds, err = stack.OpenClouds(ctx, stack.CloudsConfig{
 		State: d.state, DB: db, Now: cfg.now, Workflows: s.workflows, Functions: d.specs, EndpointDelay: cfg.endpointDelay,
+		GenerateKey: cfg.generateKey,
 	})
 	if err != nil {
 		return err

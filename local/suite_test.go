@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,8 +14,10 @@ import (
 )
 
 func TestSuite_keepsHouseOnSchedule(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // begins on 1 January at midnight
 		cfg := testConfig(t)
+		cfg.data = filepath.Join(memory(t), "data")
 		cfg.now = func() time.Time { return time.Now().Add(30*24*time.Hour + 12*time.Hour) } // noon of 31 January
 		if err := os.MkdirAll(cfg.data, 0o700); err != nil {
 			t.Fatal(err)
