@@ -15,7 +15,7 @@ type incident struct {
 }
 
 // incidentsEvery is how many minutes pass between two incidents, on average.
-const incidentsEvery = 40
+const incidentsEvery = 15
 
 // weather begins and ends what befalls the world.
 func (w *World) weather() {
@@ -53,7 +53,7 @@ func (w *World) befall() {
 	kinds := []func(lasts time.Duration) (what string, end func()){
 		w.outage, w.outage, w.outage, w.separation, w.cable, w.fullDisk, w.databaseCrash, w.deployment, w.clockJump, w.powerCut,
 	}
-	lasts := time.Duration(w.rng.ExpFloat64() * float64(25*time.Minute))
+	lasts := time.Duration(w.rng.ExpFloat64() * float64(30*time.Minute))
 	what, end := kinds[w.rng.IntN(len(kinds))](lasts)
 	if end == nil {
 		return
