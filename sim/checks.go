@@ -198,7 +198,7 @@ func (c *checks) actedOn(t *tenant) {
 	if encrypted == 0 {
 		return
 	}
-	excused := c.world.apart || c.world.outages[t.key.host()] != ""
+	excused := c.world.excused(t)
 	since := time.Since(t.touched)
 	switch {
 	case t.touched.IsZero():

@@ -75,6 +75,6 @@ func about(content []byte) string {
 		return string(m[1]) + string(m[2])
 	}
 	h := fnv.New32a()
-	h.Write(content) //nolint:errcheck // hashes don't fail
+	h.Write(content)
 	return fmt.Sprintf("%08x", h.Sum32())
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -79,6 +80,7 @@ func (k *awsKey) adopt(e *admin.EncryptionAtRest) {
 		k.region = otherRegion
 	}
 }
+
 func (k *awsKey) wrong() *admin.EncryptionAtRest {
 	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{
 		CustomerMasterKeyID: new("arn:aws:kms:us-east-1:" + stack.TenantAccount + ":key/00000000-0000-4000-8000-000000000000"), Region: new("US_EAST_1"),
@@ -249,11 +251,13 @@ func (k *azureKey) name() string     { return fmt.Sprintf("kv-%d", k.n) }
 func (k *azureKey) vault() string {
 	return "https://management.azure.com/subscriptions/" + azureSubscription + "/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/" + k.name()
 }
+
 func (k *azureKey) adopt(e *admin.EncryptionAtRest) {
 	if e.AzureKeyVault.GetEnabled() {
 		k.key, k.static = e.AzureKeyVault.GetKeyIdentifier(), e.AzureKeyVault.GetRoleId() == ""
 	}
 }
+
 func (k *azureKey) wrong() *admin.EncryptionAtRest {
 	return &admin.EncryptionAtRest{AzureKeyVault: &admin.AzureKeyVault{
 		KeyIdentifier: new("https://" + k.host() + "/keys/none/00000000000000000000000000000000"),
@@ -413,13 +417,15 @@ func (k *googleKey) provider() string { return "GCP" }
 func (k *googleKey) host() string     { return "cloudkms.googleapis.com" }
 func (k *googleKey) isStatic() bool   { return k.static }
 func (k *googleKey) ring() string {
-	return "projects/tenant-project/locations/us-east4/keyRings/kr" + fmt.Sprint(k.n)
+	return "projects/tenant-project/locations/us-east4/keyRings/kr" + strconv.Itoa(k.n)
 }
+
 func (k *googleKey) adopt(e *admin.EncryptionAtRest) {
 	if e.GoogleCloudKms.GetEnabled() {
 		k.version, k.static = e.GoogleCloudKms.GetKeyVersionResourceID(), e.GoogleCloudKms.GetRoleId() == ""
 	}
 }
+
 func (k *googleKey) wrong() *admin.EncryptionAtRest {
 	return &admin.EncryptionAtRest{GoogleCloudKms: &admin.GoogleCloudKMS{KeyVersionResourceID: new(k.ring() + "/cryptoKeys/none/cryptoKeyVersions/1")}}
 }

@@ -11,7 +11,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	mathrand "math/rand"
+	mathrand "math/rand" //nolint:depguard // the clouds' clients draw from it
 	"os"
 	"strings"
 	"testing"
@@ -40,7 +40,7 @@ func Run(t *testing.T, cfg Config) (r Report) {
 	}
 	keys := rsaKeys(t)
 	cryptotest.SetGlobalRandom(t, cfg.Seed)
-	mathrand.Seed(int64(cfg.Seed)) //nolint:staticcheck,gosec // the clouds' clients draw their delays from it
+	mathrand.Seed(int64(cfg.Seed)) //nolint:staticcheck,gosec // see TestMain's go:debug
 	synctest.Test(t, func(t *testing.T) {
 		w, err := newWorld(cfg, dir, keys)
 		if err == nil {

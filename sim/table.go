@@ -95,11 +95,11 @@ type records struct {
 
 // Write implements journal.Journal.
 func (r *records) Write(changes []journal.Change) error {
-	what := ""
-	for _, c := range changes {
-		what += c.Part + "/" + c.Sort + ";"
+	what := make([]string, len(changes))
+	for i, c := range changes {
+		what[i] = c.Part + "/" + c.Sort
 	}
-	f, err := r.conductor.enter(within(context.Background(), r.by), journaling, what)
+	f, err := r.conductor.enter(within(context.Background(), r.by), journaling, strings.Join(what, " "))
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ type customerKey interface {
 
 // found founds an organisation with a project for a tenant.
 func (w *World) found(n int) (*tenant, error) {
-	t := &tenant{world: w, name: fmt.Sprintf("tenant %d", n), rng: stream(w.cfg.Seed, 100+uint64(n))}
+	t := &tenant{world: w, name: fmt.Sprintf("tenant %d", n), rng: stream(w.cfg.Seed, 100+uint64(n))} //nolint:gosec // n is small and positive
 	t.proc = &process{name: t.name, lasting: true}
 	request, err := json.Marshal(operator.Request{
 		Operation: operator.CreateOrganization, Name: t.name, ProjectName: "Project", OwnerEmail: "owner@example.com",

@@ -158,10 +158,7 @@ func (w *World) assemble(d *deployment) (err error) {
 	if err := w.clouds.Deploy(d.functions); err != nil {
 		return err
 	}
-	functions, err := w.makeFunctions(d)
-	if err != nil {
-		return err
-	}
+	functions := w.makeFunctions(d)
 	w.workflows.Call(functions)
 	if w.gateway, err = stack.Gateway(d.template, functions, time.Now, w.log); err != nil {
 		return err
@@ -227,13 +224,12 @@ func (w *World) toWorkflows(r *http.Request) (*http.Response, error) {
 }
 
 // makeFunctions makes the functions of the template, each of which can die.
-func (w *World) makeFunctions(d *deployment) ([]lambdasvc.Function, error) {
+func (w *World) makeFunctions(d *deployment) (all []lambdasvc.Function) {
 	around := stack.Surroundings{
 		Table: &table{Table: w.table, conductor: w.conductor, wrote: w.checks.wrote}, Sealer: w.sealer, Now: time.Now, Log: w.log,
 		Clouds: w.clouds, Workflows: w.workflows, Web: pocket.Transport(http.NotFoundHandler()), Jitter: func() float64 { return 0.5 },
 	}
 	w.functions = map[string]lambdasvc.Function{}
-	var all []lambdasvc.Function
 	for _, spec := range d.functions {
 		f := &function{name: spec.Name, conductor: w.conductor, fail: w.fail, start: func() (lambdasvc.Invoker, error) {
 			return stack.Function(w.ctx, spec, around)
@@ -243,7 +239,7 @@ func (w *World) makeFunctions(d *deployment) ([]lambdasvc.Function, error) {
 		w.functions[spec.Name] = lambda
 		all = append(all, lambda)
 	}
-	return all, nil
+	return all
 }
 
 // startBackground starts what acts by itself.

@@ -103,7 +103,7 @@ func (m mutation) overlay(dir string, broken []byte) (path string, err error) {
 		return "", err
 	}
 	replacement := filepath.Join(dir, "broken.go")
-	if err := os.WriteFile(replacement, broken, 0o600); err != nil {
+	if err := os.WriteFile(replacement, broken, 0o600); err != nil { //nolint:gosec // in a directory that was just made
 		return "", err
 	}
 	text, err := json.Marshal(map[string]map[string]string{"Replace": {absolute: replacement}})
