@@ -2,6 +2,7 @@ package awskms
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,9 +16,8 @@ const CanaryExternalID = "latchkey-canary"
 const (
 	canarySession  = "latchkey-canary"
 	canaryDuration = 15 * time.Minute // the least that STS gives; nobody uses the session
-	// canaryInterval is how long an answer about the canary speaks for refusals that come after
-	// it, so that a mass revocation costs one call. It is no longer than IAM itself takes to
-	// make a change known everywhere.
+	// canaryInterval is how long it counts for later refusals too that Latchkey could not assume the
+	// canary: such an answer stops nobody's nodes.
 	canaryInterval = 3 * time.Second
 )
 
@@ -29,10 +29,12 @@ type Canary struct {
 	client *sts.Client
 	arn    string
 	now    func() time.Time
+	begun  atomic.Int64  // how often the canary was asked
 	turn   chan struct{} // held while the canary is asked; guards what is below
 
 	answered time.Time
-	failure  error
+	failure  error // the last answer
+	answer   int64 // which question that was to
 }
 
 // NewCanary is the canary of the role arn, which own assumes. It does no I/O. The role must be
@@ -42,23 +44,28 @@ func NewCanary(own aws.CredentialsProvider, arn string, now func() time.Time, o 
 	return &Canary{client: stsClient(ownIdentity{own}, o.withDefaults()), arn: arn, now: now, turn: make(chan struct{}, 1)}
 }
 
-// check reports why Latchkey can't assume the canary, or can't find out; nil if it can.
+// check reports why Latchkey can't assume the canary, or can't find out; nil if it can. It is called after a
+// refusal. That the canary could be assumed before the refusal proves nothing: Latchkey may have lost its
+// permission in between. So refusals share the answer to a question that was asked after all of them, and a
+// mass revocation costs one call at a time.
 func (c *Canary) check(ctx context.Context) error {
+	before := c.begun.Load()
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if age := c.now().Sub(c.answered); 0 <= age && age < canaryInterval {
+	if age := c.now().Sub(c.answered); c.answer > before || c.failure != nil && 0 <= age && age < canaryInterval {
 		return c.failure
 	}
+	question := c.begun.Add(1)
 	_, err := c.client.AssumeRole(ctx, &sts.AssumeRoleInput{
 		RoleArn: &c.arn, RoleSessionName: aws.String(canarySession), ExternalId: aws.String(CanaryExternalID),
 		DurationSeconds: aws.Int32(int32(canaryDuration / time.Second)),
 	})
 	if ctx.Err() == nil { // somebody who gave up learned nothing for others
-		c.answered, c.failure = c.now(), err
+		c.answered, c.failure, c.answer = c.now(), err, question
 	}
 	return err
 }
