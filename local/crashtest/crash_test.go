@@ -170,8 +170,7 @@ func (s *storm) turnKeys(ctx context.Context, on bool) {
 			s.Errorf("enable %s: %v", id, err)
 		}
 	}
-	a := s.tenant.call(ctx, http.MethodPost, "latchkey/v1/groups/"+s.tenant.at["GROUP_ID"]+"/encryptionAtRest/validate", "")
-	if on && a.outcome != done {
+	if a := s.tenant.validate(ctx); on && a.outcome != done {
 		s.Errorf("validate: %d %s", a.status, a.text)
 	}
 }

@@ -56,6 +56,11 @@ type answer struct {
 	body    map[string]any
 }
 
+// validate has the keys checked at once.
+func (t *tenant) validate(ctx context.Context) answer {
+	return t.call(ctx, http.MethodPost, "latchkey/v1/groups/"+t.at["GROUP_ID"]+"/encryptionAtRest/validate", "")
+}
+
 // call calls the API. A path that begins with "/" is below the group.
 func (t *tenant) call(ctx context.Context, method, path, body string) answer {
 	url := t.at["API"] + "/api/" + path

@@ -323,9 +323,15 @@ func readValues(ctx context.Context, w *writer, t *tenant) (map[string]string, e
 	return found, nil
 }
 
-// fetch reads one value. It waits for its cluster, which may be recovering.
+// fetch reads one value. It waits for its cluster, which may be recovering. Nodes that could not be told in time to
+// start, since a busy machine took longer than a client waits, hear it with the next check, so that is asked for.
 func (w *writer) fetch(ctx context.Context, t *tenant, name string, found map[string]string) error {
+	checked := time.Now()
 	for began := time.Now(); ; pause(ctx, 20*time.Millisecond) {
+		if time.Since(checked) > 10*time.Second {
+			t.validate(ctx)
+			checked = time.Now()
+		}
 		a := t.value(ctx, http.MethodGet, name, "")
 		switch {
 		case a.status == http.StatusOK:
