@@ -260,6 +260,11 @@ func (c *checks) well(ctx context.Context) string {
 			}
 		}
 	}
+	for _, t := range c.world.tenants {
+		if r, ok := t.keyReport(ctx); t.brought && (!ok || r.changing()) {
+			ill = append(ill, fmt.Sprintf("the last change of %s's key is %+v", t.name, r.LastChange))
+		}
+	}
 	for _, h := range c.world.hosts {
 		if !h.runs() {
 			ill = append(ill, h.name()+" of "+h.ClusterName+" is "+string(h.engine.Status().Phase))

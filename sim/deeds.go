@@ -2,11 +2,16 @@ package sim
 
 import (
 	"context"
+	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
+
+	"latchkey/local/pocket"
 )
 
 // deed is something that a tenant does now and then.
@@ -31,6 +36,8 @@ var deeds = []deed{
 	{1, (*tenant).restoreSnapshot},
 	{1, (*tenant).mistake},
 	{3, (*tenant).readCluster},
+	{1, (*tenant).validateTwice},
+	{2, (*tenant).retire},
 }
 
 // pick is one of the deeds.
@@ -74,6 +81,87 @@ func (t *tenant) rotate(ctx context.Context) {
 func (t *tenant) mistake(ctx context.Context) {
 	if t.update(ctx, t.key.wrong(), "names a wrong key") == done {
 		t.world.failf("I4: %s: a key is configured that does not exist", t.name)
+	}
+}
+
+// validateTwice asks for a check while another one takes long: the later one is done first.
+func (t *tenant) validateTwice(ctx context.Context) {
+	w := t.world
+	w.fault(t.key.host(), pocket.Slow, 1)
+	var first sync.WaitGroup
+	first.Go(func() { t.validate(ctx) })
+	if w.sleep(ctx, time.Second) {
+		t.validate(within(ctx, &process{name: t.name + " again", lasting: true}))
+	}
+	first.Wait()
+}
+
+// keyReport is what the API tells of a customer key, the last change of it, and former keys.
+type keyReport struct {
+	Provider string `json:"cloudProvider"`
+	InUse    *struct {
+		Name string `json:"key"`
+	} `json:"keyInUse"`
+	LastChange *struct {
+		Kind  string `json:"kind"`
+		State string `json:"state"`
+	} `json:"lastChange"`
+	Former []struct {
+		Name string `json:"key"`
+	} `json:"formerKeys"`
+}
+
+// changing is whether a change of the key is under way.
+func (r keyReport) changing() bool { return r.LastChange != nil && r.LastChange.State == "UNDER_WAY" }
+
+// keyReport reads it; ok is false if nothing was answered.
+func (t *tenant) keyReport(ctx context.Context) (r keyReport, ok bool) {
+	resp, err := t.latchkey(ctx, http.MethodGet, "encryptionAtRest/keys")
+	if err != nil {
+		return r, false
+	}
+	var page struct {
+		Results []keyReport `json:"results"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil || resp.StatusCode != http.StatusOK {
+		return r, false
+	}
+	i := slices.IndexFunc(page.Results, func(r keyReport) bool { return r.Provider == t.key.provider() })
+	if i < 0 {
+		return r, false
+	}
+	return page.Results[i], true
+}
+
+// latchkey asks for what the SDK does not know.
+func (t *tenant) latchkey(ctx context.Context, method, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "https://api.latchkey.example/api/latchkey/v1/groups/"+t.group+"/"+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/vnd.atlas.2024-08-05+json")
+	return t.client.GetConfig().HTTPClient.Do(req)
+}
+
+// retire disables a former key for good, once the API no longer lists it as needed.
+func (t *tenant) retire(ctx context.Context) {
+	k, ok := t.key.(*awsKey)
+	if !ok || t.doubtful || len(k.former) == 0 {
+		return
+	}
+	r, ok := t.keyReport(ctx)
+	if !ok || r.changing() || r.InUse == nil || r.InUse.Name != k.key {
+		return
+	}
+	arn := k.former[0]
+	for _, f := range r.Former {
+		if f.Name == arn {
+			return
+		}
+	}
+	if k.disable(ctx, arn) == nil {
+		k.former = k.former[1:]
+		t.world.trace.say("%s: retires %s, which nothing needs", t.name, arn)
 	}
 }
 

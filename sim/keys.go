@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,7 @@ type awsKey struct {
 	trust   string
 	roleID  string
 	key     string
+	former  []string // keys of before, which are not disabled yet
 	region  string
 	current *admin.AWSKMSConfiguration
 	undo    func(context.Context) error
@@ -74,7 +76,11 @@ func (k *awsKey) adopt(e *admin.EncryptionAtRest) {
 	if !e.AwsKms.GetEnabled() {
 		return
 	}
-	k.key, k.static = e.AwsKms.GetCustomerMasterKeyID(), e.AwsKms.GetRoleId() == ""
+	if now := e.AwsKms.GetCustomerMasterKeyID(); now != k.key {
+		k.former = append(slices.DeleteFunc(k.former, func(arn string) bool { return arn == now }), k.key)
+		k.key = now
+	}
+	k.static = e.AwsKms.GetRoleId() == ""
 	k.region = awsRegion
 	if e.AwsKms.GetRegion() == "EU_WEST_1" {
 		k.region = otherRegion
@@ -200,6 +206,17 @@ func (k *awsKey) revoke(ctx context.Context, way int) error {
 		k.undo = func(ctx context.Context) error { return trust(ctx, k.trust) }
 		return trust(ctx, strings.Replace(k.trust, `"Effect":"Allow"`, `"Effect":"Deny"`, 1))
 	}
+}
+
+// disable disables a key in both regions.
+func (k *awsKey) disable(ctx context.Context, arn string) error {
+	for _, region := range []string{awsRegion, otherRegion} {
+		in := strings.Replace(arn, awsRegion, region, 1)
+		if _, err := kms.NewFromConfig(k.cloud, func(o *kms.Options) { o.Region = region }).DisableKey(ctx, &kms.DisableKeyInput{KeyId: &in}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lag implements customerKey: a session outlives the trust in its role.

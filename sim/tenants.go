@@ -102,7 +102,7 @@ func (w *World) found(n int) (*tenant, error) {
 		return nil, err
 	}
 	t.org, t.group = made.OrgID, made.GroupID
-	api := &wire{to: pocket.Transport(w.gateway), kind: asking, conductor: w.conductor, by: t.proc, cut: func() bool { return w.apart }}
+	api := &wire{to: pocket.Transport(w.gateway), kind: asking, conductor: w.conductor, cut: func() bool { return w.apart }}
 	t.client, err = admin.NewClient(admin.UseBaseURL("https://api.latchkey.example"), admin.UseHTTPClient(&http.Client{
 		Transport: digest.NewTransportWithHTTPRoundTripper(fmt.Sprintf("public%02d", n), fmt.Sprintf("00000000-0000-4000-8000-%012d", n), &listener{api, w}),
 	}))
@@ -199,15 +199,7 @@ func (t *tenant) readSettings(ctx context.Context) {
 }
 
 func (t *tenant) validate(ctx context.Context) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		"https://api.latchkey.example/api/latchkey/v1/groups/"+t.group+"/encryptionAtRest/validate", http.NoBody)
-	if err != nil {
-		t.world.fail(err)
-		return
-	}
-	req.Header.Set("Accept", "application/vnd.atlas.2024-08-05+json")
-	resp, err := t.client.GetConfig().HTTPClient.Do(req)
-	if err == nil {
+	if resp, err := t.latchkey(ctx, http.MethodPost, "encryptionAtRest/validate"); err == nil {
 		resp.Body.Close() //nolint:errcheck // not read
 	}
 }
