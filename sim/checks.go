@@ -159,9 +159,34 @@ func (c *checks) tenantOf(groupID string) *tenant {
 	return c.world.tenants[i]
 }
 
-// taken and given note when a tenant acts on its key.
-func (c *checks) taken(t *tenant) { t.stopped = false }
-func (c *checks) given(t *tenant) { t.started = false }
+// taken and given note when a tenant acts on its key. What is measured is how long nodes take that run, or
+// are stopped, at that moment.
+func (c *checks) taken(t *tenant) {
+	running, _, _ := c.nodes(t)
+	t.stopped = running == 0
+}
+
+func (c *checks) given(t *tenant) {
+	running, _, encrypted := c.nodes(t)
+	t.started = running > 0 || encrypted == 0
+}
+
+// nodes counts a tenant's nodes that are encrypted: those that run, and do although they had time to stop.
+func (c *checks) nodes(t *tenant) (running, late, encrypted int) {
+	for _, h := range c.world.hosts {
+		if h.GroupID != t.group || h.gone || !h.encrypted() {
+			continue
+		}
+		encrypted++
+		if h.runs() {
+			running++
+			if !h.cut && time.Since(h.hindered) > c.bound(t) {
+				late++
+			}
+		}
+	}
+	return running, late, encrypted
+}
 
 // bound is by when a revocation that stays has been acted on: fifteen minutes, a check, and what the
 // mishaps of the weather may delay.
@@ -182,19 +207,7 @@ func (c *checks) minute() {
 
 // actedOn looks whether a tenant's revocation was acted on, and its opposite.
 func (c *checks) actedOn(t *tenant) {
-	running, late, encrypted := 0, 0, 0
-	for _, h := range c.world.hosts {
-		if h.GroupID != t.group || h.gone || !h.encrypted() {
-			continue
-		}
-		encrypted++
-		if h.runs() {
-			running++
-			if !h.cut && time.Since(h.hindered) > c.bound(t) {
-				late++
-			}
-		}
-	}
+	running, late, encrypted := c.nodes(t)
 	if encrypted == 0 {
 		return
 	}
@@ -204,7 +217,11 @@ func (c *checks) actedOn(t *tenant) {
 	case t.touched.IsZero():
 	case !t.revoked.IsZero() && running == 0 && !t.stopped:
 		t.stopped = true
-		c.took("revoke → all nodes stopped", since)
+		what := "revoke → all nodes stopped"
+		if t.lag > 0 {
+			what += " (a role's trust)"
+		}
+		c.took(what, since)
 	case !t.revoked.IsZero() && late > 0 && min(since, time.Since(t.hindered)) > c.bound(t) && !excused:
 		c.world.failf("I2: %s took its key away %s ago, and %d of %d nodes run", t.name, since, late, encrypted)
 	case t.revoked.IsZero() && running == encrypted && !t.started:
