@@ -120,7 +120,8 @@ func (c *Client) Post(ctx context.Context, address string, header http.Header, b
 // Parse reads an address on the web. Its error holds nothing of the address.
 func Parse(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
-	isWeb := err == nil && len(address) <= maxAddresses && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil
+	isWeb := err == nil && len(address) <= maxAddresses && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil &&
+		!strings.Contains(u.Hostname(), "%") // a zone is one of our own network interfaces
 	if !isWeb {
 		return nil, &notification.Failure{Reason: notification.NotSendable, Permanent: true}
 	}
