@@ -21,15 +21,17 @@ var mutations = []mutation{
 	},
 	{
 		"I5", "the ledger forgets what a node may still need", "shared/node/ack.go",
-		"all := done == cluster.RotateCommand || replaced", "all := true; known0 := func(h map[string]ledger.CMK) { clear(h) }; known0(held); return copies",
+		"all := done == cluster.RotateCommand || replaced", "all := true; return copies",
 	},
 	{
 		"I6", "a former key is left before all is wrapped anew", "agent/work.go",
 		"for _, key := range []**wrappedKey{&next.Current, &next.Next, &restored.Key} {", "for _, key := range []**wrappedKey{&next.Next, &restored.Key} {",
 	},
 	{
-		"I7", "a cluster is acknowledged that was not stored", "shared/cluster/commit.go",
-		"if err := s.Table.Write(ctx, ops...); err != nil {", "if err := s.Table.Write(ctx, ops...); err != nil && len(ops) > 1000 {",
+		"I7", "a change of a cluster is acknowledged that was not stored", "shared/cluster/commit.go",
+		"\tif err := s.Table.Write(ctx, ops...); err != nil {\n\t\treturn Cluster{}, err\n\t}\n\tafter.version++",
+		"\tif before.ID != \"\" && before.Spec.Provider != after.Spec.Provider {\n\t\treturn after, nil\n\t}\n" +
+			"\tif err := s.Table.Write(ctx, ops...); err != nil {\n\t\treturn Cluster{}, err\n\t}\n\tafter.version++",
 	},
 	{
 		"I8", "data is put under a key that is not stored", "agent/work.go",
