@@ -3,6 +3,7 @@
 package execengine_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -83,7 +84,7 @@ func newEngine(t *testing.T, cfg execengine.Config) *execengine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.Stop(t.Context()) }) //nolint:errcheck // tested elsewhere
+	t.Cleanup(func() { e.Stop(context.WithoutCancel(t.Context())) }) //nolint:errcheck // tested elsewhere; programs outlive who does not wait
 	return e
 }
 
