@@ -117,7 +117,7 @@ func (w *World) found(n int) (*tenant, error) {
 func (t *tenant) live(ctx context.Context) {
 	w := t.world
 	ctx = within(ctx, t.proc)
-	for w.sleep(ctx, t.pause()) && !w.over {
+	for w.sleep(ctx, t.pause()) && w.turn(ctx, "acts") && !w.over {
 		t.act(ctx)
 	}
 }
@@ -375,10 +375,10 @@ func (t *tenant) stateOf(ctx context.Context, c *cluster) string {
 
 // settle gives the key back and finds out what is in doubt.
 func (t *tenant) settle(ctx context.Context) {
-	for !t.revoked.IsZero() {
+	for t.world.turn(ctx, "settles") && !t.revoked.IsZero() {
 		t.restore(ctx)
 	}
-	for t.unsure() != nil && t.world.sleep(ctx, time.Minute) {
+	for t.unsure() != nil && t.world.sleep(ctx, time.Minute) && t.world.turn(ctx, "settles") {
 		t.ask(ctx, t.unsure())
 	}
 }

@@ -220,7 +220,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func (w *World) toWorkflows(r *http.Request) (*http.Response, error) {
-	return (&wire{to: pocket.Transport(w.workflows.API), kind: calling, conductor: w.conductor, silent: func(*http.Request) {}}).RoundTrip(r)
+	present := roundTrip(func(r *http.Request) (*http.Response, error) { return pocket.Transport(w.workflows.API).RoundTrip(r) })
+	return (&wire{to: present, kind: calling, conductor: w.conductor, silent: func(*http.Request) {}}).RoundTrip(r)
 }
 
 // makeFunctions makes the functions of the template, each of which can die.
@@ -312,6 +313,13 @@ func (w *World) after(d time.Duration, what string, act func()) {
 	})
 }
 
+// turn waits for a turn, as everybody does who was asleep: others may go on at the same instant. It returns false
+// if the world ends.
+func (w *World) turn(ctx context.Context, what string) bool {
+	_, err := w.conductor.enter(ctx, answering, what)
+	return err == nil
+}
+
 // sleep waits, and returns false if the world ends.
 func (w *World) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
@@ -327,7 +335,7 @@ func (w *World) sleep(ctx context.Context, d time.Duration) bool {
 // provision gives each node that waits a machine with an agent, as an operator's provisioning does.
 func (w *World) provision(ctx context.Context) {
 	operator := fleet.Operator{Function: w.functions["operator"]}
-	for w.sleep(ctx, 30*time.Second) {
+	for w.sleep(ctx, 30*time.Second) && w.turn(ctx, "looks for nodes") {
 		waiting, err := operator.Waiting(ctx)
 		if err != nil {
 			continue
