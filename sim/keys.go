@@ -65,7 +65,7 @@ func newAWSKey(t *tenant, n int, static bool) *awsKey {
 	keys := t.world.clouds.Secrets.TenantAWS
 	return &awsKey{
 		tenant: t, n: n, static: static, region: awsRegion, role: fmt.Sprintf("atlas-kms-%d", n),
-		cloud: awssdk.Config(t.world.inside, awsRegion, awscloud.Keys{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey}),
+		cloud: awssdk.Config(patient{t.world.inside, t.world}, awsRegion, awscloud.Keys{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey}),
 	}
 }
 
@@ -572,7 +572,7 @@ func (t *tenant) administer(ctx context.Context, method, url, body string) (map[
 	}
 	req.Header.Set("Authorization", "Bearer "+t.world.clouds.Secrets.Admin)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := t.world.inside.RoundTrip(req)
+	resp, err := patient{t.world.inside, t.world}.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

@@ -101,5 +101,22 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// patient takes a turn when an answer took a while, as everybody does who was asleep.
+type patient struct {
+	http.RoundTripper
+
+	world *World
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	asked := time.Now()
+	resp, err := p.RoundTripper.RoundTrip(r)
+	if time.Now().After(asked) && !p.world.turn(r.Context(), "is answered") {
+		return nil, errDead
+	}
+	return resp, err
+}
+
 // cloudRefuses are the ways in which a cloud refuses what it would have done.
 var cloudRefuses = []pocket.FaultKind{pocket.Throttle, pocket.ServerError, pocket.Down, pocket.Slow}
