@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"latchkey/shared/alert"
+	"latchkey/shared/store/storetest"
 )
 
 // Whatever happens in whatever order: no target is told twice within its interval, none of an
@@ -35,7 +36,7 @@ type life struct {
 
 func newLife(t *testing.T, rt *rapid.T) *life {
 	t.Helper()
-	l := &life{world: newWorldOver(t, newMemory()), acknowledged: map[string][][2]time.Time{}}
+	l := &life{world: newWorldOver(t, storetest.NewMemory()), acknowledged: map[string][][2]time.Time{}}
 	minutes := func(label string, least int64) int64 { return rapid.Int64Range(least, 90).Draw(rt, label) }
 	l.config = l.create(invalid, group(minutes("delay", 0), minutes("interval", 5)), pager(), alert.NotificationDraft{
 		Type: alert.Email, Members: map[string]string{"emailAddress": "a@b.example"},

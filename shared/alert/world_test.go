@@ -18,6 +18,7 @@ import (
 	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
+	"latchkey/shared/store/storetest"
 )
 
 const (
@@ -70,7 +71,7 @@ func (people) Withdraw(context.Context, string, string) error { return nil }
 
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
-	return newWorldOver(tb, newMemory())
+	return newWorldOver(tb, storetest.NewMemory())
 }
 
 // newWorldOnDisk is a world over the table of one machine.
