@@ -148,7 +148,7 @@ func TestManyStacksAreMadeOfTheSameParts(t *testing.T) {
 	if first.sent.Load() == 0 {
 		t.Error("what the functions send to the clouds can't be counted")
 	}
-	secrets := first.around.Clouds.Secrets
+	secrets, firstOwner := first.around.Clouds.Secrets, first.owner(t)
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
@@ -158,7 +158,7 @@ func TestManyStacksAreMadeOfTheSameParts(t *testing.T) {
 			}
 			d.signIn(t)
 			owner := d.owner(t)
-			if d.owner(t) != owner || owner == first.owner(t) {
+			if d.owner(t) != owner || owner == firstOwner {
 				t.Error("the owner is not the stack's own")
 			}
 		})

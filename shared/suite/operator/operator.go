@@ -177,16 +177,7 @@ func (f *Function) createOrganization(ctx context.Context, r Request) (Result, e
 		return Result{}, err
 	}
 	result := Result{Created: founded.New, OrgID: founded.Org.ID, GroupID: founded.GroupID, OwnerID: founded.Owner.ID}
-	// A call that was cut short between the organisation and its key is finished by the next.
-	existing, err := f.ownersKey(ctx, founded.Org.ID, r.PublicKey)
-	if err != nil {
-		return Result{}, err
-	}
-	if existing != nil {
-		result.PublicKey = existing.PublicKey
-		return result, f.samePair(ctx, *existing, r)
-	}
-	return f.makeKey(ctx, r, result)
+	return f.ownerKey(ctx, r, result)
 }
 
 func (f *Function) createOwnerKey(ctx context.Context, r Request) (Result, error) {
@@ -197,17 +188,32 @@ func (f *Function) createOwnerKey(ctx context.Context, r Request) (Result, error
 	if r.PublicKey == "" {
 		return f.makeKey(ctx, r, result)
 	}
-	existing, err := f.ownersKey(ctx, r.OrgID, r.PublicKey)
-	switch {
-	case err != nil:
-		return Result{}, err
-	case existing == nil:
-		return f.makeKey(ctx, r, result)
-	case !existing.IsOwner():
-		return Result{}, errTaken(r.PublicKey)
-	}
-	result.PublicKey = existing.PublicKey
-	return result, f.samePair(ctx, *existing, r)
+	return f.ownerKey(ctx, r, result)
+}
+
+// attempts at what another invocation gets in the way of.
+const attempts = 5
+
+// ownerKey is the key that an earlier call made for the owner, or a new one: a call that was cut
+// short before it made the key is finished by the next, and of two at the same time one makes it.
+func (f *Function) ownerKey(ctx context.Context, r Request, result Result) (Result, error) {
+	var done Result
+	err := store.Again(attempts, func() error {
+		existing, err := f.ownersKey(ctx, result.OrgID, r.PublicKey)
+		switch {
+		case err != nil:
+			return err
+		case existing == nil:
+			done, err = f.makeKey(ctx, r, result)
+			return err
+		case r.Operation == CreateOwnerKey && !existing.IsOwner():
+			return errTaken(r.PublicKey)
+		}
+		done = result
+		done.PublicKey = existing.PublicKey
+		return f.samePair(ctx, *existing, r)
+	})
+	return done, err
 }
 
 // checkPlace demands an organisation that exists and, if a group is named, one that is open in it.

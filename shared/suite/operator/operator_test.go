@@ -22,10 +22,12 @@ import (
 	"latchkey/shared/suite/operator"
 )
 
-// crashTable stops writing after a number of writes, as a function does that is killed.
+// crashTable stops writing after a number of writes, as a function does that is killed. Before the
+// last of them it does what happens meanwhile.
 type crashTable struct {
 	store.Table
-	left int
+	left      int
+	meanwhile func()
 }
 
 var errCrash = errors.New("crash")
@@ -33,6 +35,10 @@ var errCrash = errors.New("crash")
 func (t *crashTable) Write(ctx context.Context, ops ...store.Op) error {
 	if t.left--; t.left < 0 {
 		return errCrash
+	}
+	if does := t.meanwhile; does != nil && t.left == 0 {
+		t.left, t.meanwhile = 1000, nil
+		does()
 	}
 	return t.Table.Write(ctx, ops...)
 }
@@ -112,6 +118,29 @@ func TestCreateOrganization_TheSecondTimeReturnsTheSameWithoutTheKey(t *testing.
 		first.Created, first.PrivateKey = false, ""
 		if diff := cmp.Diff(first, second); diff != "" {
 			t.Errorf("%s (-first +second):\n%s", name, diff)
+		}
+	}
+}
+
+// An invocation may be repeated while the first is still at it.
+func TestCreateOrganization_TwiceAtOnceIsOnce(t *testing.T) {
+	for before := 1; ; before++ {
+		r := newRig(t)
+		var other operator.Result
+		r.table.left, r.table.meanwhile = before, func() { other = r.must(t, chosen()) }
+		one := r.must(t, chosen())
+		if r.table.meanwhile != nil {
+			if before < 3 {
+				t.Errorf("an organization and its key need %d writes", before-1)
+			}
+			return
+		}
+		if (one.PrivateKey == "") == (other.PrivateKey == "") {
+			t.Errorf("write %d: the key was not made by one of the two", before)
+		}
+		one.Created, one.PrivateKey, other.Created, other.PrivateKey = false, "", false, ""
+		if diff := cmp.Diff(one, other); diff != "" {
+			t.Errorf("write %d: they made different things: %s", before, diff)
 		}
 	}
 }
