@@ -1,40 +1,39 @@
-#!/bin/sh
-# Runs the contract suite of the table against moto, a DynamoDB that no one here wrote.
-# Needs python3 with moto[server]. PORT chooses the port; the default is a free one.
-# Arguments go to go test. Set LATCHKEY_DYNAMODB_ENDPOINT to use another DynamoDB instead.
-set -eu
-cd "$(dirname "$0")/.."
+#!/usr/bin/env bash
+# The table over DynamoDBs made elsewhere: DynamoDB Local, which is AWS's own, and moto. Both run the
+# contract that every table keeps, and are checked for linearizability. Needs Go, Java, Maven and
+# Python. LATCHKEY_DYNAMODB_ENDPOINT uses another DynamoDB instead. Arguments go to go test.
+. "$(dirname "$0")/lib.sh"
 
-tests() { go test ./shared/store/dynamo/ -count=1 "$@"; }
+local_version=2.6.1
+moto_version=5.2.1
+
+tests() { go test ./shared/store/dynamo -run '^TestIntegration_' -count=1 "$@"; }
 
 if [ -n "${LATCHKEY_DYNAMODB_ENDPOINT:-}" ]; then
-	tests "$@"
-	exit
+  tests "$@"
+  exit
 fi
+need go java mvn python3
 
-port=${PORT:-$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')}
-log=$(mktemp)
-python3 -m moto.server -H 127.0.0.1 -p "$port" >"$log" 2>&1 &
-moto=$!
-trap 'kill "$moto" 2>/dev/null || true; wait "$moto" 2>/dev/null || true; rm -f "$log"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+say "DynamoDB Local $local_version"
+folder=$(maven dynamodb-local "com.amazonaws:DynamoDBLocal:$local_version")
+port=$(free_port)
+start dynamodb-local java -Djava.library.path="$folder" -cp "$folder/*" \
+  com.amazonaws.services.dynamodbv2.local.main.ServerRunner -inMemory -disableTelemetry -port "$port"
+wait_http "http://127.0.0.1:$port"
+LATCHKEY_DYNAMODB_ENDPOINT=http://127.0.0.1:$port tests "$@"
+verified 'the table: contract (storetest)' 'DynamoDB Local' "$local_version" 'passes, concurrent requests included'
+verified 'the table: linearizability' 'DynamoDB Local' "$local_version" '40 histories of 4 concurrent clients are linearizable'
+stop "${started[-1]}"
 
-tries=0
-until python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=1)' \
-	"http://127.0.0.1:$port/moto-api/data.json" >/dev/null 2>&1; do
-	tries=$((tries + 1))
-	if [ "$tries" -ge 60 ] || ! kill -0 "$moto" 2>/dev/null; then
-		echo "dynamo.sh: moto did not start on port $port:" >&2
-		cat "$log" >&2
-		exit 1
-	fi
-	sleep 0.5
-done
-
-LATCHKEY_DYNAMODB_ENDPOINT=http://127.0.0.1:$port
-export LATCHKEY_DYNAMODB_ENDPOINT
-# moto's transactions are not isolated from each other.
-LATCHKEY_DYNAMODB_ONE_AT_A_TIME=1
-export LATCHKEY_DYNAMODB_ONE_AT_A_TIME
-tests -rapid.checks=20 "$@"
+say "moto $moto_version"
+moto=$(venv moto "moto[server,all]==$moto_version")
+port=$(free_port)
+start moto "$moto/moto_server" -H 127.0.0.1 -p "$port"
+wait_http "http://127.0.0.1:$port/moto-api/data.json"
+# A transaction of moto's that fails puts a copy of the whole table back that it made before, and with
+# it undoes what others were told is written meanwhile; so one request is sent at a time.
+LATCHKEY_DYNAMODB_ENDPOINT=http://127.0.0.1:$port LATCHKEY_DYNAMODB_ONE_AT_A_TIME=1 tests -rapid.checks=20 "$@"
+verified 'the table: contract (storetest)' moto "$moto_version" 'passes, one request at a time: its transactions are not isolated from each other'
+verified 'the table: linearizability' moto "$moto_version" 'passes, one request at a time'
+say 'done'

@@ -15,6 +15,7 @@ import (
 
 	"latchkey/shared/store"
 	"latchkey/shared/store/dynamo"
+	"latchkey/shared/store/linear"
 	"latchkey/shared/store/storetest"
 )
 
@@ -78,6 +79,30 @@ func TestIntegration_the_table_keeps_the_contract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Table { return dynamo.New(client, newTable(t, client)) })
 }
 
+// Nothing fails here but by conflict; the tests over a network that fails are in linear_test.go.
+func TestIntegration_the_table_is_linearizable(t *testing.T) {
+	client := endpointClient(t)
+	load := linear.Load{Clients: 4, Steps: 12, Busy: true, Pause: 2 * time.Millisecond, Lag: 5 * time.Second}
+	for name, run := range map[string]struct {
+		lasting bool
+		of      func(store.Table) store.Table
+	}{
+		"single items that last":            {true, func(table store.Table) store.Table { return table }},
+		"transactions, whatever is deleted": {false, func(table store.Table) store.Table { return guarded{table} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := 0
+			for seed := range rounds(20) {
+				load := load
+				load.Seed, load.Lasting = seed, run.lasting
+				load.Run(t, run.of(dynamo.New(client, newTable(t, client))))
+				calls += load.Clients * load.Steps
+			}
+			t.Logf("%d calls in %d histories", calls, rounds(20))
+		})
+	}
+}
+
 func TestIntegration_a_table_is_made_as_the_template_does(t *testing.T) {
 	client := endpointClient(t)
 	name := newTable(t, client)
@@ -90,7 +115,7 @@ func TestIntegration_a_table_is_made_as_the_template_does(t *testing.T) {
 	}
 	got := out.Table
 	if got.BillingModeSummary.BillingMode != types.BillingModePayPerRequest ||
-		got.StreamSpecification.StreamViewType != types.StreamViewTypeNewAndOldImages ||
+		got.StreamSpecification.StreamViewType != types.StreamViewTypeNewImage ||
 		len(got.GlobalSecondaryIndexes) != 1 || got.GlobalSecondaryIndexes[0].Projection.ProjectionType != types.ProjectionTypeAll {
 		t.Errorf("table = %+v", got)
 	}
