@@ -56,7 +56,7 @@ sim: ## simulate SEEDS (100) worlds from FIRST (1) on, or replay one: SEED=7; AR
 	@mkdir -p .cache
 	@go test -c -o .cache/sim.test ./sim
 	@.cache/sim.test -test.run='^TestSeeds$$' -test.timeout=0 -test.v \
-		$(if $(SEED),-seed=$(SEED),-first=$(or $(FIRST),1) -seeds=$(or $(SEEDS),100)) $(ARGS)
+		$(if $(SEED),-seed=$(SEED),-first=$(or $(FIRST),1) -seeds=$(or $(SEEDS),100) -processes=$(shell getconf _NPROCESSORS_ONLN)) $(ARGS)
 
 .PHONY: mutations
 mutations: ## break the guard of each promise in turn, and see the simulation notice

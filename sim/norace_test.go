@@ -3,4 +3,4 @@
 package sim_test
 
 // few seeds are looked at with every change; "make sim" looks at more.
-const few = 20
+const few = 200

@@ -24,16 +24,18 @@ import (
 type Report struct {
 	Steps  int
 	Trace  string // digest
-	Failed []error
+	Failed []string
 	Faults map[string]int
 	Waits  map[string][]time.Duration
 	Checks int
-	tail   []string
+	// Lived is how much virtual time passed.
+	Lived time.Duration
 }
 
 // Run simulates a world and returns what came of it.
 func Run(t *testing.T, cfg Config) (r Report) {
 	t.Helper()
+	cfg = cfg.sized()
 	dir, err := os.MkdirTemp(fast(t), "latchkey-sim") //nolint:usetesting // t.TempDir is on the disk
 	if err != nil {
 		t.Fatal(err)
@@ -53,11 +55,18 @@ func Run(t *testing.T, cfg Config) (r Report) {
 			w.fail(err)
 		}
 		r = Report{
-			Steps: w.conductor.steps, Trace: w.trace.digest(), Failed: w.failed, Faults: w.faults.count, Waits: w.checks.waits,
-			Checks: w.checks.verdicts, tail: w.trace.tail(),
+			Steps: w.conductor.steps, Trace: w.trace.digest(), Failed: texts(w.failed), Faults: w.faults.count, Waits: w.checks.waits,
+			Checks: w.checks.verdicts, Lived: time.Since(epoch),
 		}
 	})
 	return r
+}
+
+func texts(all []error) (texts []string) {
+	for _, err := range all {
+		texts = append(texts, err.Error())
+	}
+	return texts
 }
 
 // fast is a directory in memory where there is one: months of virtual time write their files in seconds.
@@ -184,8 +193,8 @@ const most = 12 * time.Hour
 func (r Report) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%d steps, trace %s", r.Steps, r.Trace)
-	for _, err := range r.Failed {
-		fmt.Fprintf(&out, "\n%v", err)
+	for _, what := range r.Failed {
+		fmt.Fprintf(&out, "\n%s", what)
 	}
 	return out.String()
 }

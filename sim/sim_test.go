@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -22,8 +22,8 @@ var (
 	seed   = flag.Uint64("seed", 0, "replay one seed and print its history")
 	first  = flag.Uint64("first", 1, "the first of the seeds")
 	seeds  = flag.Uint64("seeds", few, "how many seeds")
-	last   = flag.Duration("for", 90*time.Minute, "how long tenants act, in virtual time")
-	groups = flag.Int("groups", 3, "how many projects there are")
+	last   = flag.Duration("for", 0, "how long tenants act, in virtual time; 0 leaves it to the seed")
+	groups = flag.Int("groups", 0, "how many projects there are; 0 leaves it to the seed")
 	rate   = flag.Float64("rate", 0.01, "chance of a step to meet a mishap in bad weather")
 	eager  = flag.Bool("until-violated", false, "stop at the first seed with a violation")
 	quiet  = flag.Bool("quiet", false, "tenants keep a cluster and do nothing")
@@ -34,7 +34,8 @@ var summary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	runtime.GOMAXPROCS(1) // one thing happens at a time, so other processors would only have to be woken
+	runtime.GOMAXPROCS(1)   // one thing happens at a time, so other processors would only have to be woken
+	debug.SetGCPercent(400) // a world is small, and thrown away
 	code := m.Run()
 	if summary != "" {
 		fmt.Println(summary)
@@ -48,55 +49,37 @@ func config(seed uint64) sim.Config {
 
 // Seeds find what nobody thought of. "make sim" runs as many as there is time for.
 func TestSeeds(t *testing.T) {
-	if *seed != 0 {
-		cfg := config(*seed)
-		out := bufio.NewWriter(os.Stdout)
-		cfg.Trace = out
-		r := sim.Run(t, cfg)
-		if err := out.Flush(); err != nil {
-			t.Error(err)
-		}
-		count(t, 1, []sim.Report{r})
-		return
-	}
-	var all []sim.Report
-	for n := range *seeds {
-		began := time.Now()
-		r := sim.Run(t, config(*first+n))
-		t.Logf("seed %d, %s: %v", *first+n, time.Since(began).Round(time.Millisecond), r)
-		all = append(all, r)
-		if *eager && len(r.Failed) > 0 {
-			break
+	var all tally
+	switch {
+	case *seed != 0:
+		replay(t, &all)
+	case *processes > 1:
+		spread(t, &all)
+	default:
+		for n := range *seeds {
+			began := time.Now()
+			o := outcome{Seed: *first + n, Report: sim.Run(t, config(*first+n))}
+			o.Took = time.Since(began)
+			all.add(t, o)
+			report(t, o)
+			if *eager && len(o.Failed) > 0 {
+				break
+			}
 		}
 	}
-	count(t, uint64(len(all)), all)
+	all.tell(t)
 }
 
-// count tells what came of some seeds.
-func count(t *testing.T, seeds uint64, all []sim.Report) {
-	t.Helper()
-	violated, steps := 0, 0
-	faults, waits := map[string]int{}, map[string][]time.Duration{}
-	for _, r := range all {
-		steps += r.Steps
-		if len(r.Failed) > 0 {
-			violated++
-			t.Errorf("violations: %v", r)
-		}
-		for what, n := range r.Faults {
-			faults[what] += n
-		}
-		for what, took := range r.Waits {
-			waits[what] = append(waits[what], took...)
-		}
+// replay prints a seed's history.
+func replay(t *testing.T, all *tally) {
+	cfg := config(*seed)
+	out := bufio.NewWriter(os.Stdout)
+	cfg.Trace = out
+	o := outcome{Seed: *seed, Report: sim.Run(t, cfg)}
+	if err := out.Flush(); err != nil {
+		t.Error(err)
 	}
-	t.Logf("%d steps; faults: %v", steps, faults)
-	for what, took := range waits {
-		slices.Sort(took)
-		at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(time.Second) }
-		t.Logf("%s: %d times, p50 %s, p99 %s, max %s", what, len(took), at(0.5), at(0.99), at(1))
-	}
-	summary = fmt.Sprintf("%d seeds, %d with violations", seeds, violated)
+	all.add(t, o)
 }
 
 // Seeds that found something, as they were when they did. What they led to has a test of its own where it was mended:

@@ -11,10 +11,8 @@ import (
 
 // trace is the history of a world: a line for each step. Equal seeds make equal traces, to the byte.
 type trace struct {
-	sum  hash.Hash
-	out  io.Writer
-	last [64]string // the latest lines, for whoever looks for the cause of a violation
-	n    int
+	sum hash.Hash
+	out io.Writer
 }
 
 func newTrace(out io.Writer) *trace { return &trace{sum: sha256.New(), out: out} }
@@ -39,20 +37,10 @@ func (t *trace) say(format string, args ...any) {
 }
 
 func (t *trace) line(line string) {
-	t.last[t.n%len(t.last)] = line
-	t.n++
 	io.WriteString(t.sum, line+"\n") //nolint:errcheck // hashes don't fail
 	if t.out != nil {
 		io.WriteString(t.out, line+"\n") //nolint:errcheck // whoever reads it sees that it ends
 	}
-}
-
-// tail are the latest lines.
-func (t *trace) tail() (lines []string) {
-	for i := max(0, t.n-len(t.last)); i < t.n; i++ {
-		lines = append(lines, t.last[i%len(t.last)])
-	}
-	return lines
 }
 
 func (t *trace) digest() string { return hex.EncodeToString(t.sum.Sum(nil))[:16] }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,10 @@ import (
 // Config says what is simulated.
 type Config struct {
 	Seed uint64
-	// For is how long tenants and mishaps go on; then everything is mended, and must be well.
+	// For is how long tenants and mishaps go on; then everything is mended, and must be well. 0 leaves it
+	// to the seed.
 	For time.Duration
-	// Groups is how many projects there are.
+	// Groups is how many projects there are; 0 leaves it to the seed.
 	Groups int
 	// Rate is the chance of a step to meet a mishap while the weather is bad.
 	Rate float64
@@ -131,6 +133,22 @@ func newWorld(cfg Config, dir string, keys pool) (*World, error) {
 	w.conductor = newConductor(stream(cfg.Seed, 3), w.faults, w.trace)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w, w.assemble(d)
+}
+
+// sized has the seed decide what nobody else did. Most worlds are small: of what is ever found, most needs
+// little, and small ones find it soonest. Some have the time for what takes long.
+func (c Config) sized() Config {
+	chance := stream(c.Seed, 0)
+	groups, minutes := 1, 20
+	for groups < 4 && chance.IntN(3) == 0 {
+		groups++
+	}
+	for minutes < 6*60 && chance.IntN(4) == 0 {
+		minutes *= 2
+	}
+	c.Groups = cmp.Or(c.Groups, groups)
+	c.For = cmp.Or(c.For, time.Duration(minutes)*time.Minute)
+	return c
 }
 
 // stream is one of the seed's sources of chance.
