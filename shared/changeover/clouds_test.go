@@ -392,6 +392,61 @@ func TestAVersionThatAzureMakesCountsAsARotation(t *testing.T) {
 	})
 }
 
+// What is listed as needed is all that is needed: a former version that is not listed may be disabled.
+func TestAFormerVersionThatIsNotListedMayBeDisabled(t *testing.T) {
+	inWorld(t, func(w *world) {
+		tenant := w.bring(atlas.Azure)
+		tenant.patch(`"enabled":true`, tenant.static, tenant.configured(0, -1))
+		w.pass(time.Hour)
+		w.populate(1)
+		tenant.rotate(0)
+		w.inspect()
+		for _, m := range w.fleetOf { // their clusters go
+			entries, err := ledger.OfCluster(w.t.Context(), w.db, m.clusterID)
+			w.must(err)
+			for _, e := range entries {
+				w.must(w.db.Write(w.t.Context(), e.Delete()))
+			}
+		}
+		if former := w.report().Former; len(former) != 1 || former[0].CMK.Version != tenant.versions(0)[0] || len(former[0].Nodes) > 0 {
+			t.Errorf("the key is still checked by a version that is not listed: %+v", former)
+		}
+		w.inspect()
+		if former := w.report().Former; len(former) > 0 {
+			t.Errorf("nothing needs the former version, and it is listed: %+v", former)
+		}
+		tenant.disable(0, 0, true)
+		if found, err := w.api.Validate(w.t.Context(), groupID); err != nil || !found[0].Valid {
+			t.Errorf("a version that was not listed is disabled: %+v, %v", found, err)
+		}
+	})
+}
+
+// As long as nodes need a former version it is listed, and the key is as good as that version, whatever else is
+// configured meanwhile.
+func TestAFormerVersionThatNodesNeedIsWhatTheKeyIsCheckedBy(t *testing.T) {
+	inWorld(t, func(w *world) {
+		tenant := w.bring(atlas.Azure)
+		tenant.patch(`"enabled":true`, tenant.static, tenant.configured(0, -1))
+		w.pass(time.Hour)
+		w.populate(1)
+		tenant.rotate(0)
+		tenant.patch(tenant.other)
+		w.over(time.Hour)
+		w.inspect()
+		if former := w.report().Former; len(former) != 1 || len(former[0].Nodes) != 3 {
+			t.Errorf("the former keys are %+v", former)
+		}
+		if !slices.Contains(w.events(), "AZURE_ENCRYPTION_KEY_ROTATED") {
+			t.Errorf("the events are %q", w.events())
+		}
+		tenant.disable(0, 0, true)
+		if found, err := w.api.Validate(w.t.Context(), groupID); err != nil || found[0].Verdict.Reason != verdict.KeyDisabled {
+			t.Errorf("the version that nodes need is disabled: %+v, %v", found, err)
+		}
+	})
+}
+
 // Google's own rotation makes another version the primary one. The configuration names a version, so that one goes
 // on wrapping until the tenant names another.
 func TestAPrimaryVersionThatGoogleMakesChangesNothing(t *testing.T) {

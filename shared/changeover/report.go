@@ -32,7 +32,8 @@ type KeyInUse struct {
 }
 
 // FormerKey is a version of a customer key that is in use no more, and what still needs it. It must
-// be kept until nothing does.
+// be kept until nothing does. Without nodes and snapshots it is what the key is still checked by,
+// until the next inspection.
 type FormerKey struct {
 	CMK ledger.CMK
 	// Nodes and Snapshots are the ids of those that need it, sorted.
@@ -96,14 +97,21 @@ func (s *Service) entries(ctx context.Context, groupID string, cmks []ledger.CMK
 
 // tell completes the report by the entries of its provider.
 func (r *Report) tell(settings encryption.Settings, entries []ledger.Entry) error {
+	formerly := map[ledger.CMK][]ledger.Entry{}
 	if key := settings.Key(r.Provider); key != nil {
 		cmk, err := settings.CMK(r.Provider)
 		if err != nil {
 			return err
 		}
 		r.InUse = &KeyInUse{CMK: cmk, Since: key.Since}
+		by, isFormer, err := settings.ProbedBy(r.Provider)
+		if err != nil {
+			return err
+		}
+		if isFormer {
+			formerly[by] = nil
+		}
 	}
-	formerly := map[ledger.CMK][]ledger.Entry{}
 	for _, e := range entries {
 		if e.CMK.Provider != r.Provider {
 			continue

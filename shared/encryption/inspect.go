@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
 	"latchkey/shared/kms"
+	"latchkey/shared/ledger"
 	"latchkey/shared/store"
 	"latchkey/shared/verdict"
 )
@@ -33,10 +35,61 @@ func (s *Service) Inspect(ctx context.Context, settings *Settings, p atlas.Provi
 			seen.expires = now
 		}
 	}
+	if err := s.reseal(ctx, *settings, p, &seen); err != nil {
+		return err
+	}
 	if err := s.observe(ctx, settings, p, revision, seen); err != nil {
 		return err
 	}
 	return failure
+}
+
+// reseal leaves the new probe in what was seen only if the stored one is to give way to it: it was sealed by a
+// version of the key that no node needs any more, and that may therefore be disabled. As long as nodes need
+// that version the key is as good as it is.
+func (s *Service) reseal(ctx context.Context, settings Settings, p atlas.Provider, seen *observation) error {
+	by, isFormer, err := settings.probedBy(p, seen.version)
+	if err != nil || !isFormer || seen.probe == nil {
+		seen.probe = nil
+		return err
+	}
+	clusters, err := ledger.Clusters(ctx, s.Table, settings.GroupID, by)
+	if err != nil {
+		return err
+	}
+	for _, id := range clusters {
+		entries, err := ledger.OfCluster(ctx, s.Table, id)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.CMK == by && e.SnapshotID == "" }) {
+			seen.probe = nil
+			return nil
+		}
+	}
+	return nil
+}
+
+// isApart reports whether a key's versions are two that its owner can disable apart. Google's configuration names
+// one, and former material of AWS opens as long as the key does.
+func isApart(p atlas.Provider, one, other string) bool { return p == atlas.Azure && one != other }
+
+// probedBy is the version by which the stored probe is sealed. isFormer is whether that can be taken away while
+// another one, which wraps now, is kept.
+func (s Settings) probedBy(p atlas.Provider, now string) (by ledger.CMK, isFormer bool, err error) {
+	sealed := s.Key(p).Probe.Sealed.Version
+	if !isApart(p, sealed, now) {
+		return ledger.CMK{}, false, nil
+	}
+	by, err = s.CMK(p)
+	by.Version = sealed
+	return by, err == nil, err
+}
+
+// ProbedBy is the former version of a provider's key by which the key is still checked, so that it must not be
+// taken away yet; ok is false if there is none.
+func (s Settings) ProbedBy(p atlas.Provider) (by ledger.CMK, ok bool, err error) {
+	return s.probedBy(p, s.Key(p).Version)
 }
 
 // observation is what an inspection saw.
@@ -44,11 +97,12 @@ type observation struct {
 	version string
 	expires time.Time
 	dates   *kms.Dates // nil if they could not be asked for
+	probe   *kms.Probe // nil if the stored one is kept
 }
 
 // isNew reports whether what was seen differs from what is known.
 func (o observation) isNew(k KeyState) bool {
-	return k.Version != o.version || !k.Expires.Equal(o.expires) || o.dates != nil && learned(k.Dates, *o.dates) != k.Dates
+	return k.Version != o.version || !k.Expires.Equal(o.expires) || o.probe != nil || o.dates != nil && learned(k.Dates, *o.dates) != k.Dates
 }
 
 // note returns what is known of the key once it was seen.
@@ -56,6 +110,9 @@ func (k KeyState) note(o observation) KeyState {
 	k.Version, k.Expires = o.version, o.expires
 	if o.dates != nil {
 		k.Dates = learned(k.Dates, *o.dates)
+	}
+	if o.probe != nil {
+		k.Probe = *o.probe
 	}
 	return k
 }
@@ -71,8 +128,11 @@ func (s *Service) describe(ctx context.Context, settings Settings, p atlas.Provi
 	}
 	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	_, d, err := key.NewProbe(limited, settings.GroupID)
+	probe, d, err := key.NewProbe(limited, settings.GroupID)
 	seen := observation{version: d.Version, expires: d.Expires.UTC()}
+	if err == nil {
+		seen.probe = &probe
+	}
 	if dates, ok := askDates(ctx, key); ok {
 		seen.dates = &dates
 	}

@@ -233,6 +233,9 @@ func (s *Service) newState(next Settings, old *KeyState, change Change, probe km
 	switch {
 	case old != nil && !change.KeyChanged:
 		state.Since, state.Rotated = old.Since, old.Rotated
+		if isApart(change.Provider, old.Version, d.Version) { // the next inspection tells of it, and knows what needs the former
+			state.Version, state.Probe = old.Version, old.Probe
+		}
 	case old != nil:
 		state.Rotated = now
 	}
