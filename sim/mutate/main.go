@@ -82,7 +82,7 @@ func (m mutation) try(ctx context.Context, dir string, seeds int) (string, error
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it does not build: %s", out)
 	}
-	simulate := exec.CommandContext(ctx, program, "-test.run=^TestSeeds$", "-test.timeout=0", "-until-violated", "-rate=0.05", fmt.Sprint("-seeds=", seeds)) //nolint:gosec // it was just built
+	simulate := exec.CommandContext(ctx, program, "-test.run=^TestSeeds$", "-test.timeout=0", "-until-violated", "-rate=0.05", "-groups=3", "-for=90m", fmt.Sprint("-seeds=", seeds)) //nolint:gosec // it was just built
 	out, err := simulate.CombinedOutput()
 	if err == nil {
 		return "", nil
