@@ -39,7 +39,8 @@ type Config struct {
 	// Jitter returns a duration from 0 to limit; nil is random. Simulations pass a seeded one.
 	Jitter func(limit time.Duration) time.Duration
 	// MaxInterval bounds the time between heartbeats, whatever the control plane asks for; 0 does
-	// not. It is for a control plane on the same machine, which a call costs nothing.
+	// not. It is for a control plane on the same machine, which a call costs nothing, and for who
+	// wants a revocation noticed sooner.
 	MaxInterval time.Duration
 	// StopTimeout is how long the engine gets for whatever must not be interrupted: to stop,
 	// to rotate, to wipe. 0 means DefaultStopTimeout.

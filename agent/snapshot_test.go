@@ -71,6 +71,27 @@ func TestARestoreBringsBackTheDataUnderAKeyOfItsOwn(t *testing.T) {
 	})
 }
 
+func TestADatabaseThatTakesAWhileToStartHasNotFailed(t *testing.T) {
+	withStore(t, func(t *testing.T, w *world) {
+		w.running()
+		w.put("a")
+		w.taken(1)
+		w.engine.takes(20 * time.Second)
+		ack := w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS"))
+		if ack.Outcome != protocol.Done || !w.has("a") {
+			t.Errorf("acknowledged %+v", ack)
+		}
+		for _, r := range w.server.Reports(w.nodeID) {
+			if r.Reason != "" {
+				t.Errorf("reported %s because of %s", r.State, r.Reason)
+			}
+		}
+		if log := w.log.String(); strings.Contains(log, "not as it should be") {
+			t.Errorf("the log has:\n%s", log)
+		}
+	})
+}
+
 func TestANodeIsRestoredOncePerRestore(t *testing.T) {
 	withStore(t, func(t *testing.T, w *world) {
 		w.running()

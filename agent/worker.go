@@ -189,6 +189,9 @@ func (w *worker) carryOut(ctx context.Context, c protocol.Command, ack *protocol
 
 // settle turns the outcome of an attempt into what is reported and logged.
 func (w *worker) settle(ctx context.Context, c protocol.Command, err error) {
+	if errors.Is(err, errNotReady) {
+		err = nil // nothing is wrong: the engine's phase says it all
+	}
 	state, reason := diagnose(err)
 	if c.Target == protocol.Stop {
 		state = "" // it does not wait to start; the engine's phase says it all

@@ -244,6 +244,25 @@ type audited struct {
 	calls     map[string]int
 	fail      map[string]error // by call, once
 	afterwork func(call string)
+	slow      time.Duration // from Start until it is running, as programs have it
+	ready     time.Time
+}
+
+// takes makes the engine take a while to start from now on.
+func (a *audited) takes(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.slow = d
+}
+
+func (a *audited) Status() agent.Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.Engine.Status()
+	if s.Phase == agent.Running && time.Now().Before(a.ready) {
+		s.Phase = agent.Starting
+	}
+	return s
 }
 
 func (a *audited) note(call string) error {
@@ -306,6 +325,9 @@ func (a *audited) Start(ctx context.Context, key *agent.MasterKey) error {
 		return err
 	}
 	a.audit(key)
+	a.mu.Lock()
+	a.ready = time.Now().Add(a.slow)
+	a.mu.Unlock()
 	err := a.Engine.Start(ctx, key)
 	a.done("start")
 	return err
