@@ -100,6 +100,6 @@ func (s *settings) run(ctx context.Context, stdout io.Writer, log *slog.Logger) 
 	return agent.New(agent.Config{
 		Client: client, State: statedir.New(files), Engine: engine, EnrolToken: s.token,
 		Addresses: s.addresses, Version: version(), Log: log, Now: time.Now,
-		StopTimeout: s.grace + agent.DefaultStopTimeout, Snapshots: s.snapshots(),
+		MaxInterval: s.maxInterval, StopTimeout: s.grace + agent.DefaultStopTimeout, Snapshots: s.snapshots(),
 	}).Run(ctx)
 }

@@ -124,6 +124,7 @@ func TestExitCodesSayWhetherRestartingHelps(t *testing.T) {
 		"no such key dir":    {good("-key-dir", filepath.Join(disk, "x")), nil, exitFailed},
 		"no such CA":         {good("-ca-file", filepath.Join(disk, "x")), nil, exitUsage},
 		"a negative time":    {good("-grace", "-1s"), nil, exitUsage},
+		"a negative pause":   {good("-max-interval", "-1s"), nil, exitUsage},
 		"a log format":       {good("-log-format", "xml"), nil, exitUsage},
 		"a token not there":  {good("-enrol-token-file", filepath.Join(disk, "x")), nil, exitEnrol},
 		"a restart policy":   {good("-restart", "never"), nil, exitUsage},

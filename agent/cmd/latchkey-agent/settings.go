@@ -37,6 +37,7 @@ type settings struct {
 	allowDisk            bool
 	name, ready          string
 	keepKey, grace       time.Duration
+	maxInterval          time.Duration
 	restart, wipe        string
 	dataDir, snapshotDir string
 	logFormat            string
@@ -66,6 +67,7 @@ func (s *settings) flags() *flag.FlagSet {
 	f.StringVar(&s.ready, "ready", "", "TCP `address` that accepts connections once the database is ready; the key file is removed then")
 	f.DurationVar(&s.keepKey, "keep-key", execengine.DefaultKeepKey, "without -ready: how long the key file stays")
 	f.DurationVar(&s.grace, "grace", execengine.DefaultGrace, "how long the database may take to stop before it is killed")
+	f.DurationVar(&s.maxInterval, "max-interval", 0, "call the control plane at least this often, at most once a second; 0 leaves it to the control plane, which asks for a minute")
 	f.StringVar(&s.restart, "restart", string(execengine.Always), "start the database again: always, or on-failure")
 	f.StringVar(&s.wipe, "wipe-command", "", "`script` for /bin/sh that removes the database's data; without it and -data-dir the node refuses to resync")
 	f.StringVar(&s.dataDir, "data-dir", "", "`directory` with all of the database's data and nothing else; without it the node takes and restores no snapshots")
@@ -141,7 +143,7 @@ func (s *settings) check(token string, stderr io.Writer) error {
 		return fmt.Errorf("%w: no database command; put it after --", errUsage)
 	case s.logFormat != "text" && s.logFormat != "json":
 		return fmt.Errorf("%w: -log-format is text or json, not %q", errUsage, s.logFormat)
-	case s.keepKey < 0 || s.grace < 0:
+	case s.keepKey < 0 || s.grace < 0 || s.maxInterval < 0:
 		return fmt.Errorf("%w: durations cannot be negative", errUsage)
 	}
 	s.token = strings.TrimSpace(token)
