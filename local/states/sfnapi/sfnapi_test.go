@@ -37,7 +37,7 @@ const definition = `{"StartAt": "Check", "States": {
 		"Retry": [{"ErrorEquals": ["BUSY"], "IntervalSeconds": 1}], "Catch": [{"ErrorEquals": ["KEY_DISABLED"], "Next": "Disabled"}]},
 	"Each": {"Type": "Map", "ItemsPath": "$.items", "ResultPath": null, "Next": "Ask",
 		"ItemProcessor": {"StartAt": "Item", "States": {"Item": {"Type": "Pass", "End": true}}}},
-	"Ask": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "TimeoutSeconds": 3600, "HeartbeatSeconds": 60,
+	"Ask": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "TimeoutSeconds": 3600, "HeartbeatSeconds": 1800,
 		"Parameters": {"FunctionName": "ask", "Payload": {"token.$": "$$.Task.Token"}}, "End": true},
 	"Disabled": {"Type": "Fail", "Error": "KEY_DISABLED", "Cause": "Enable the key."}}}`
 

@@ -96,14 +96,35 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.req
 sys.stdout.write(opener.open(url).read().decode())
 `
 
+const requests = `
+import sys, requests
+url, user, password = sys.argv[1:4]
+session = requests.Session()
+session.trust_env, session.auth = False, requests.auth.HTTPDigestAuth(user, password)
+for body in (b'{"a":1}', b'{"a":2}'): # the second repeats the nonce, with another count
+    answer = session.patch(url, data=body)
+    answer.raise_for_status()
+sys.stdout.write(answer.text)
+`
+
 func TestPythonAuthenticates(t *testing.T) {
 	t.Parallel()
 	python := clitest.Program(t, "python3")
-	s := server(t, md5Challenge)
-	for _, path := range paths {
-		if out := run(t, python, "-c", urllib, s.URL+path, user, password); out != "welcome" {
-			t.Errorf("%s: answered %q", path, out)
-		}
+	for name, c := range map[string]struct {
+		script    string
+		challenge func(string) string
+	}{
+		"urllib MD5": {urllib, md5Challenge}, "requests MD5": {requests, md5Challenge}, "requests SHA-256": {requests, sha256Challenge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := server(t, c.challenge)
+			for _, path := range paths {
+				if out := run(t, python, "-c", c.script, s.URL+path, user, password); out != "welcome" {
+					t.Errorf("%s: answered %q", path, out)
+				}
+			}
+		})
 	}
 }
 
