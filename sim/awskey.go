@@ -3,12 +3,12 @@ package sim
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
@@ -19,19 +19,18 @@ import (
 
 // awsKey is a key in AWS KMS.
 type awsKey struct {
-	tenant  *tenant
-	n       int
-	static  bool // by a user's keys
-	user    bool // there is such a user
-	cloud   aws.Config
-	role    string
-	trust   string
-	roleID  string
-	key     string
-	former  []string // keys of before, which are not disabled yet
-	region  string
-	current *admin.AWSKMSConfiguration
-	undo    func(context.Context) error
+	spares // by their ids, which replicas have too
+
+	tenant *tenant
+	static bool // by a user's keys
+	user   *types.AccessKey
+	cloud  aws.Config
+	role   string
+	trust  string
+	roleID string
+	key    string
+	region string
+	undo   func(context.Context) error
 }
 
 // The regions that keys of AWS are used in.
@@ -40,10 +39,14 @@ const (
 	otherRegion = "eu-west-1"
 )
 
-func newAWSKey(t *tenant, n int, static bool) *awsKey {
+// atlasRegions are the names that the API has for them.
+var atlasRegions = map[string]string{awsRegion: "US_EAST_1", otherRegion: "EU_WEST_1"}
+
+// anAWSKey is a key in AWS that is not made yet.
+func anAWSKey(t *tenant) customerKey {
 	keys := t.world.clouds.Secrets.TenantAWS
 	return &awsKey{
-		tenant: t, n: n, static: static, region: awsRegion, role: fmt.Sprintf("atlas-kms-%d", n),
+		tenant: t, static: t.isStatic(), region: awsRegion, role: fmt.Sprintf("atlas-kms-%d", t.n),
 		cloud: awssdk.Config(patient{t.world.inside, t.world}, awsRegion, awscloud.Keys{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey}),
 	}
 }
@@ -55,16 +58,26 @@ func (k *awsKey) adopt(e *admin.EncryptionAtRest) {
 	if !e.AwsKms.GetEnabled() {
 		return
 	}
-	if now := e.AwsKms.GetCustomerMasterKeyID(); now != k.key {
-		k.former = append(slices.DeleteFunc(k.former, func(arn string) bool { return arn == now }), k.key)
-		k.key = now
-	}
+	now := e.AwsKms.GetCustomerMasterKeyID()
+	k.replace(bare(k.key), bare(now))
+	k.key = now
 	k.static = e.AwsKms.GetRoleId() == ""
 	k.region = awsRegion
 	if e.AwsKms.GetRegion() == "EU_WEST_1" {
 		k.region = otherRegion
 	}
 }
+
+func (k *awsKey) tells(e *admin.EncryptionAtRest) (enabled, private bool) {
+	return e.AwsKms.GetEnabled(), e.AwsKms.GetRequirePrivateNetworking()
+}
+
+func (k *awsKey) away() *admin.EncryptionAtRest {
+	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{Enabled: new(false)}}
+}
+
+func (k *awsKey) present() string               { return bare(k.key) }
+func (k *awsKey) spelled(name, _ string) string { return bare(name) }
 
 func (k *awsKey) wrong() *admin.EncryptionAtRest {
 	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{
@@ -79,7 +92,7 @@ const (
 
 func (k *awsKey) allow(ctx context.Context, policy string) error {
 	users := iam.NewFromConfig(k.cloud)
-	if k.user {
+	if k.user != nil {
 		if _, err := users.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &k.role, PolicyName: new("key"), PolicyDocument: &policy}); err != nil {
 			return err
 		}
@@ -102,40 +115,39 @@ func (k *awsKey) makeKey(ctx context.Context) (arn string, err error) {
 }
 
 func (k *awsKey) bring(ctx context.Context) (*admin.EncryptionAtRest, error) {
-	if k.current == nil {
-		if k.key == "" {
-			arn, err := k.makeKey(ctx)
-			if err != nil {
-				return nil, err
-			}
-			k.key = arn
-		}
-		c := &admin.AWSKMSConfiguration{Enabled: new(true), CustomerMasterKeyID: &k.key, Region: new("US_EAST_1")}
-		letIn := k.letRoleIn
-		if k.static {
-			letIn = k.letUserIn
-		}
-		if err := letIn(ctx, c); err != nil {
+	if k.key == "" {
+		arn, err := k.makeKey(ctx)
+		if err != nil {
 			return nil, err
 		}
-		k.current = c
+		k.key = arn
 	}
-	return &admin.EncryptionAtRest{AwsKms: k.current}, nil
+	c := &admin.AWSKMSConfiguration{Enabled: new(true), CustomerMasterKeyID: &k.key, Region: new(atlasRegions[k.region])}
+	letIn := k.letRoleIn
+	if k.static && k.roleID == "" {
+		letIn = k.letUserIn
+	}
+	return &admin.EncryptionAtRest{AwsKms: c}, letIn(ctx, c)
 }
 
 func (k *awsKey) letUserIn(ctx context.Context, c *admin.AWSKMSConfiguration) error {
-	users := iam.NewFromConfig(k.cloud)
-	if _, err := users.CreateUser(ctx, &iam.CreateUserInput{UserName: &k.role}); err != nil {
-		return err
+	if k.user == nil {
+		users := iam.NewFromConfig(k.cloud)
+		if _, err := users.CreateUser(ctx, &iam.CreateUserInput{UserName: &k.role}); err != nil {
+			return err
+		}
+		made, err := users.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &k.role})
+		if err != nil {
+			return err
+		}
+		k.user = made.AccessKey
+		k.tenant.world.book.hide(*k.user.SecretAccessKey)
+		if err := k.allow(ctx, anyKey); err != nil {
+			return err
+		}
 	}
-	k.user = true
-	made, err := users.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &k.role})
-	if err != nil {
-		return err
-	}
-	c.AccessKeyID, c.SecretAccessKey = made.AccessKey.AccessKeyId, made.AccessKey.SecretAccessKey
-	k.tenant.world.book.hide(*c.SecretAccessKey)
-	return k.allow(ctx, anyKey)
+	c.AccessKeyID, c.SecretAccessKey = k.user.AccessKeyId, k.user.SecretAccessKey
+	return nil
 }
 
 func (k *awsKey) letRoleIn(ctx context.Context, c *admin.AWSKMSConfiguration) error {
@@ -165,8 +177,7 @@ func (k *awsKey) letRoleIn(ctx context.Context, c *admin.AWSKMSConfiguration) er
 func (k *awsKey) revoke(ctx context.Context, way int) error {
 	switch {
 	case way == 0:
-		region, key := k.region, strings.Replace(k.key, awsRegion, k.region, 1)
-		keys := kms.NewFromConfig(k.cloud, func(o *kms.Options) { o.Region = region })
+		keys, key := k.in(k.region), bare(k.key)
 		k.undo = func(ctx context.Context) error {
 			_, err := keys.EnableKey(ctx, &kms.EnableKeyInput{KeyId: &key})
 			return err
@@ -187,15 +198,27 @@ func (k *awsKey) revoke(ctx context.Context, way int) error {
 	}
 }
 
-// disable disables a key in both regions.
-func (k *awsKey) disable(ctx context.Context, arn string) error {
+// retire implements customerKey: it disables a key in both regions.
+func (k *awsKey) retire(ctx context.Context) error {
 	for _, region := range []string{awsRegion, otherRegion} {
-		in := strings.Replace(arn, awsRegion, region, 1)
-		if _, err := kms.NewFromConfig(k.cloud, func(o *kms.Options) { o.Region = region }).DisableKey(ctx, &kms.DisableKeyInput{KeyId: &in}); err != nil {
+		in := k.in(region)
+		if _, err := in.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &k.names[0]}); err != nil {
 			return err
 		}
 	}
+	k.names = k.names[1:]
 	return nil
+}
+
+// in is KMS in a region.
+func (k *awsKey) in(region string) *kms.Client {
+	return kms.NewFromConfig(k.cloud, func(o *kms.Options) { o.Region = region })
+}
+
+// renew implements customerKey: replicas follow their primary.
+func (k *awsKey) renew(ctx context.Context) (moved bool, err error) {
+	_, err = k.in(awsRegion).RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: new(bare(k.key))})
+	return true, err
 }
 
 // lag implements customerKey: a session outlives the trust in its role.

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
@@ -12,16 +13,23 @@ import (
 
 // azureKey is a key in Azure Key Vault.
 type azureKey struct {
+	spares // their identifiers
+
 	tenant *tenant
-	n      int
 	static bool // by an application's secret
-	// principals may use the vault: the tenant's application, and Latchkey's.
+	// floating is that the configuration names no version of the key: whichever is the newest wraps.
+	floating bool
+	// principals may use the vault: the tenant's application, and Latchkey's, which is own.
 	principals []string
+	own        string
 	roleID     string
-	key        string // its identifier
-	current    *admin.AzureKeyVault
+	app        *application
+	key        string // the identifier of the version that wraps
 	undo       func(context.Context) error
 }
+
+// application is one of the tenant's, with its secret.
+type application struct{ id, secret string }
 
 const (
 	azureVersion      = "?api-version=2025-07-01"
@@ -32,16 +40,41 @@ const (
 func (k *azureKey) provider() string { return "AZURE" }
 func (k *azureKey) host() string     { return k.name() + ".vault.azure.net" }
 func (k *azureKey) isStatic() bool   { return k.static }
-func (k *azureKey) name() string     { return fmt.Sprintf("kv-%d", k.n) }
+func (k *azureKey) name() string     { return fmt.Sprintf("kv-%d", k.tenant.n) }
 func (k *azureKey) vault() string {
 	return "https://management.azure.com/subscriptions/" + azureSubscription + "/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/" + k.name()
 }
 
 func (k *azureKey) adopt(e *admin.EncryptionAtRest) {
-	if e.AzureKeyVault.GetEnabled() {
-		k.key, k.static = e.AzureKeyVault.GetKeyIdentifier(), e.AzureKeyVault.GetRoleId() == ""
+	if !e.AzureKeyVault.GetEnabled() {
+		return
+	}
+	k.static = e.AzureKeyVault.GetRoleId() == ""
+	if now := e.AzureKeyVault.GetKeyIdentifier(); now != k.identifier() {
+		k.floating = false // tenants change to versions
+		k.replace(k.key, now)
+		k.key = now
 	}
 }
+
+// identifier names the key as the configuration does.
+func (k *azureKey) identifier() string {
+	if k.floating {
+		return k.key[:strings.LastIndexByte(k.key, '/')]
+	}
+	return k.key
+}
+
+func (k *azureKey) tells(e *admin.EncryptionAtRest) (enabled, private bool) {
+	return e.AzureKeyVault.GetEnabled(), e.AzureKeyVault.GetRequirePrivateNetworking()
+}
+
+func (k *azureKey) away() *admin.EncryptionAtRest {
+	return &admin.EncryptionAtRest{AzureKeyVault: &admin.AzureKeyVault{Enabled: new(false)}}
+}
+
+func (k *azureKey) present() string                     { return k.key }
+func (k *azureKey) spelled(name, version string) string { return name + "/" + version }
 
 func (k *azureKey) wrong() *admin.EncryptionAtRest {
 	return &admin.EncryptionAtRest{AzureKeyVault: &admin.AzureKeyVault{
@@ -49,63 +82,56 @@ func (k *azureKey) wrong() *admin.EncryptionAtRest {
 	}}
 }
 
-func (k *azureKey) makeKey(ctx context.Context) error {
+// makeVersion makes the key's newest version.
+func (k *azureKey) makeVersion(ctx context.Context) (identifier string, err error) {
 	made, err := k.tenant.administer(ctx, "POST", "https://"+k.host()+"/keys/atlas/create"+azureVersion, `{"kty":"RSA","key_size":2048}`)
-	if err == nil {
-		k.key = fmt.Sprint(member(made, "key")["kid"])
-	}
-	return err
+	return fmt.Sprint(member(made, "key")["kid"]), err
 }
 
 func (k *azureKey) bring(ctx context.Context) (*admin.EncryptionAtRest, error) {
-	if k.current == nil {
-		c, err := k.prepare(ctx)
-		if err != nil {
-			return nil, err
-		}
-		k.current = c
-	}
-	return &admin.EncryptionAtRest{AzureKeyVault: k.current}, nil
-}
-
-func (k *azureKey) prepare(ctx context.Context) (*admin.AzureKeyVault, error) {
 	t := k.tenant
 	if k.key == "" {
 		if _, err := t.administer(ctx, "PUT", k.vault()+azureVersion, `{"location":"eastus2","properties":{"tenantId":"`+stack.TenantDirectory+
 			`","sku":{"family":"A","name":"standard"},"accessPolicies":[]}}`); err != nil {
 			return nil, err
 		}
-		if err := k.makeKey(ctx); err != nil {
+		identifier, err := k.makeVersion(ctx)
+		if err != nil {
 			return nil, err
 		}
+		k.key = identifier
 	}
 	c := &admin.AzureKeyVault{
 		Enabled: new(true), AzureEnvironment: new("AZURE"), TenantID: new(stack.TenantDirectory), SubscriptionID: new(azureSubscription),
-		ResourceGroupName: new("rg"), KeyVaultName: new(k.name()), KeyIdentifier: &k.key,
+		ResourceGroupName: new("rg"), KeyVaultName: new(k.name()), KeyIdentifier: new(k.identifier()),
 	}
-	if !k.static {
-		return c, k.letPrincipalIn(ctx, c)
+	letIn := k.letPrincipalIn
+	if k.static && k.roleID == "" {
+		letIn = k.letSecretIn
 	}
-	return c, k.letSecretIn(ctx, c)
+	return &admin.EncryptionAtRest{AzureKeyVault: c}, letIn(ctx, c)
 }
 
 func (k *azureKey) letSecretIn(ctx context.Context, c *admin.AzureKeyVault) error {
-	t := k.tenant
-	app, err := t.administer(ctx, "POST", graph+"/applications", `{"displayName":"tenant"}`)
-	if err != nil {
-		return err
+	if k.app == nil {
+		t := k.tenant
+		app, err := t.administer(ctx, "POST", graph+"/applications", `{"displayName":"tenant"}`)
+		if err != nil {
+			return err
+		}
+		secret, err := t.administer(ctx, "POST", graph+"/applications/"+fmt.Sprint(app["id"])+"/addPassword", `{"passwordCredential":{}}`)
+		if err != nil {
+			return err
+		}
+		principal, err := t.administer(ctx, "POST", graph+"/servicePrincipals", `{"appId":"`+fmt.Sprint(app["appId"])+`"}`)
+		if err != nil {
+			return err
+		}
+		k.app = &application{fmt.Sprint(app["appId"]), fmt.Sprint(secret["secretText"])}
+		t.world.book.hide(k.app.secret)
+		k.principals = append(k.principals, fmt.Sprint(principal["id"]))
 	}
-	secret, err := t.administer(ctx, "POST", graph+"/applications/"+fmt.Sprint(app["id"])+"/addPassword", `{"passwordCredential":{}}`)
-	if err != nil {
-		return err
-	}
-	principal, err := t.administer(ctx, "POST", graph+"/servicePrincipals", `{"appId":"`+fmt.Sprint(app["appId"])+`"}`)
-	if err != nil {
-		return err
-	}
-	c.ClientID, c.Secret = new(fmt.Sprint(app["appId"])), new(fmt.Sprint(secret["secretText"]))
-	t.world.book.hide(*c.Secret)
-	k.principals = append(k.principals, fmt.Sprint(principal["id"]))
+	c.ClientID, c.Secret = &k.app.id, &k.app.secret
 	return k.policy(ctx, "add")
 }
 
@@ -113,26 +139,28 @@ func (k *azureKey) letSecretIn(ctx context.Context, c *admin.AzureKeyVault) erro
 // tenants share the directory, so it is the first one's alone.
 func (k *azureKey) letPrincipalIn(ctx context.Context, c *admin.AzureKeyVault) error {
 	t, roles := k.tenant, k.tenant.client.CloudProviderAccessApi
-	if k.roleID == "" {
+	if k.own == "" {
 		found, err := t.administer(ctx, "POST", graph+"/servicePrincipals", `{"appId":"`+t.world.azureApp()+`"}`)
 		if err != nil {
 			return err
 		}
-		principal := fmt.Sprint(found["id"])
+		k.own = fmt.Sprint(found["id"])
+		k.principals = append(k.principals, k.own)
+	}
+	if k.roleID == "" {
 		access, _, err := roles.CreateCloudProviderAccess(ctx, t.group, &admin.CloudProviderAccessRoleRequest{
-			ProviderName: "AZURE", TenantId: new(stack.TenantDirectory), ServicePrincipalId: &principal,
+			ProviderName: "AZURE", TenantId: new(stack.TenantDirectory), ServicePrincipalId: &k.own,
 		}).Execute()
 		if err != nil {
 			return err
 		}
-		k.roleID, k.principals = access.GetId(), append(k.principals, principal)
-		if err := k.policy(ctx, "add"); err != nil {
-			return err
-		}
+		k.roleID = access.GetId()
+	}
+	if err := k.policy(ctx, "add"); err != nil {
+		return err
 	}
 	_, _, err := roles.AuthorizeProviderAccessRole(ctx, t.group, k.roleID, &admin.CloudProviderAccessRoleRequestUpdate{
-		ProviderName: "AZURE", TenantId: new(stack.TenantDirectory), ServicePrincipalId: &k.principals[len(k.principals)-1],
-		AtlasAzureAppId: new(t.world.azureApp()),
+		ProviderName: "AZURE", TenantId: new(stack.TenantDirectory), ServicePrincipalId: &k.own, AtlasAzureAppId: new(t.world.azureApp()),
 	}).Execute()
 	c.RoleId = &k.roleID
 	return err
@@ -159,13 +187,34 @@ func (k *azureKey) revoke(ctx context.Context, way int) error {
 		k.undo = func(ctx context.Context) error { return k.policy(ctx, "add") }
 		return k.policy(ctx, "remove")
 	}
-	key := k.key
-	enable := func(ctx context.Context, enabled string) error {
-		_, err := k.tenant.administer(ctx, "PATCH", key+azureVersion, `{"attributes":{"enabled":`+enabled+`}}`)
+	versions := []string{k.key}
+	if k.floating { // each version opens what it has wrapped
+		versions = append(versions, k.names...)
+	}
+	enable := func(ctx context.Context, enabled bool) error {
+		for _, version := range versions {
+			if err := k.enable(ctx, version, enabled); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	k.undo = func(ctx context.Context) error { return enable(ctx, true) }
+	return enable(ctx, false)
+}
+
+func (k *azureKey) enable(ctx context.Context, version string, enabled bool) error {
+	_, err := k.tenant.administer(ctx, "PATCH", version+azureVersion, fmt.Sprintf(`{"attributes":{"enabled":%t}}`, enabled))
+	return err
+}
+
+// retire implements customerKey.
+func (k *azureKey) retire(ctx context.Context) error {
+	if err := k.enable(ctx, k.names[0], false); err != nil {
 		return err
 	}
-	k.undo = func(ctx context.Context) error { return enable(ctx, "true") }
-	return enable(ctx, "false")
+	k.names = k.names[1:]
+	return nil
 }
 
 func (k *azureKey) lag(int) time.Duration { return 0 }
@@ -173,9 +222,27 @@ func (k *azureKey) lag(int) time.Duration { return 0 }
 func (k *azureKey) restore(ctx context.Context) error { return k.undo(ctx) }
 
 func (k *azureKey) next(ctx context.Context) (*admin.EncryptionAtRest, error) {
-	made, err := k.tenant.administer(ctx, "POST", "https://"+k.host()+"/keys/atlas/create"+azureVersion, `{"kty":"RSA","key_size":2048}`)
+	identifier, err := k.makeVersion(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &admin.EncryptionAtRest{AzureKeyVault: &admin.AzureKeyVault{KeyIdentifier: new(fmt.Sprint(member(made, "key")["kid"]))}}, nil
+	if k.floating { // it wraps already
+		k.replace(k.key, identifier)
+		k.key, k.tenant.at(k.provider()).moved = identifier, true
+	}
+	return &admin.EncryptionAtRest{AzureKeyVault: &admin.AzureKeyVault{KeyIdentifier: &identifier}}, nil
+}
+
+// renew implements customerKey. A version that the configuration does not name is no business of anybody's.
+func (k *azureKey) renew(ctx context.Context) (moved bool, err error) {
+	identifier, err := k.makeVersion(ctx)
+	switch {
+	case err != nil:
+	case k.floating:
+		k.replace(k.key, identifier)
+		k.key = identifier
+	default:
+		k.names = append(k.names, identifier)
+	}
+	return k.floating, err
 }

@@ -25,6 +25,7 @@ import (
 type checks struct {
 	world   *World
 	refused map[string]int // answers of the API, by code
+	deeds   map[string]int // what tenants have done
 	// waits are how long things took, in virtual time.
 	waits map[string][]time.Duration
 	// disturbed is when a mishap last may have delayed anything.
@@ -32,7 +33,7 @@ type checks struct {
 }
 
 func newChecks(w *World) *checks {
-	return &checks{world: w, refused: map[string]int{}, waits: map[string][]time.Duration{}}
+	return &checks{world: w, refused: map[string]int{}, deeds: map[string]int{}, waits: map[string][]time.Duration{}}
 }
 
 // wrote looks at every write to the table, at its turn.
@@ -100,9 +101,14 @@ func (c *checks) cluster(was, is store.Item) {
 	if before.Disabled != nil || after.Disabled == nil {
 		return
 	}
-	t := c.tenantOf(after.GroupID)
-	if t.revoked.IsZero() && (t.touched.IsZero() || time.Since(t.touched) > memory+t.lag) {
-		c.world.failf("I1: %s of %s is disabled (%s), and nobody took the key away", after.Name, t.name, after.Disabled.Reason)
+	t, p := c.tenantOf(after.GroupID), string(after.Disabled.Provider)
+	switch k := t.at(p); {
+	case k == nil:
+		c.world.failf("I1: %s of %s is disabled for a key at %s, where there is none", after.Name, t.name, p)
+	case k.blameless():
+		c.world.failf("I1: %s of %s is disabled (%s), and nobody took the key at %s away", after.Name, t.name, after.Disabled.Reason, p)
+	case k.ended && !t.doubtful:
+		c.world.failf("I1: %s of %s is disabled for the key at %s, which nothing uses any more", after.Name, t.name, p)
 	}
 }
 
@@ -148,10 +154,10 @@ func (h *host) ring() (r onDisk, err error) {
 	return r, json.Unmarshal(content, &r)
 }
 
-// encrypted is whether the node has a master key, which the tenant's key opens.
-func (h *host) encrypted() bool {
+// needs is whether the node has a master key that a tenant's key opens.
+func (h *host) needs(k *custody) bool {
 	ring, err := h.ring()
-	return err == nil && ring.Current != nil
+	return err == nil && ring.Current != nil && ring.Current.Wrapped.Provider == k.provider()
 }
 
 func (c *checks) tenantOf(groupID string) *tenant {
@@ -161,26 +167,26 @@ func (c *checks) tenantOf(groupID string) *tenant {
 
 // taken and given note when a tenant acts on its key. What is measured is how long nodes take that run, or
 // are stopped, at that moment.
-func (c *checks) taken(t *tenant) {
-	running, _, _ := c.nodes(t)
-	t.stopped = running == 0
+func (c *checks) taken(k *custody) {
+	running, _, _ := c.nodes(k)
+	k.stopped = running == 0
 }
 
-func (c *checks) given(t *tenant) {
-	running, _, encrypted := c.nodes(t)
-	t.started = running > 0 || encrypted == 0
+func (c *checks) given(k *custody) {
+	running, _, encrypted := c.nodes(k)
+	k.started = running > 0 || encrypted == 0
 }
 
-// nodes counts a tenant's nodes that are encrypted: those that run, and do although they had time to stop.
-func (c *checks) nodes(t *tenant) (running, late, encrypted int) {
+// nodes counts the nodes that need a key: those that run, and do although they had time to stop.
+func (c *checks) nodes(k *custody) (running, late, encrypted int) {
 	for _, h := range c.world.hosts {
-		if h.GroupID != t.group || h.gone || !h.encrypted() {
+		if h.GroupID != k.tenant.group || h.gone || !h.needs(k) {
 			continue
 		}
 		encrypted++
 		if h.runs() {
 			running++
-			if !h.cut && time.Since(h.hindered) > c.bound(t) {
+			if !h.cut && time.Since(h.hindered) > c.bound(k) {
 				late++
 			}
 		}
@@ -190,8 +196,8 @@ func (c *checks) nodes(t *tenant) (running, late, encrypted int) {
 
 // bound is by when a revocation that stays has been acted on: fifteen minutes, a check, and what the
 // mishaps of the weather may delay.
-func (c *checks) bound(t *tenant) time.Duration {
-	b := 17*time.Minute + t.lag
+func (c *checks) bound(k *custody) time.Duration {
+	b := 17*time.Minute + k.delay
 	if c.world.cfg.Rate > 0 {
 		b += 30 * time.Minute
 	}
@@ -200,37 +206,37 @@ func (c *checks) bound(t *tenant) time.Duration {
 
 // minute looks at what must have happened by now.
 func (c *checks) minute() {
-	for _, t := range c.world.tenants {
-		c.actedOn(t)
+	for k := range c.world.kept() {
+		c.actedOn(k)
 	}
 }
 
-// actedOn looks whether a tenant's revocation was acted on, and its opposite.
-func (c *checks) actedOn(t *tenant) {
-	running, late, encrypted := c.nodes(t)
+// actedOn looks whether a revocation was acted on, and its opposite.
+func (c *checks) actedOn(k *custody) {
+	running, late, encrypted := c.nodes(k)
 	if encrypted == 0 {
 		return
 	}
-	excused := c.world.excused(t)
-	since := time.Since(t.touched)
+	excused := c.world.excused(k)
+	since := time.Since(k.touched)
 	switch {
-	case t.touched.IsZero():
-	case !t.revoked.IsZero() && running == 0 && !t.stopped:
-		t.stopped = true
+	case k.touched.IsZero():
+	case !k.revoked.IsZero() && running == 0 && !k.stopped:
+		k.stopped = true
 		what := "revoke → all nodes stopped"
-		if t.lag > 0 {
+		if k.delay > 0 {
 			what += " (a role's trust)"
 		}
 		c.took(what, since)
-	case !t.revoked.IsZero() && late > 0 && min(since, time.Since(t.hindered)) > c.bound(t) && !excused:
-		c.world.failf("I2: %s took its key away %s ago, and %d of %d nodes run", t.name, since, late, encrypted)
-	case t.revoked.IsZero() && running == encrypted && !t.started:
-		t.started = true
+	case !k.revoked.IsZero() && late > 0 && min(since, time.Since(k.hindered)) > c.bound(k) && !excused:
+		c.world.failf("I2: %s took its key at %s away %s ago, and %d of %d nodes run", k.tenant.name, k.provider(), since, late, encrypted)
+	case k.revoked.IsZero() && running == encrypted && !k.started:
+		k.started = true
 		c.took("key restored → all nodes running", since)
 	}
-	if !t.back.IsZero() && t.revoked.IsZero() && !excused && running == encrypted {
-		c.took("outage end → unavailable nodes back", time.Since(t.back))
-		t.back = time.Time{}
+	if !k.back.IsZero() && k.revoked.IsZero() && !excused && running == encrypted {
+		c.took("outage end → unavailable nodes back", time.Since(k.back))
+		k.back = time.Time{}
 	}
 }
 
@@ -257,13 +263,10 @@ func (c *checks) stops(h *host) {
 
 // seen looks at what the API answers: what it acknowledged is there.
 func (c *checks) seen(t *tenant, got *admin.EncryptionAtRest) {
-	b, err := json.Marshal(got)
-	if err != nil {
-		c.world.fail(err)
-		return
-	}
-	if t.brought && !strings.Contains(string(b), `"enabled":true`) {
-		c.world.failf("I7: %s brought a key, and reads %s", t.name, b)
+	for _, k := range t.keys {
+		if enabled, _ := k.tells(got); enabled != k.brought && !t.doubtful {
+			c.world.failf("I7: %s was told that its key at %s is in use: %t; and reads the contrary", t.name, k.provider(), k.brought)
+		}
 	}
 }
 
@@ -277,9 +280,14 @@ func (c *checks) well(ctx context.Context) string {
 			}
 		}
 	}
+	for k := range c.world.kept() {
+		if r, ok := k.report(ctx); k.brought && (!ok || r.changing()) {
+			ill = append(ill, fmt.Sprintf("the last change of %s's key at %s is %+v", k.tenant.name, k.provider(), r.LastChange))
+		}
+	}
 	for _, t := range c.world.tenants {
-		if r, ok := t.keyReport(ctx); t.brought && (!ok || r.changing()) {
-			ill = append(ill, fmt.Sprintf("the last change of %s's key is %+v", t.name, r.LastChange))
+		if t.replacing(ctx) {
+			ill = append(ill, t.name+"'s master keys are being replaced")
 		}
 	}
 	for _, h := range c.world.hosts {
@@ -326,21 +334,38 @@ func (c *checks) accounted(h *host) {
 	case ring.Current == nil && len(entries) > 0:
 		c.world.failf("I5: %s has no key, and the ledger has %d", h.name(), len(entries))
 	case ring.Current == nil:
-	case !accounts(entries, ring.Current.KeyID, ring.Current.Wrapped):
+	case !c.accounts(h, entries, ring.Current.KeyID, ring.Current.Wrapped):
 		c.world.failf("I5: %s has %s, and the ledger %s", h.name(), copyOf(ring.Current.KeyID, ring.Current.Wrapped.CMK, ring.Current.Wrapped.Blob), listed(entries))
 	}
 	if ring.Current != nil && traceOf(h.data.Bytes()) {
 		c.world.failf("I9: the disk of %s holds data in the clear", h.name())
 	}
+	c.asWanted(h, ring)
+}
+
+// asWanted demands that a node is encrypted by what was acknowledged of its cluster.
+func (c *checks) asWanted(h *host, ring onDisk) {
+	is := unencrypted
+	if ring.Current != nil {
+		is = ring.Current.Wrapped.Provider
+	}
+	for _, cl := range c.tenantOf(h.GroupID).clusters {
+		if cl.name == h.ClusterName && cl.provider != is {
+			c.world.failf("I8: %s is encrypted by %s, and %s was acknowledged of %s", h.name(), is, cl.provider, cl.name)
+		}
+	}
 }
 
 // accounts is whether the ledger has a node's copy. It may have others under the same customer key, which were
 // never stored: they go with the next rotation of master keys, and need nothing that the node does not.
-func accounts(entries []ledger.Entry, keyID string, w protocol.WrappedKey) bool {
+func (c *checks) accounts(h *host, entries []ledger.Entry, keyID string, w protocol.WrappedKey) bool {
 	held := slices.ContainsFunc(entries, func(e ledger.Entry) bool {
 		return e.KeyID == keyID && bytes.Equal(e.Blob, w.Blob) && e.CMK.Name == w.CMK && e.CMK.Version == w.Version
 	})
-	return held && !slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.CMK.Name != w.CMK || e.CMK.Version != w.Version })
+	k := c.tenantOf(h.GroupID).at(w.Provider)
+	return held && k != nil && !slices.ContainsFunc(entries, func(e ledger.Entry) bool {
+		return e.CMK.Name != w.CMK || e.CMK.Version != w.Version && !k.moved
+	})
 }
 
 // copyOf names a wrapped copy.

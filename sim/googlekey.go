@@ -14,13 +14,14 @@ import (
 
 // googleKey is a key in Google Cloud KMS.
 type googleKey struct {
+	spares // versions
+
 	tenant *tenant
-	n      int
 	static bool // by the key of a service account
 	// members are the service accounts that may use the key.
 	members []string
+	file    string // a service account's key
 	version string
-	current *admin.GoogleCloudKMS
 	roleID  string
 	undo    func(context.Context) error
 }
@@ -34,13 +35,29 @@ func (k *googleKey) provider() string { return "GCP" }
 func (k *googleKey) host() string     { return "cloudkms.googleapis.com" }
 func (k *googleKey) isStatic() bool   { return k.static }
 func (k *googleKey) ring() string {
-	return "projects/tenant-project/locations/us-east4/keyRings/kr" + strconv.Itoa(k.n)
+	return "projects/tenant-project/locations/us-east4/keyRings/kr" + strconv.Itoa(k.tenant.n)
 }
 
 func (k *googleKey) adopt(e *admin.EncryptionAtRest) {
-	if e.GoogleCloudKms.GetEnabled() {
-		k.version, k.static = e.GoogleCloudKms.GetKeyVersionResourceID(), e.GoogleCloudKms.GetRoleId() == ""
+	if !e.GoogleCloudKms.GetEnabled() {
+		return
 	}
+	now := e.GoogleCloudKms.GetKeyVersionResourceID()
+	k.replace(k.version, now)
+	k.version, k.static = now, e.GoogleCloudKms.GetRoleId() == ""
+}
+
+func (k *googleKey) tells(e *admin.EncryptionAtRest) (enabled, private bool) {
+	return e.GoogleCloudKms.GetEnabled(), false
+}
+
+func (k *googleKey) away() *admin.EncryptionAtRest {
+	return &admin.EncryptionAtRest{GoogleCloudKms: &admin.GoogleCloudKMS{Enabled: new(false)}}
+}
+
+func (k *googleKey) present() string { return k.version }
+func (k *googleKey) spelled(name, version string) string {
+	return name + "/cryptoKeyVersions/" + version
 }
 
 func (k *googleKey) wrong() *admin.EncryptionAtRest {
@@ -48,37 +65,26 @@ func (k *googleKey) wrong() *admin.EncryptionAtRest {
 }
 
 func (k *googleKey) bring(ctx context.Context) (*admin.EncryptionAtRest, error) {
-	if k.current == nil {
-		c := &admin.GoogleCloudKMS{Enabled: new(true)}
-		if err := k.prepare(ctx, c); err != nil {
-			return nil, err
-		}
-		k.current = c
-	}
-	return &admin.EncryptionAtRest{GoogleCloudKms: k.current}, nil
-}
-
-func (k *googleKey) prepare(ctx context.Context, c *admin.GoogleCloudKMS) error {
 	t := k.tenant
 	if k.version == "" {
 		ring, id, _ := strings.Cut(k.ring(), "/keyRings/")
 		if _, err := t.administer(ctx, "POST", googleKMS+ring+"/keyRings?keyRingId="+id, `{}`); err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := t.administer(ctx, "POST", googleKMS+k.ring()+"/cryptoKeys?cryptoKeyId=k", `{"purpose":"ENCRYPT_DECRYPT"}`); err != nil {
-			return err
+			return nil, err
 		}
 		k.version = k.ring() + "/cryptoKeys/k/cryptoKeyVersions/1"
 	}
+	c := &admin.GoogleCloudKMS{Enabled: new(true), KeyVersionResourceID: &k.version}
 	letIn := k.letRoleIn
-	if k.static {
+	if k.static && k.roleID == "" {
 		letIn = k.letKeyIn
 	}
 	if err := letIn(ctx, c); err != nil {
-		return err
+		return nil, err
 	}
-	c.KeyVersionResourceID = &k.version
-	return k.allow(ctx, k.members...)
+	return &admin.EncryptionAtRest{GoogleCloudKms: c}, k.allow(ctx, k.members...)
 }
 
 func (k *googleKey) letRoleIn(ctx context.Context, c *admin.GoogleCloudKMS) error {
@@ -103,12 +109,15 @@ func (k *googleKey) byRole(ctx context.Context) (*admin.EncryptionAtRest, error)
 }
 
 func (k *googleKey) letKeyIn(ctx context.Context, c *admin.GoogleCloudKMS) error {
-	account := fmt.Sprintf("cmk-user-%d", k.n)
+	c.ServiceAccountKey = &k.file
+	if k.file != "" {
+		return nil
+	}
+	account := fmt.Sprintf("cmk-user-%d", k.tenant.n)
 	if _, err := k.tenant.administer(ctx, "POST", googleIAM, `{"accountId":"`+account+`"}`); err != nil {
 		return err
 	}
 	user := account + "@tenant-project.iam.gserviceaccount.com"
-	k.members = append(k.members, user)
 	made, err := k.tenant.administer(ctx, "POST", googleIAM+"/"+user+"/keys", "")
 	if err != nil {
 		return err
@@ -124,7 +133,7 @@ func (k *googleKey) letKeyIn(ctx context.Context, c *admin.GoogleCloudKMS) error
 		return err
 	}
 	k.tenant.world.book.hide(strings.Split(parsed.Key, "\n")[5])
-	c.ServiceAccountKey = new(string(file))
+	k.members, k.file = append(k.members, user), string(file)
 	return nil
 }
 
@@ -144,12 +153,23 @@ func (k *googleKey) revoke(ctx context.Context, way int) error {
 		return k.allow(ctx)
 	}
 	version := k.version
-	set := func(ctx context.Context, state string) error {
-		_, err := k.tenant.administer(ctx, "PATCH", googleKMS+version+"?updateMask=state", `{"state":"`+state+`"}`)
+	k.undo = func(ctx context.Context) error { return k.set(ctx, version, "ENABLED") }
+	return k.set(ctx, version, "DISABLED")
+}
+
+// set changes the state of a version.
+func (k *googleKey) set(ctx context.Context, version, state string) error {
+	_, err := k.tenant.administer(ctx, "PATCH", googleKMS+version+"?updateMask=state", `{"state":"`+state+`"}`)
+	return err
+}
+
+// retire implements customerKey.
+func (k *googleKey) retire(ctx context.Context) error {
+	if err := k.set(ctx, k.names[0], "DISABLED"); err != nil {
 		return err
 	}
-	k.undo = func(ctx context.Context) error { return set(ctx, "ENABLED") }
-	return set(ctx, "DISABLED")
+	k.names = k.names[1:]
+	return nil
 }
 
 func (k *googleKey) lag(int) time.Duration { return 0 }
@@ -157,9 +177,23 @@ func (k *googleKey) lag(int) time.Duration { return 0 }
 func (k *googleKey) restore(ctx context.Context) error { return k.undo(ctx) }
 
 func (k *googleKey) next(ctx context.Context) (*admin.EncryptionAtRest, error) {
+	version, err := k.makeVersion(ctx)
+	return &admin.EncryptionAtRest{GoogleCloudKms: &admin.GoogleCloudKMS{KeyVersionResourceID: &version}}, err
+}
+
+func (k *googleKey) makeVersion(ctx context.Context) (name string, err error) {
 	made, err := k.tenant.administer(ctx, "POST", googleKMS+k.ring()+"/cryptoKeys/k/cryptoKeyVersions", `{}`)
+	return fmt.Sprint(made["name"]), err
+}
+
+// renew implements customerKey: the configuration names a version, so another primary one changes nothing.
+func (k *googleKey) renew(ctx context.Context) (moved bool, err error) {
+	version, err := k.makeVersion(ctx)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	return &admin.EncryptionAtRest{GoogleCloudKms: &admin.GoogleCloudKMS{KeyVersionResourceID: new(fmt.Sprint(made["name"]))}}, nil
+	k.names = append(k.names, version)
+	_, err = k.tenant.administer(ctx, "POST", googleKMS+k.ring()+"/cryptoKeys/k:updatePrimaryVersion",
+		`{"cryptoKeyVersionId":"`+version[strings.LastIndexByte(version, '/')+1:]+`"}`)
+	return false, err
 }

@@ -65,9 +65,9 @@ func (w *World) befall() {
 
 // outage is that a tenant's KMS answers nobody as it should.
 func (w *World) outage(time.Duration) (string, func()) {
-	t := w.tenants[w.rng.IntN(len(w.tenants))]
+	all := w.tenants[w.rng.IntN(len(w.tenants))].keys
 	kinds := []pocket.FaultKind{pocket.Down, pocket.Timeout, pocket.ServerError, pocket.Throttle, pocket.Firewall}
-	kind, host := kinds[w.rng.IntN(len(kinds))], t.key.host()
+	kind, host := kinds[w.rng.IntN(len(kinds))], all[w.rng.IntN(len(all))].host()
 	if w.outages[host] != "" {
 		return "", nil
 	}
@@ -79,9 +79,9 @@ func (w *World) outage(time.Duration) (string, func()) {
 		for host, kind := range w.outages {
 			w.fault(host, kind, 0)
 		}
-		for _, t := range w.tenants {
-			if t.key.host() == host {
-				t.hindered, t.back = time.Now(), time.Now()
+		for k := range w.kept() {
+			if k.host() == host {
+				k.hindered, k.back = time.Now(), time.Now()
 			}
 		}
 	}
@@ -95,8 +95,8 @@ func (w *World) separation(time.Duration) (string, func()) {
 	w.apart = true
 	return "nobody reaches the control plane", func() {
 		w.apart = false
-		for _, t := range w.tenants {
-			t.hindered = time.Now()
+		for k := range w.kept() {
+			k.hindered = time.Now()
 		}
 	}
 }

@@ -12,17 +12,28 @@ import (
 
 // newKey is a customer key that is not made yet. Tenants differ in their clouds, and in how they let
 // Latchkey in.
-func newKey(t *tenant, n int) customerKey {
-	static := t.rng.IntN(3) == 0
-	switch n % 4 {
+func newKey(t *tenant) customerKey {
+	switch (uint64(t.n) + t.world.cfg.Seed) % 4 { //nolint:gosec // n is small and positive
 	case 0:
-		return &azureKey{tenant: t, n: n, static: static}
+		return anAzureKey(t, t.isStatic())
 	case 1:
-		return &googleKey{tenant: t, n: n, static: static}
+		return aGoogleKey(t)
 	default:
-		return newAWSKey(t, n, static)
+		return anAWSKey(t)
 	}
 }
+
+// isStatic draws whether Latchkey is let in by static credentials.
+func (t *tenant) isStatic() bool { return t.rng.IntN(3) == 0 }
+
+func aGoogleKey(t *tenant) customerKey { return &googleKey{tenant: t, static: t.isStatic()} }
+
+func anAzureKey(t *tenant, static bool) customerKey {
+	return &azureKey{tenant: t, static: static, floating: t.rng.IntN(2) == 0}
+}
+
+// anAzureKeyBySecret is one for tenants in whose directory somebody else may have let Latchkey in.
+func anAzureKeyBySecret(t *tenant) customerKey { return anAzureKey(t, true) }
 
 // administer performs an administrator's request to Azure or Google.
 func (t *tenant) administer(ctx context.Context, method, url, body string) (map[string]any, error) {
@@ -41,6 +52,9 @@ func (t *tenant) administer(ctx context.Context, method, url, body string) (map[
 		return nil, err
 	}
 	answer := map[string]any{}
+	if len(text) == 0 {
+		text = []byte("{}")
+	}
 	if err := json.Unmarshal(text, &answer); err != nil || resp.StatusCode >= http.StatusBadRequest {
 		return nil, fmt.Errorf("%s %s answers %d %s", method, url, resp.StatusCode, text)
 	}

@@ -30,6 +30,8 @@ type Report struct {
 	Checks int
 	// Lived is how much virtual time passed.
 	Lived time.Duration
+	// Deeds are what tenants have done, and how often.
+	Deeds map[string]int
 }
 
 // Run simulates a world and returns what came of it.
@@ -56,7 +58,7 @@ func Run(t *testing.T, cfg Config) (r Report) {
 		}
 		r = Report{
 			Steps: w.conductor.steps, Trace: w.trace.digest(), Failed: texts(w.failed), Faults: w.faults.count, Waits: w.checks.waits,
-			Checks: w.checks.verdicts, Lived: time.Since(epoch),
+			Checks: w.checks.verdicts, Lived: time.Since(epoch), Deeds: w.checks.deeds,
 		}
 	})
 	return r

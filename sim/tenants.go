@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mongodb-forks/digest"
@@ -22,69 +24,37 @@ import (
 type tenant struct {
 	world    *World
 	name     string
+	n        int // of tenants
 	rng      *rand.Rand
 	proc     *process
 	org      string
 	group    string
 	client   *admin.APIClient
-	key      customerKey
+	keys     []*custody
 	clusters []*cluster
 	writes   int
-	n        int // of names
-	// private is whether private networking is required, endpoint the private endpoint that was set up.
-	private  bool
-	endpoint string
-
-	// brought is whether a key is configured, as far as the tenant was told.
-	brought bool
+	named    int // clusters
 	// doubtful is that a change of the configuration was not answered.
 	doubtful bool
-	// revoked is since when nobody can use the key, by the tenant's own act; zero while they can.
-	revoked time.Time
-	// touched is when a revocation last began or ended, lag what the cloud takes to notice.
-	touched time.Time
-	lag     time.Duration
-	// hindered is until when something else than the suite kept it from following, back since when the KMS
-	// is back; zero once the nodes are.
-	hindered, back time.Time
-	// stopped and started are whether it was seen that the nodes followed.
-	stopped, started bool
+	// aged is that months have passed for the tenant's master keys.
+	aged bool
 }
 
 // cluster is a cluster as the tenant was told of it.
 type cluster struct {
-	name      string
-	encrypted bool
+	name string
+	// provider is that of the key that encrypts it, or unencrypted.
+	provider  string
 	snapshots []string
 	sure      bool // there is no doubt about it: the last request was answered
 }
 
-// customerKey is a key in some cloud, with what lets Latchkey use it.
-type customerKey interface {
-	provider() string
-	// bring makes the key and returns the configuration that names it.
-	bring(ctx context.Context) (*admin.EncryptionAtRest, error)
-	// revoke takes the key away in one of several ways; restore gives it back.
-	revoke(ctx context.Context, way int) error
-	restore(ctx context.Context) error
-	// lag is how long the cloud itself goes on as before after such a revocation.
-	lag(way int) time.Duration
-	// isStatic is whether Latchkey is let in by static credentials, byRole the configuration that ends that.
-	isStatic() bool
-	byRole(ctx context.Context) (*admin.EncryptionAtRest, error)
-	// next makes another key, or another version, and returns the configuration that names it.
-	next(ctx context.Context) (*admin.EncryptionAtRest, error)
-	// adopt takes the key that is configured for the present one.
-	adopt(*admin.EncryptionAtRest)
-	// wrong is a configuration with a key that does not exist.
-	wrong() *admin.EncryptionAtRest
-	// host is the address of the KMS.
-	host() string
-}
+// unencrypted is the provider of clusters without encryption.
+const unencrypted = "NONE"
 
 // found founds an organisation with a project for a tenant.
 func (w *World) found(n int) (*tenant, error) {
-	t := &tenant{world: w, name: fmt.Sprintf("tenant %d", n), rng: stream(w.cfg.Seed, 100+uint64(n))} //nolint:gosec // n is small and positive
+	t := &tenant{world: w, n: n, name: fmt.Sprintf("tenant %d", n), rng: stream(w.cfg.Seed, 100+uint64(n))} //nolint:gosec // n is small and positive
 	t.proc = &process{name: t.name, lasting: true}
 	request, err := json.Marshal(operator.Request{
 		Operation: operator.CreateOrganization, Name: t.name, ProjectName: "Project", OwnerEmail: "owner@example.com",
@@ -109,7 +79,7 @@ func (w *World) found(n int) (*tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.key = newKey(t, n)
+	t.keep(newKey(t))
 	return t, nil
 }
 
@@ -124,23 +94,25 @@ func (t *tenant) live(ctx context.Context) {
 
 // act does something that may be done now.
 func (t *tenant) act(ctx context.Context) {
-	switch {
-	case !t.brought:
-		t.bring(ctx)
-		return
-	case t.doubtful:
+	if t.doubtful {
 		t.readSettings(ctx)
 		return
-	case t.unsure() != nil:
-		t.ask(ctx, t.unsure())
-		return
-	case len(t.clusters) == 0:
-		t.create(ctx)
-		return
-	case t.world.cfg.Quiet:
+	}
+	if c := t.unsure(); c != nil {
+		t.ask(ctx, c)
 		return
 	}
-	pick(t.rng)(t, ctx)
+	if k := t.any(func(k *custody) bool { return !k.brought && !k.ended }); k != nil {
+		k.configure(ctx)
+		return
+	}
+	switch {
+	case len(t.clusters) == 0:
+		t.create(ctx)
+	case t.world.cfg.Quiet:
+	default:
+		t.pick()(t, ctx)
+	}
 }
 
 func (t *tenant) unsure() *cluster {
@@ -163,7 +135,7 @@ const (
 // how tells the outcome of a request.
 func (t *tenant) how(err error, what string) outcome {
 	if err == nil {
-		t.world.trace.say("%s: %s", t.name, what)
+		t.said(what)
 		return done
 	}
 	if model, ok := admin.AsError(err); ok && model.GetError() < http.StatusInternalServerError {
@@ -175,14 +147,13 @@ func (t *tenant) how(err error, what string) outcome {
 	return unknown
 }
 
-func (t *tenant) bring(ctx context.Context) {
-	update, err := t.key.bring(ctx)
-	if err != nil {
-		t.world.trace.say("%s: bring: %v", t.name, err)
-		return // the API was not there; again later
-	}
-	_, _, err = t.settings().UpdateEncryptionAtRest(ctx, t.group, update).Execute()
-	t.brought = t.how(err, "brings a key") == done
+// clusterName is how clusters are called.
+var clusterName = regexp.MustCompile(`^C\d+$`)
+
+// said notes what the tenant has done.
+func (t *tenant) said(what string) {
+	t.world.trace.say("%s: %s", t.name, what)
+	t.world.checks.deeds[strings.Join(slices.DeleteFunc(strings.Fields(what), clusterName.MatchString), " ")]++
 }
 
 func (t *tenant) settings() admin.EncryptionAtRestUsingCustomerKeyManagementApi {
@@ -193,7 +164,7 @@ func (t *tenant) readSettings(ctx context.Context) {
 	got, _, err := t.settings().GetEncryptionAtRest(ctx, t.group).Execute()
 	if t.how(err, "reads its settings") == done {
 		t.world.checks.seen(t, got)
-		t.key.adopt(got)
+		t.believe(got)
 		t.doubtful = false
 	}
 }
@@ -204,46 +175,22 @@ func (t *tenant) validate(ctx context.Context) {
 	}
 }
 
-// revokeOrRestore takes the key away, or gives it back.
-func (t *tenant) revokeOrRestore(ctx context.Context) {
-	if t.revoked.IsZero() {
-		way := t.rng.IntN(3)
-		t.touched, t.lag = time.Now(), t.key.lag(way)
-		if err := t.key.revoke(ctx, way); err != nil {
-			t.world.trace.say("%s can't take its key away: %v", t.name, err)
-			return
-		}
-		t.revoked = t.touched
-		t.world.trace.say("%s: takes its key away (%d)", t.name, way)
-		t.world.checks.taken(t)
-		return
-	}
-	t.restore(ctx)
-}
-
-func (t *tenant) restore(ctx context.Context) {
-	if err := t.key.restore(ctx); err != nil {
-		t.world.trace.say("%s can't give its key back: %v", t.name, err)
-		return
-	}
-	t.revoked, t.touched = time.Time{}, time.Now()
-	t.world.trace.say("%s: gives its key back", t.name)
-	t.world.checks.given(t)
-}
-
 const maxClusters = 2
 
 func (t *tenant) create(ctx context.Context) {
 	if len(t.clusters) >= maxClusters || t.world.cfg.Quiet && len(t.clusters) > 0 {
 		return
 	}
-	t.n++
-	c := &cluster{name: fmt.Sprintf("C%d", t.n), encrypted: t.world.cfg.Quiet || t.rng.IntN(4) > 0}
-	kind, provider := "REPLICASET", c.encryption(t)
+	t.named++
+	c := &cluster{name: fmt.Sprintf("C%d", t.named), provider: unencrypted}
+	if t.world.cfg.Quiet || t.rng.IntN(4) > 0 {
+		c.provider = t.unused()
+	}
+	kind := "REPLICASET"
 	_, _, err := t.client.ClustersApi.CreateCluster(ctx, t.group, &admin.ClusterDescription20240805{
-		Name: &c.name, ClusterType: &kind, EncryptionAtRestProvider: &provider, ReplicationSpecs: size("M10"), BackupEnabled: new(true),
+		Name: &c.name, ClusterType: &kind, EncryptionAtRestProvider: &c.provider, ReplicationSpecs: t.size("M10"), BackupEnabled: new(true),
 	}).Execute()
-	switch t.how(err, "creates "+c.name+" "+provider) {
+	switch t.how(err, "creates "+c.name+" "+c.provider) {
 	case done:
 		c.sure = true
 		t.clusters = append(t.clusters, c)
@@ -253,31 +200,54 @@ func (t *tenant) create(ctx context.Context) {
 	}
 }
 
-func (c *cluster) encryption(t *tenant) string {
-	if c.encrypted {
-		return t.key.provider()
+// unused is a provider whose key encrypts no cluster yet, if there is one.
+func (t *tenant) unused() string {
+	may := func(k *custody) bool { return k.brought && !k.leaving }
+	k := t.any(func(k *custody) bool {
+		return may(k) && !slices.ContainsFunc(t.clusters, func(c *cluster) bool { return c.provider == k.provider() })
+	})
+	if k == nil {
+		k = t.any(may)
 	}
-	return "NONE"
+	if k == nil {
+		return unencrypted
+	}
+	return k.provider()
 }
 
-// size is the replication of a replica set of three nodes.
-func size(instance string) *[]admin.ReplicationSpec20240805 {
+// size is the replication of a replica set of three nodes, in the cloud of the tenant's first key if there may be
+// private endpoints.
+func (t *tenant) size(instance string) *[]admin.ReplicationSpec20240805 {
 	provider, region, priority, count := "AWS", "US_EAST_1", 7, 3
+	if t.keys[0].provider() == "AZURE" {
+		provider, region = "AZURE", azureRegion
+	}
 	return &[]admin.ReplicationSpec20240805{{RegionConfigs: &[]admin.CloudRegionConfig20240805{{
 		ProviderName: &provider, RegionName: &region, Priority: &priority,
 		ElectableSpecs: &admin.HardwareSpec20240805{InstanceSize: &instance, NodeCount: &count},
 	}}}}
 }
 
-// toggle turns the encryption of a cluster on or off.
+// toggle turns the encryption of a cluster on or off, or to the key of another provider, which goes in two steps
+// alone.
 func (t *tenant) toggle(ctx context.Context) {
 	c := t.clusters[t.rng.IntN(len(t.clusters))]
-	next := &cluster{name: c.name, encrypted: !c.encrypted}
-	provider := next.encryption(t)
+	if i := slices.IndexFunc(t.clusters, func(c *cluster) bool { return c.provider == unencrypted }); i >= 0 && t.rng.IntN(2) == 0 {
+		c = t.clusters[i]
+	}
+	next := unencrypted
+	if k := t.inUse(); k != nil && !k.leaving && k.provider() != c.provider && (c.provider == unencrypted || t.rng.IntN(4) == 0) {
+		next = k.provider()
+	}
+	t.encrypt(ctx, c, next)
+}
+
+// encrypt changes what encrypts a cluster.
+func (t *tenant) encrypt(ctx context.Context, c *cluster, provider string) {
 	_, _, err := t.client.ClustersApi.UpdateCluster(ctx, t.group, c.name, &admin.ClusterDescription20240805{EncryptionAtRestProvider: &provider}).Execute()
 	switch t.how(err, "turns "+c.name+" to "+provider) {
 	case done:
-		c.encrypted = next.encrypted
+		c.provider = provider
 	case unknown:
 		c.sure = false
 	case denied:
@@ -292,7 +262,8 @@ func (t *tenant) remove(ctx context.Context) {
 		t.drop(c)
 	case unknown:
 		c.sure = false
-	case denied:
+	case denied: // it may be on its way: requests come twice
+		c.sure = !admin.IsErrorCode(err, "CLUSTER_ALREADY_REQUESTED_DELETION")
 	}
 }
 
@@ -309,7 +280,7 @@ func (t *tenant) ask(ctx context.Context, c *cluster) {
 	case err == nil && got.GetStateName() == "DELETING":
 		t.drop(c)
 	case err == nil:
-		c.encrypted, c.sure = got.GetEncryptionAtRestProvider() != "NONE", true
+		c.provider, c.sure = got.GetEncryptionAtRestProvider(), true
 	}
 }
 
@@ -373,12 +344,29 @@ func (t *tenant) stateOf(ctx context.Context, c *cluster) string {
 	return got.GetStateName()
 }
 
-// settle gives the key back and finds out what is in doubt.
+// settle gives the keys back and finds out what is in doubt.
 func (t *tenant) settle(ctx context.Context) {
-	for t.world.turn(ctx, "settles") && !t.revoked.IsZero() {
-		t.restore(ctx)
+	for _, k := range t.keys {
+		for t.world.turn(ctx, "settles") && !k.revoked.IsZero() {
+			k.giveBack(ctx)
+		}
 	}
-	for t.unsure() != nil && t.world.sleep(ctx, time.Minute) && t.world.turn(ctx, "settles") {
-		t.ask(ctx, t.unsure())
+	for t.unsettled() && t.world.sleep(ctx, time.Minute) && t.world.turn(ctx, "settles") {
+		if t.doubtful {
+			t.readSettings(ctx)
+		}
+		if c := t.unsure(); c != nil {
+			t.ask(ctx, c)
+		}
+		for _, k := range t.keys {
+			if k.severed != "" {
+				k.approve(ctx)
+			}
+		}
 	}
+}
+
+// unsettled is whether anything is in doubt, or kept from the suite.
+func (t *tenant) unsettled() bool {
+	return t.doubtful || t.unsure() != nil || slices.ContainsFunc(t.keys, func(k *custody) bool { return k.severed != "" })
 }

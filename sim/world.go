@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -429,5 +430,20 @@ func (w *World) end() error {
 	return errors.Join(failed, os.RemoveAll(w.dir))
 }
 
-// excused is whether something else than the suite may keep a tenant's revocation from being acted on.
-func (w *World) excused(t *tenant) bool { return w.apart || w.outages[t.key.host()] != "" }
+// kept are the keys of all tenants.
+func (w *World) kept() iter.Seq[*custody] {
+	return func(yield func(*custody) bool) {
+		for _, t := range w.tenants {
+			for _, k := range t.keys {
+				if !yield(k) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// excused is whether something else than the suite may keep a revocation from being acted on.
+func (w *World) excused(k *custody) bool {
+	return w.apart || w.outages[k.host()] != "" || k.severed != ""
+}
