@@ -113,7 +113,7 @@ func (s *Service) strike(ctx context.Context, n cluster.Node, req protocol.AckRe
 		return nil, err
 	}
 	var ops []store.Op
-	for _, e := range obsolete(copies, n.Desired.Command, unneeded, req) {
+	for _, e := range obsolete(copies, n.Desired, unneeded, req) {
 		ops = append(ops, e.Delete())
 	}
 	return ops, nil
@@ -123,9 +123,12 @@ func (s *Service) strike(ctx context.Context, n cluster.Node, req protocol.AckRe
 // unneeded is a key that it would hold only if it had been restored.
 // It is pure, and errs on the side of keeping: a copy too many delays the end of a customer key,
 // a copy too few is data lost.
-func obsolete(copies []ledger.Entry, done cluster.Command, unneeded string, req protocol.AckRequest) []ledger.Entry {
-	replaced := done == cluster.ResyncCommand || done == cluster.RestoreCommand
-	if done == cluster.DeleteCommand || replaced && req.KeyID == "" {
+func obsolete(copies []ledger.Entry, done cluster.Desired, unneeded string, req protocol.AckRequest) []ledger.Entry {
+	replaced := done.Command == cluster.ResyncCommand || done.Command == cluster.RestoreCommand
+	// A node that was stopped while it replaced its data goes on with that when it starts, and what it says it
+	// has then is all. A restore that is still to come may have adopted a key already.
+	started := done.Command == cluster.StartCommand && done.Unfinished == (cluster.Backup{})
+	if done.Command == cluster.DeleteCommand || (replaced || started && done.Provider == cluster.None) && req.KeyID == "" {
 		return copies // the data is not there, or no longer encrypted
 	}
 	held := map[string]ledger.CMK{}
@@ -137,11 +140,11 @@ func obsolete(copies []ledger.Entry, done cluster.Command, unneeded string, req 
 	}
 	// These commands leave the node with what it mentions and nothing else. After any other one,
 	// another key may be one that it forgot to mention.
-	all := done == cluster.RotateCommand || replaced
+	all := done.Command == cluster.RotateCommand || replaced || started
 	var others []ledger.Entry
 	known := 0
 	former := func(ledger.Entry) bool { return false }
-	if done == cluster.RewrapCommand {
+	if done.Command == cluster.RewrapCommand {
 		former = beforeRewrap(copies, req)
 	}
 	for _, e := range copies {

@@ -303,7 +303,9 @@ func TestAcknowledgementsStrikeOutWhatTheNodeNoLongerHas(t *testing.T) {
 	}{
 		"a rewrap ends the old copy and keeps the next key": {given{cluster.RewrapCommand, doneWith("k1", 1)}, []string{"k1 AWS-key-1", "k2 AWS-key-1"}},
 		"a rewrap that was given up keeps the old copy":     {given{cluster.RewrapCommand, doneWith("k1", 0)}, []string{"k1 AWS-key-0", "k2 AWS-key-1"}},
-		"a start keeps the next key":                        {given{cluster.StartCommand, doneWith("k1", 1)}, []string{"k1 AWS-key-1", "k2 AWS-key-1"}},
+		// Data that was dropped by a resync which ended in a stop is begun anew by the start.
+		"a start ends keys that the node has no more":       {given{cluster.StartCommand, doneWith("k2", 2)}, []string{"k2 AWS-key-1"}},
+		"a start without a key ends none, for it needs one": {given{cluster.StartCommand, doneWith("", 3)}, []string{"k1 AWS-key-0", "k1 AWS-key-1", "k2 AWS-key-1"}},
 		"a start ends an old copy of a next key that is mentioned": {given{cluster.StartCommand, func(n int64, old, _, next protocol.WrappedKey) protocol.AckRequest {
 			ack := done(n, "k2", next)
 			ack.NextKeyID, ack.NextWrapped = "k1", old
@@ -369,6 +371,35 @@ func TestAcknowledgementsStrikeOutWhatTheNodeNoLongerHas(t *testing.T) {
 				t.Errorf("a late acknowledgement took back another: %d", n.Reported.Acked)
 			}
 		})
+	}
+}
+
+// A node whose data was dropped by a resync without encryption, and that was stopped meanwhile, begins without a key.
+func TestAStartWithoutEncryptionEndsAllCopies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.enrol(nodeA)
+	a.wrap("k1", masterKey())
+	a.must(protocol.AckPath, protocol.AckRequest{Command: w.tell(nodeA, cluster.StartCommand, cluster.None), Outcome: protocol.Done}, nil)
+	if got := w.copies(nodeA); len(got) > 0 {
+		t.Errorf("the ledger keeps %v", got)
+	}
+}
+
+// A restore that was interrupted by a stop is taken up again after the start, and needs the key that it adopted.
+func TestAStartKeepsWhatAnUnfinishedRestoreNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.enrol(nodeA)
+	k1 := a.wrap("k1", masterKey())
+	a.wrap("k2", masterKey())
+	number := w.tell(nodeA, cluster.StartCommand, atlas.AWS)
+	n := w.node(nodeA)
+	n.Desired.Unfinished = cluster.Backup{RestoreID: "650000000000000000000099"}
+	w.store(n)
+	a.must(protocol.AckPath, done(number, "k1", k1), nil)
+	if got := w.copies(nodeA); len(got) != 2 {
+		t.Errorf("the ledger has %v", got)
 	}
 }
 
