@@ -107,6 +107,8 @@ func (c *checks) cluster(was, is store.Item) {
 		c.world.failf("I1: %s of %s is disabled for a key at %s, where there is none", after.Name, t.name, p)
 	case k.blameless():
 		c.world.failf("I1: %s of %s is disabled (%s), and nobody took the key at %s away", after.Name, t.name, after.Disabled.Reason, p)
+	case !before.Uses(after.Disabled.Provider):
+		c.world.failf("I1: %s of %s is disabled for the key at %s, and is under another one", after.Name, t.name, p)
 	case k.ended && !t.doubtful:
 		c.world.failf("I1: %s of %s is disabled for the key at %s, which nothing uses any more", after.Name, t.name, p)
 	}

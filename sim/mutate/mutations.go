@@ -11,6 +11,10 @@ var mutations = []mutation{
 	{"I1", "a KMS that is busy has refused", "shared/verdict/verdict.go", "RateLimited: Throttled,", "RateLimited: Invalid,"},
 	{"I1", "a KMS that does not let our address in has refused", "shared/verdict/verdict.go", "NetworkRefused: Unreachable,", "NetworkRefused: Invalid,"},
 	{
+		"I1", "a key stops what is under the key of another cloud", "shared/cluster/enforce.go",
+		"v.Class() == verdict.Invalid && d.DependsOn(p)", "v.Class() == verdict.Invalid",
+	},
+	{
 		"I2", "a key that is not valid is let pass", "shared/cluster/enforce.go",
 		"v.Class() == verdict.Invalid && d.DependsOn(p)", "v.Class() == verdict.Invalid && d.DependsOn(p) && c.Deleting()",
 	},
