@@ -50,29 +50,36 @@ type world struct {
 	client *http.Client
 	now    time.Time
 	lag    time.Duration
+	clouds *pocket.Clouds
 }
 
 func (w *world) clock() time.Time { return w.now }
 
 func newWorld(t testing.TB, state pocket.State, lag time.Duration) *world {
 	t.Helper()
-	w := &world{faults: &pocket.Faults{}, now: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC), lag: lag}
-	var err error
-	w.cloud, err = azurecloud.New(azurecloud.Config{
+	w := &world{now: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC), lag: lag}
+	w.open(t, azurecloud.Config{
 		State: state, Now: w.clock, AdminToken: admin, Tenant: tenantID, Lag: lag,
 		GenerateKey: func(int) (*rsa.PrivateKey, error) { return key(), nil },
 	})
-	if err != nil {
+	return w
+}
+
+func (w *world) open(t testing.TB, cfg azurecloud.Config) {
+	t.Helper()
+	var err error
+	w.faults = &pocket.Faults{}
+	if w.cloud, err = azurecloud.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(pocket.New(w.faults, func(*http.Request) string { return "" }, w.cloud.Services()...))
+	w.clouds = pocket.New(w.faults, func(*http.Request) string { return "" }, w.cloud.Services()...)
+	server := httptest.NewServer(w.clouds)
 	t.Cleanup(server.Close)
 	proxy, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}
-	return w
 }
 
 // reply is an answer with its body read as JSON.
