@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,8 +12,6 @@ import (
 	"latchkey/shared/atlas"
 	model "latchkey/shared/cluster"
 	"latchkey/shared/encryption"
-	"latchkey/shared/ledger"
-	"latchkey/shared/node/protocol"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
@@ -114,54 +110,6 @@ func (c *checks) cluster(was, is store.Item) {
 	}
 }
 
-// struckOut looks at a copy that is removed from the ledger: nobody may need it any more.
-func (c *checks) struckOut(was store.Item) {
-	entry, err := store.Decode[ledger.Entry](was)
-	if err != nil {
-		c.world.fail(err)
-		return
-	}
-	if entry.SnapshotID != "" {
-		return
-	}
-	for _, h := range c.world.hosts {
-		if h.NodeID != entry.NodeID || h.gone || h.has == nil || len(h.has) == 0 {
-			continue
-		}
-		ring, err := h.ring()
-		if err != nil || ring.Current == nil {
-			continue // it has nothing that a key opens
-		}
-		if bytes.Equal(ring.Current.Wrapped.Blob, entry.Blob) {
-			c.world.failf("I5: the only copy that opens %s is struck out of the ledger", h.name())
-		}
-	}
-}
-
-// onDisk is what an agent keeps of its wrapped keys.
-type onDisk struct {
-	Current, Next *struct {
-		KeyID   string              `json:"keyId"`
-		Wrapped protocol.WrappedKey `json:"wrapped"`
-	}
-}
-
-// ring reads the wrapped keys that a node has on disk.
-func (h *host) ring() (r onDisk, err error) {
-	framed, err := h.disk.ReadFile("keys.json")
-	if err != nil {
-		return r, err
-	}
-	_, content, _ := bytes.Cut(framed, []byte("\n")) // the first line is a checksum
-	return r, json.Unmarshal(content, &r)
-}
-
-// needs is whether the node has a master key that a tenant's key opens.
-func (h *host) needs(k *custody) bool {
-	ring, err := h.ring()
-	return err == nil && ring.Current != nil && ring.Current.Wrapped.Provider == k.provider()
-}
-
 func (c *checks) tenantOf(groupID string) *tenant {
 	i := slices.IndexFunc(c.world.tenants, func(t *tenant) bool { return t.group == groupID })
 	return c.world.tenants[i]
@@ -206,8 +154,11 @@ func (c *checks) bound(k *custody) time.Duration {
 	return b
 }
 
-// minute looks at what must have happened by now.
+// minute looks at what must have happened by now, and at what must never have happened.
 func (c *checks) minute() {
+	for _, h := range c.world.hosts {
+		c.opens(h)
+	}
 	for k := range c.world.kept() {
 		c.actedOn(k)
 	}
@@ -320,31 +271,6 @@ func (c *checks) last() {
 	}
 }
 
-// accounted demands that the ledger has the copy that a node has, and no other.
-func (c *checks) accounted(h *host) {
-	ring, err := h.ring()
-	if err != nil {
-		c.world.failf("I5: %s has no keys: %w", h.name(), err)
-		return
-	}
-	entries, err := ledger.OfNode(c.world.ctx, c.world.table, h.ClusterID, h.NodeID)
-	switch {
-	case err != nil:
-		c.world.fail(err)
-	case ring.Next != nil:
-		c.world.failf("I6: a rotation of %s does not end", h.name())
-	case ring.Current == nil && len(entries) > 0:
-		c.world.failf("I5: %s has no key, and the ledger has %d", h.name(), len(entries))
-	case ring.Current == nil:
-	case !c.accounts(h, entries, ring.Current.KeyID, ring.Current.Wrapped):
-		c.world.failf("I5: %s has %s, and the ledger %s", h.name(), copyOf(ring.Current.KeyID, ring.Current.Wrapped.CMK, ring.Current.Wrapped.Blob), listed(entries))
-	}
-	if ring.Current != nil && traceOf(h.data.Bytes()) {
-		c.world.failf("I9: the disk of %s holds data in the clear", h.name())
-	}
-	c.asWanted(h, ring)
-}
-
 // asWanted demands that a node is encrypted by what was acknowledged of its cluster.
 func (c *checks) asWanted(h *host, ring onDisk) {
 	is := unencrypted
@@ -356,29 +282,4 @@ func (c *checks) asWanted(h *host, ring onDisk) {
 			c.world.failf("I8: %s is encrypted by %s, and %s was acknowledged of %s", h.name(), is, cl.provider, cl.name)
 		}
 	}
-}
-
-// accounts is whether the ledger has a node's copy. It may have others under the same customer key, which were
-// never stored: they go with the next rotation of master keys, and need nothing that the node does not.
-func (c *checks) accounts(h *host, entries []ledger.Entry, keyID string, w protocol.WrappedKey) bool {
-	held := slices.ContainsFunc(entries, func(e ledger.Entry) bool {
-		return e.KeyID == keyID && bytes.Equal(e.Blob, w.Blob) && e.CMK.Name == w.CMK && e.CMK.Version == w.Version
-	})
-	k := c.tenantOf(h.GroupID).at(w.Provider)
-	return held && k != nil && !slices.ContainsFunc(entries, func(e ledger.Entry) bool {
-		return e.CMK.Name != w.CMK || e.CMK.Version != w.Version && !k.moved
-	})
-}
-
-// copyOf names a wrapped copy.
-func copyOf(keyID, cmk string, blob []byte) string {
-	return fmt.Sprintf("%s under %s (%x)", keyID, cmk, blob[max(0, len(blob)-4):])
-}
-
-func listed(entries []ledger.Entry) string {
-	all := make([]string, len(entries))
-	for i, e := range entries {
-		all[i] = copyOf(e.KeyID, e.CMK.Name+" "+e.CMK.Version, e.Blob) + " of " + e.Wrapped.Format(time.DateTime)
-	}
-	return fmt.Sprint(all)
 }

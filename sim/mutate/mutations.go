@@ -25,7 +25,7 @@ var mutations = []mutation{
 	},
 	{
 		"I5", "the ledger forgets what a node may still need", "shared/node/ack.go",
-		"all := done == cluster.RotateCommand || replaced", "all := true; return copies",
+		"all := done.Command == cluster.RotateCommand || replaced || started", "all := true; return copies",
 	},
 	{
 		"I6", "a former key is left before all is wrapped anew", "agent/work.go",
