@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
 	"latchkey/shared/atlas"
+	"latchkey/shared/audit"
 	model "latchkey/shared/cluster"
 	"latchkey/shared/encryption"
 	"latchkey/shared/store"
@@ -22,6 +23,7 @@ type checks struct {
 	world   *World
 	refused map[string]int // answers of the API, by code
 	deeds   map[string]int // what tenants have done
+	events  map[string]int // what the suite has told of, by type
 	// waits are how long things took, in virtual time.
 	waits map[string][]time.Duration
 	// disturbed is when a mishap last may have delayed anything.
@@ -29,7 +31,7 @@ type checks struct {
 }
 
 func newChecks(w *World) *checks {
-	return &checks{world: w, refused: map[string]int{}, deeds: map[string]int{}, waits: map[string][]time.Duration{}}
+	return &checks{world: w, refused: map[string]int{}, deeds: map[string]int{}, events: map[string]int{}, waits: map[string][]time.Duration{}}
 }
 
 // wrote looks at every write to the table, at its turn.
@@ -41,6 +43,8 @@ func (c *checks) wrote(_ context.Context, ops []store.Op, before map[store.Key]s
 		case op.Kind == store.OpCheck:
 		case traceOf(op.Item.Body):
 			c.world.failf("I9: the item %s holds a secret", key)
+		case strings.HasPrefix(key.PK, keys.EventPartition("")):
+			c.event(op.Item)
 		case key.SK == "ENCRYPTION" && existed && op.Kind == store.OpPut:
 			c.settings(was, op.Item)
 		case key.SK == "CLUSTER" && existed && op.Kind == store.OpPut:
@@ -49,6 +53,16 @@ func (c *checks) wrote(_ context.Context, ops []store.Op, before map[store.Key]s
 			c.struckOut(was)
 		}
 	}
+}
+
+// event counts what the suite tells of.
+func (c *checks) event(item store.Item) {
+	e, err := store.Decode[audit.Event](item)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	c.events[string(e.Type)]++
 }
 
 var providers = []atlas.Provider{atlas.AWS, atlas.Azure, atlas.GCP}

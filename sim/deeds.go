@@ -125,10 +125,11 @@ func (t *tenant) snapshot(ctx context.Context) {
 
 // restoreSnapshot has a cluster begin again with what a snapshot holds, of its own or of another cluster.
 func (t *tenant) restoreSnapshot(ctx context.Context) {
-	c, to := t.clusters[t.rng.IntN(len(t.clusters))], t.clusters[t.rng.IntN(len(t.clusters))]
-	if len(c.snapshots) == 0 {
+	i := slices.IndexFunc(t.clusters, func(c *cluster) bool { return len(c.snapshots) > 0 })
+	if i < 0 {
 		return
 	}
+	c, to := t.clusters[i], t.clusters[t.rng.IntN(len(t.clusters))]
 	id := c.snapshots[t.rng.IntN(len(c.snapshots))]
 	_, _, err := t.client.CloudBackupsApi.CreateBackupRestoreJob(ctx, t.group, c.name, &admin.DiskBackupSnapshotRestoreJob{
 		DeliveryType: "automated", SnapshotId: &id, TargetClusterName: &to.name, TargetGroupId: &t.group,
@@ -161,7 +162,7 @@ func (t *tenant) pause() time.Duration {
 	case live > 48*time.Hour: // who lives long takes it easy
 		mean = time.Hour
 	case live > 3*time.Hour:
-		mean = 10 * time.Minute
+		mean = 6 * time.Minute
 	}
 	return time.Second + time.Duration(t.rng.ExpFloat64()*float64(mean))
 }

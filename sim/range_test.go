@@ -34,7 +34,7 @@ type tally struct {
 	mu                     sync.Mutex
 	seeds, violated, steps int
 	lived, took            time.Duration
-	faults, deeds          map[string]int
+	faults, deeds, events  map[string]int
 	waits                  map[string][]time.Duration
 }
 
@@ -43,7 +43,7 @@ func (a *tally) add(t *testing.T, o outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.faults == nil {
-		a.faults, a.deeds, a.waits = map[string]int{}, map[string]int{}, map[string][]time.Duration{}
+		a.faults, a.deeds, a.events, a.waits = map[string]int{}, map[string]int{}, map[string]int{}, map[string][]time.Duration{}
 	}
 	a.seeds++
 	a.steps += o.Steps
@@ -54,6 +54,9 @@ func (a *tally) add(t *testing.T, o outcome) {
 	}
 	for what, n := range o.Deeds {
 		a.deeds[what] += n
+	}
+	for what, n := range o.Events {
+		a.events[what] += n
 	}
 	for what, took := range o.Waits {
 		a.waits[what] = append(a.waits[what], took...)
@@ -68,7 +71,7 @@ func (a *tally) add(t *testing.T, o outcome) {
 // tell sums up.
 func (a *tally) tell(t *testing.T) {
 	t.Helper()
-	t.Logf("%s of virtual time in %s: %d steps; faults: %v; deeds: %v", a.lived.Round(time.Hour), a.took.Round(time.Second), a.steps, a.faults, a.deeds)
+	t.Logf("%s of virtual time in %s: %d steps; faults: %v; deeds: %v; events: %v", a.lived.Round(time.Hour), a.took.Round(time.Second), a.steps, a.faults, a.deeds, a.events)
 	for what, took := range a.waits {
 		slices.Sort(took)
 		at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(time.Second) }

@@ -32,6 +32,8 @@ type Report struct {
 	Lived time.Duration
 	// Deeds are what tenants have done, and how often.
 	Deeds map[string]int
+	// Events are what the suite has told of, by type.
+	Events map[string]int
 }
 
 // Run simulates a world and returns what came of it.
@@ -58,7 +60,7 @@ func Run(t *testing.T, cfg Config) (r Report) {
 		}
 		r = Report{
 			Steps: w.conductor.steps, Trace: w.trace.digest(), Failed: texts(w.failed), Faults: w.faults.count, Waits: w.checks.waits,
-			Checks: w.checks.verdicts, Lived: time.Since(epoch), Deeds: w.checks.deeds,
+			Checks: w.checks.verdicts, Lived: time.Since(epoch), Deeds: w.checks.deeds, Events: w.checks.events,
 		}
 	})
 	return r

@@ -183,7 +183,7 @@ func (t *tenant) create(ctx context.Context) {
 	}
 	t.named++
 	c := &cluster{name: fmt.Sprintf("C%d", t.named), provider: unencrypted}
-	if t.world.cfg.Quiet || t.rng.IntN(4) > 0 {
+	if t.world.cfg.Quiet || t.rng.IntN(5) > 0 {
 		c.provider = t.unused()
 	}
 	kind := "REPLICASET"
@@ -232,7 +232,7 @@ func (t *tenant) size(instance string) *[]admin.ReplicationSpec20240805 {
 // alone.
 func (t *tenant) toggle(ctx context.Context) {
 	c := t.clusters[t.rng.IntN(len(t.clusters))]
-	if i := slices.IndexFunc(t.clusters, func(c *cluster) bool { return c.provider == unencrypted }); i >= 0 && t.rng.IntN(2) == 0 {
+	if i := slices.IndexFunc(t.clusters, func(c *cluster) bool { return c.provider == unencrypted }); i >= 0 && t.rng.IntN(4) > 0 {
 		c = t.clusters[i]
 	}
 	next := unencrypted
