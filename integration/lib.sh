@@ -15,6 +15,7 @@ cache=$PWD/.cache/integration
 script=$(basename "$0" .sh)
 work=$(mktemp -d)  # this run's files: logs, data, programs
 started=()         # process ids, in the order of their start
+elsewhere=()       # folders outside of $work that go when the script ends
 mkdir -p "$cache"
 
 finish() {
@@ -24,6 +25,7 @@ finish() {
     kill "${started[i]}" 2>/dev/null || true
     wait "${started[i]}" 2>/dev/null || true
   done
+  rm -rf "${elsewhere[@]}"
   if [ "$code" != 0 ] && [ -z "${KEEP:-}" ]; then
     for log in "$work"/*.log; do
       [ -s "$log" ] && { echo "--- $(basename "$log") ends with:"; tail -n 20 "$log"; } >&2
@@ -126,6 +128,9 @@ fill_debian() {
   rm -rf "$archives"
 }
 
+# awscli: the AWS CLI; prints the folder of its program.
+awscli() { venv awscli 'awscli==1.45.11'; }
+
 # free_port prints a port of 127.0.0.1 that nobody listens on.
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
@@ -150,15 +155,27 @@ wait_http() {
   done
 }
 
-# verified WHAT AGAINST VERSION RESULT: a line of the matrix in docs/verified.md. The latest run counts.
+# verified WHAT AGAINST VERSION RESULT: a line of the matrix, which integration/all.sh puts into docs/verified.md. The
+# latest run counts.
 verified() {
   local matrix=$cache/matrix.tsv
   (
     flock 9
     touch "$matrix"
     awk -F '\t' -v what="$1" -v against="$2" '!($1 == what && $2 == against)' "$matrix" >"$matrix.new"
-    printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$matrix.new"
+    printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$script" >>"$matrix.new"
     mv "$matrix.new" "$matrix"
   ) 9>"$matrix.lock"
   printf '%s: verified %s against %s %s: %s\n' "$script" "$1" "$2" "$3" "$4"
+}
+
+# start_moto [VARIABLE=VALUE...]: an AWS made elsewhere, with nothing in it. Its URL is $moto then.
+moto_version=5.2.1
+start_moto() {
+  local programs port
+  programs=$(venv moto "moto[server,all]==$moto_version")
+  port=$(free_port)
+  moto=http://127.0.0.1:$port
+  start moto env "$@" "$programs/moto_server" -H 127.0.0.1 -p "$port"
+  wait_http "$moto/moto-api/data.json"
 }
