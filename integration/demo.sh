@@ -3,23 +3,11 @@
 # AWS KMS; the tenant takes the key away and the data is out of reach; the tenant gives it back and
 # every byte is there again. The AWS CLI is the tenant, curl is the API's client, and nothing but the
 # suite on this machine answers. It ends at the first surprise, and ends only what it started.
-# Needs Go, Python, curl and the AWS CLI. KEEP=1 leaves the data folder for a look inside.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-
-for tool in aws curl python3; do
-  command -v "$tool" >/dev/null || { echo "demo: $tool is not installed; install it and run this again" >&2; exit 1; }
-done
-
+# Needs Go, Python and curl; the AWS CLI is installed below .cache where there is none. KEEP=1 leaves the data folder for a look inside.
+. "$(dirname "$0")/lib.sh"
+need go python3 curl
+command -v aws >/dev/null || PATH=$(awscli):$PATH
 began=$SECONDS
-work=$(mktemp -d)
-cleanup() {
-  code=$?
-  [ -z "${suite:-}" ] || { kill "$suite" && wait "$suite"; } 2>/dev/null || true
-  [ "$code" = 0 ] || { echo "--- the suite's log ends with:"; tail -n 20 "$work/log"; } >&2
-  if [ -n "${KEEP:-}" ]; then echo "left: $work"; else rm -rf "$work"; fi
-}
-trap cleanup EXIT
 
 say()  { printf '\n\033[1m%s\033[0m\n' "$*"; }
 note() { printf '  %s\n' "$*"; }
@@ -39,8 +27,8 @@ print(functools.reduce(lambda v, k: v[int(k)] if isinstance(v, list) else v[k], 
 say "The suite starts on free ports, with an empty data folder"
 go build -o "$work/latchkey" ./local
 "$work/latchkey" -data "$work/data" -listen 127.0.0.1:0 -clouds 127.0.0.1:0 -lambda 127.0.0.1:0 -nodes 127.0.0.1:0 \
-  -states 127.0.0.1:0 -databases 127.0.0.1:0 >"$work/welcome" 2>"$work/log" &
-suite=$!
+  -states 127.0.0.1:0 -databases 127.0.0.1:0 >"$work/welcome" 2>"$work/suite.log" &
+started+=("$!")
 for _ in $(seq 100); do grep -q '^ready' "$work/welcome" && break; sleep 0.1; done
 grep -q '^ready' "$work/welcome" || fail 'it is not ready after 10 s'
 sed '/^A key in AWS KMS/q' "$work/welcome" | grep '^  ' >"$work/shell"

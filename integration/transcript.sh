@@ -2,27 +2,17 @@
 # The documents' own curl lines against the suite on this machine, as a newcomer pastes them:
 # first what `make run` prints, then docs/quickstart.md, then the lines of the documents that
 # differ (v1.0 with pretty and envelope, later version dates, trailing slashes, a body on DELETE).
-# Needs Go, curl and the AWS CLI. It ends only what it started.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-
-for tool in curl aws; do
-  command -v "$tool" >/dev/null || { echo "transcript: $tool is not installed; install it and run this again" >&2; exit 1; }
-done
-
-work=$(mktemp -d)
-cleanup() {
-  [ -z "${suite:-}" ] || { kill "$suite" && wait "$suite"; } 2>/dev/null || true
-  rm -rf "$work"
-}
-trap cleanup EXIT
+# Needs Go, Python and curl.
+. "$(dirname "$0")/lib.sh"
+need go python3 curl
+PATH=$(awscli):$PATH
 
 go build -o "$work/latchkey" ./local
 "$work/latchkey" -data "$work/data" -listen 127.0.0.1:0 -clouds 127.0.0.1:0 -lambda 127.0.0.1:0 -nodes 127.0.0.1:0 \
-  -states 127.0.0.1:0 -databases 127.0.0.1:0 >"$work/welcome" 2>"$work/log" &
-suite=$!
+  -states 127.0.0.1:0 -databases 127.0.0.1:0 >"$work/welcome" 2>"$work/suite.log" &
+started+=("$!")
 for _ in $(seq 100); do grep -q '^ready' "$work/welcome" && break; sleep 0.1; done
-grep '^ready' "$work/welcome" || { cat "$work/log" >&2; exit 1; }
+grep '^ready' "$work/welcome" || fail "the suite is not ready after 10 s"
 
 passed=0
 # expect NAME PATTERN TEXT: TEXT must match the extended regular expression.
@@ -103,3 +93,4 @@ expect 'a wrong key is 401 with a challenge' '401 Unauthorized.*[Ww][Ww][Ww]-Aut
   "$(curl --silent --include --header "Accept: application/vnd.atlas.2024-11-13+json" "$BASE/api/atlas/v2/groups" | tr -d '\r\n')"
 
 printf '\n%d passed, 0 failed\n' "$passed"
+verified 'the documents: what they have readers paste' 'the AWS CLI, curl' "$(aws --version | grep -Eo '[0-9.]+' | head -n 1), $(curl --version | grep -Eo '[0-9.]+' | head -n 1)" "$passed lines are answered as they say"
