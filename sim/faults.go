@@ -23,9 +23,10 @@ const (
 	lost                // it has its effect, and its process is told that it failed
 	repeated            // it happens twice
 	silent              // nobody answers it, for as long as the process cares to wait
+	contended           // it has no effect, since others write the same all the time
 )
 
-var mishaps = [...]string{"ok", "late", "killed before", "killed after", "refused", "answer lost", "twice", "no answer"}
+var mishaps = [...]string{"ok", "late", "killed before", "killed after", "refused", "answer lost", "twice", "no answer", "conflict"}
 
 // String names the mishap.
 func (m mishap) String() string { return mishaps[m] }
@@ -43,7 +44,7 @@ var errInjected = errors.New("sim: injected fault")
 // possible are the mishaps that the steps of each kind can meet in the world that is simulated.
 var possible = map[kind][]mishap{
 	reading:    {late, killedBefore, refused},
-	writing:    {late, killedBefore, killedAfter, refused, lost},
+	writing:    {late, killedBefore, killedAfter, refused, lost, contended},
 	journaling: {killedBefore, killedAfter},
 	invoking:   {late, refused, lost, repeated},
 	calling:    {late, killedBefore, killedAfter, refused, lost, silent},

@@ -23,8 +23,8 @@ func (w *World) weather() {
 	if w.cfg.Rate == 0 {
 		return
 	}
-	if w.rng.IntN(60) == 0 {
-		w.faults.rate = 0
+	if w.rng.IntN(30) == 0 || !w.weathered { // most worlds are short
+		w.weathered, w.faults.rate = true, 0
 		if w.rng.IntN(2) == 0 {
 			w.faults.rate = w.cfg.Rate * w.rng.ExpFloat64()
 		}

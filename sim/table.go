@@ -52,8 +52,11 @@ func (t *table) Write(ctx context.Context, ops ...store.Op) error {
 	if err != nil {
 		return err
 	}
-	if f.kind == refused {
+	switch f.kind {
+	case refused:
 		return errUnavailable
+	case contended:
+		return &store.ConflictError{Key: ops[f.draw%uint64(len(ops))].Item.Key}
 	}
 	before := map[store.Key]store.Item{}
 	for _, op := range ops {

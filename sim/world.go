@@ -86,6 +86,7 @@ type World struct {
 	tenants   []*tenant
 	outages   map[string]pocket.FaultKind // of the clouds' hosts
 	incidents []*incident
+	weathered bool // since the first minute it is decided how often steps fail
 	made      []*function
 	pool      pool
 	rsaKeys   int
