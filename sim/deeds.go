@@ -44,7 +44,9 @@ var deeds = []deed{
 
 // pick is one of the deeds. What takes several steps is gone on with half of the time.
 func (t *tenant) pick() func(*tenant, context.Context) {
-	k := t.any(func(k *custody) bool { return k.leaving || k.ended || k.asked || k.severed != "" })
+	k := t.any(func(k *custody) bool {
+		return k.leaving || k.ended || k.asked || k.severed != "" || k.private && t.rng.IntN(3) == 0
+	})
 	if k != nil && t.rng.IntN(2) == 0 {
 		return func(_ *tenant, ctx context.Context) { k.goOn(ctx) }
 	}
@@ -67,10 +69,12 @@ func (k *custody) goOn(ctx context.Context) {
 		k.approve(ctx)
 	case k.leaving:
 		k.depart(ctx)
-	case !k.revoked.IsZero():
+	case k.ended && !k.revoked.IsZero():
 		k.giveBack(ctx)
-	default:
+	case k.ended:
 		k.configure(ctx)
+	case k.revoked.IsZero():
+		k.connect(ctx)
 	}
 }
 

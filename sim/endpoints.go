@@ -65,11 +65,15 @@ const (
 
 // networking goes one step towards private endpoints, or back.
 func (t *tenant) networking(ctx context.Context) {
-	k := t.any(func(k *custody) bool { _, ok := k.customerKey.(private); return ok && k.brought && k.revoked.IsZero() })
-	if k == nil {
-		return
+	k := t.any(func(k *custody) bool { _, ok := k.customerKey.(private); return ok && k.brought })
+	if k != nil && k.revoked.IsZero() {
+		k.connect(ctx)
 	}
-	way := k.customerKey.(private) //nolint:forcetypeassert // it was chosen for that
+}
+
+// connect goes one step.
+func (k *custody) connect(ctx context.Context) {
+	t, way := k.tenant, k.customerKey.(private) //nolint:errcheck,forcetypeassert // it was chosen for that
 	if !k.private {
 		t.update(ctx, way.require(true), "requires private networking "+k.provider())
 		return
@@ -79,7 +83,7 @@ func (t *tenant) networking(ctx context.Context) {
 	case !ok:
 	case len(all) > 0:
 		k.attend(ctx, all[t.rng.IntN(len(all))])
-	case t.rng.IntN(3) > 0:
+	case t.rng.IntN(4) > 0:
 		_, _, err := t.settings().CreateRestPrivateEndpoint(ctx, t.group, k.provider(), &admin.EARPrivateEndpoint{RegionName: new(way.endpointRegion())}).Execute()
 		k.networked = t.how(err, "sets up a private endpoint "+k.provider()) != denied
 		_, asks := way.(approver)

@@ -215,11 +215,11 @@ func (t *tenant) unused() string {
 	return k.provider()
 }
 
-// size is the replication of a replica set of three nodes, in the cloud of the tenant's first key if there may be
-// private endpoints.
+// size is the replication of a replica set of three nodes. It is at one cloud for all clusters of a tenant, or else there
+// could be no private endpoints.
 func (t *tenant) size(instance string) *[]admin.ReplicationSpec20240805 {
 	provider, region, priority, count := "AWS", "US_EAST_1", 7, 3
-	if t.keys[0].provider() == "AZURE" {
+	if t.keys[0].provider() != "AWS" {
 		provider, region = "AZURE", azureRegion
 	}
 	return &[]admin.ReplicationSpec20240805{{RegionConfigs: &[]admin.CloudRegionConfig20240805{{
