@@ -14,6 +14,7 @@ import (
 
 // onDisk is what an agent keeps of its wrapped keys.
 type onDisk struct {
+	Plain         bool // the data is not encrypted
 	Current, Next *struct {
 		KeyID   string              `json:"keyId"`
 		Wrapped protocol.WrappedKey `json:"wrapped"`
@@ -97,8 +98,14 @@ func (c *checks) opens(h *host) {
 		}
 	}
 	ring, err := h.ring()
-	if err != nil || ring.Current == nil || len(h.has) == 0 {
-		return // it has nothing that a key opens
+	switch {
+	case err != nil:
+		return // it has no data yet
+	case ring.Current == nil:
+		if h.runs() && !ring.Plain {
+			c.world.failf("I8: %s runs, and has not stored the key that its data is under", h.name())
+		}
+		return
 	}
 	entries, err := ledger.OfNode(c.world.ctx, c.world.table, h.ClusterID, h.NodeID)
 	if err != nil {

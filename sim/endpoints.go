@@ -73,7 +73,7 @@ func (t *tenant) networking(ctx context.Context) {
 
 // connect goes one step.
 func (k *custody) connect(ctx context.Context) {
-	t, way := k.tenant, k.customerKey.(private) //nolint:errcheck,forcetypeassert // it was chosen for that
+	t, way := k.tenant, k.customerKey.(private) //nolint:forcetypeassert // it was chosen for that
 	if !k.private {
 		t.update(ctx, way.require(true), "requires private networking "+k.provider())
 		return

@@ -52,7 +52,7 @@ func (t *table) Write(ctx context.Context, ops ...store.Op) error {
 	if err != nil {
 		return err
 	}
-	switch f.kind {
+	switch f.kind { //nolint:exhaustive // the others are written
 	case refused:
 		return errUnavailable
 	case contended:
