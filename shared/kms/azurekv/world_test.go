@@ -51,6 +51,7 @@ var pool = sync.OnceValue(func() []*rsa.PrivateKey {
 type world struct {
 	cloud     *azurecloud.Cloud
 	faults    *pocket.Faults
+	clouds    *pocket.Clouds
 	transport http.RoundTripper
 	hurried   atomic.Bool // a hanging service is given up at once
 	requests  atomic.Int64
@@ -77,7 +78,8 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.cloud = cloud
-	w.transport = pocket.Transport(pocket.New(w.faults, func(*http.Request) string { return "" }, cloud.Services()...))
+	w.clouds = pocket.New(w.faults, func(*http.Request) string { return "" }, cloud.Services()...)
+	w.transport = pocket.Transport(w.clouds)
 	w.put(t, vaultPath, `{"location":"eastus2","properties":{"tenantId":"`+customerTenant+`","sku":{"family":"A","name":"standard"},"accessPolicies":[]}}`)
 	for _, name := range []string{"atlas", "other"} {
 		w.post(t, vaultURL+"/keys/"+name+"/create", `{"kty":"RSA","key_size":2048}`)

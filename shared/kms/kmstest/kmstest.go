@@ -104,6 +104,20 @@ func Run(t *testing.T, open func(t *testing.T) *Harness) {
 	}
 }
 
+// RunElsewhere runs what of the suite can be run over the network, in real time: against a provider itself or an
+// emulator of one. Of the breaks it runs those that the harness has.
+func RunElsewhere(t *testing.T, open func(t *testing.T) *Harness) {
+	for name, test := range map[string]func(*testing.T, *Harness){
+		"round trip": testRoundTrip, "binding": testBinding, "other key": testOtherKey, "tampered": testTampered, "probe": testProbe,
+		"rotation": testRotation, "cancelled": testCancelled,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
+	for b := range open(t).Breaks {
+		t.Run("break/"+string(b), func(t *testing.T) { testBreak(t, open(t), b) })
+	}
+}
+
 var binding = kms.Binding{GroupID: "650000000000000000000001", Use: "test"}
 
 func within(t testing.TB) context.Context {
