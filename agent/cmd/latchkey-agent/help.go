@@ -57,7 +57,8 @@ Examples:
         '{{if .KeyFile}}--enableEncryption{{end}}' \
         '{{if .KeyFile}}--encryptionKeyFile={{.KeyFile}}{{end}}'
 
-  MariaDB (encryption of tables is switched on in its own configuration):
+  MariaDB (encryption of tables is switched on in its own configuration, and the data
+  directory is there; docs/agent.md has a script that makes it):
     latchkey-agent -control-plane https://keys.example.com -key-format mariadb \
       -ready 127.0.0.1:3306 -- \
       mariadbd '{{if .KeyFile}}--plugin-load-add=file_key_management{{end}}' \
