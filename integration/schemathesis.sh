@@ -32,7 +32,7 @@ ask() {
     cd "$work" # it leaves files where it is started
     nice schemathesis run "$root/docs/openapi.yaml" --url "$url" --no-color --no-shrink --warnings off --seed "${SEED:-1}" \
       --generation-database none --phases coverage,fuzzing,stateful --report ndjson --report-ndjson-path "$name.ndjson" --checks \
-      not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance "$@"
+      not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,described_status "$@"
   )
 }
 
