@@ -3,7 +3,7 @@
 # passed, the table in docs/verified.md is what they have verified. PARTS="mariadb cli" runs only those, and writes nothing.
 . "$(dirname "$0")/lib.sh"
 
-all=(cli transcript demo template statemachines dynamo schemathesis mariadb)
+all=(cli transcript demo sam template statemachines dynamo schemathesis mariadb)
 read -ra parts <<<"${PARTS:-${all[*]}}"
 [ -n "${PARTS:-}" ] || rm -f "$cache/matrix.tsv"
 
