@@ -32,6 +32,7 @@ type tenant struct {
 	client   *admin.APIClient
 	keys     []*custody
 	clusters []*cluster
+	acting   bool // it does something just now
 	writes   int
 	named    int // clusters
 	// doubtful is that a change of the configuration was not answered.
@@ -88,7 +89,12 @@ func (t *tenant) live(ctx context.Context) {
 	w := t.world
 	ctx = within(ctx, t.proc)
 	for w.sleep(ctx, t.pause()) && w.turn(ctx, "acts") && !w.over {
+		t.acting = true
 		t.act(ctx)
+		if !w.turn(ctx, "has acted") {
+			return
+		}
+		t.acting = false
 	}
 }
 
@@ -346,6 +352,8 @@ func (t *tenant) stateOf(ctx context.Context, c *cluster) string {
 
 // settle gives the keys back and finds out what is in doubt.
 func (t *tenant) settle(ctx context.Context) {
+	for t.world.turn(ctx, "settles") && t.acting && t.world.sleep(ctx, time.Second) { // what it began before, it ends
+	}
 	for _, k := range t.keys {
 		for t.world.turn(ctx, "settles") && !k.revoked.IsZero() {
 			k.giveBack(ctx)
