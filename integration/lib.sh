@@ -120,12 +120,13 @@ debian() {
   printf '%s\n' "$folder"
 }
 fill_debian() {
-  local folder=$1 archives=$1.archives file; shift
-  mkdir -p "$archives/partial"
-  apt-get install --yes --download-only --no-install-recommends -o Debug::NoLocking=1 -o APT::Sandbox::User= \
-    -o Dir::Cache::archives="$archives" "$@" || return
-  for file in "$archives"/*.deb; do dpkg-deb --extract "$file" "$folder" || return; done
-  rm -rf "$archives"
+  local folder=$1 apt=$1.apt file; shift
+  local options=(-o Debug::NoLocking=1 -o APT::Sandbox::User= -o Dir::Cache="$apt" -o Dir::State::Lists="$apt/lists")
+  mkdir -p "$apt/archives/partial" "$apt/lists/partial" # of our own, since the machine's may be missing or old
+  apt-get update "${options[@]}" || return
+  apt-get install --yes --download-only --no-install-recommends "${options[@]}" "$@" || return
+  for file in "$apt"/archives/*.deb; do dpkg-deb --extract "$file" "$folder" || return; done
+  rm -rf "$apt"
 }
 
 # awscli: the AWS CLI; prints the folder of its program.
