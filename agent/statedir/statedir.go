@@ -2,8 +2,9 @@
 // wrapped master keys.
 //
 // Its one invariant: after a crash at any moment, and with a full disk, a file has either its
-// old content or its new one, whole. Each file carries a checksum and leaves its predecessor
-// behind, so that one that rots is noticed and replaced. Only the agent imports it.
+// old content or its new one, whole; and what was read stays. Each file carries a checksum and
+// leaves its predecessor behind, so that one that rots is noticed and replaced. Only the agent
+// imports it.
 package statedir
 
 import (
@@ -13,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
+	"sync/atomic"
 )
 
 // Errors of Read. ErrNotExist is for a file that was never written.
@@ -40,10 +43,16 @@ type Files interface {
 }
 
 // Dir is a state directory. Calls for one name must not overlap.
-type Dir struct{ files Files }
+type Dir struct {
+	files   Files
+	syncing sync.Mutex
+	// settled is that a power cut leaves the directory as it is seen. It is not when a process begins: the one
+	// before may have ended between a change and its Sync.
+	settled atomic.Bool
+}
 
 // New keeps files in a directory of any file system, without a lock. Open is for programs.
-func New(files Files) *Dir { return &Dir{files} }
+func New(files Files) *Dir { return &Dir{files: files} }
 
 const (
 	next     = ".new"      // being written; never read
@@ -52,8 +61,11 @@ const (
 )
 
 // Read returns a file's content. recovered says that the file itself was missing or damaged and
-// that this is its predecessor.
+// that this is its predecessor. What it returns is on disk.
 func (d *Dir) Read(name string) (content []byte, recovered bool, err error) {
+	if err := d.settle(); err != nil {
+		return nil, false, fmt.Errorf("statedir: %s is not on disk yet: %w", name, err)
+	}
 	content, err = d.read(name)
 	if err == nil {
 		return content, false, nil
@@ -70,6 +82,26 @@ func (d *Dir) Read(name string) (content []byte, recovered bool, err error) {
 	return nil, false, fmt.Errorf("%s: %w: %w", name, ErrDamaged, err)
 }
 
+// settle puts on disk what was not when a process ended, or a change failed.
+func (d *Dir) settle() error {
+	d.syncing.Lock()
+	defer d.syncing.Unlock()
+	if d.settled.Swap(true) { // before the Sync: a change that fails during it unsettles the directory again
+		return nil
+	}
+	err := d.files.Sync()
+	if err != nil {
+		d.settled.Store(false)
+	}
+	return err
+}
+
+// unsettled is a change that failed, so that nobody knows how much of it is on disk.
+func (d *Dir) unsettled(what string, err error) error {
+	d.settled.Store(false)
+	return fmt.Errorf("%w: %s: %w", ErrNotStored, what, err)
+}
+
 func (d *Dir) read(name string) ([]byte, error) {
 	framed, err := d.files.ReadFile(name)
 	if err != nil {
@@ -84,18 +116,18 @@ func (d *Dir) read(name string) ([]byte, error) {
 func (d *Dir) Write(name string, content []byte) error {
 	if err := d.files.WriteSynced(name+next, frame(content)); err != nil {
 		d.files.Remove(name + next) //nolint:errcheck // it gives back room on a full disk; the next Write overwrites it anyway
-		return fmt.Errorf("%w: %s: %w", ErrNotStored, name, err)
+		return d.unsettled(name, err)
 	}
 	if _, err := d.read(name); err == nil {
 		if err := d.files.Rename(name, name+previous); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrNotStored, name, err)
+			return d.unsettled(name, err)
 		}
 	}
 	if err := d.files.Rename(name+next, name); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrNotStored, name, err)
+		return d.unsettled(name, err)
 	}
 	if err := d.files.Sync(); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrNotStored, name, err)
+		return d.unsettled(name, err)
 	}
 	return nil
 }
@@ -104,11 +136,11 @@ func (d *Dir) Write(name string, content []byte) error {
 func (d *Dir) Remove(name string) error {
 	for _, file := range []string{name + next, name + previous, name} {
 		if err := d.files.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: remove %s: %w", ErrNotStored, name, err)
+			return d.unsettled("remove "+name, err)
 		}
 	}
 	if err := d.files.Sync(); err != nil {
-		return fmt.Errorf("%w: remove %s: %w", ErrNotStored, name, err)
+		return d.unsettled("remove "+name, err)
 	}
 	return nil
 }

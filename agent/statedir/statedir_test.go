@@ -42,6 +42,33 @@ func TestAfterACrashAtAnyStepAFileIsOldOrNewButWhole(t *testing.T) {
 	})
 }
 
+// unsynced is a disk whose directory can't be synced, though files can be written and renamed.
+type unsynced struct{ *statedirtest.Disk }
+
+func (unsynced) Sync() error { return syscall.ENOSPC }
+
+// A process that was told that a file was not stored ends, and another one finds the file: it may rely on it only if a power
+// cut would not take it away again.
+func TestWhatWasReadIsThereAfterAPowerCut(t *testing.T) {
+	t.Parallel()
+	disk := &statedirtest.Disk{}
+	if err := statedir.New(unsynced{disk}).Write(name, []byte("new")); !errors.Is(err, statedir.ErrNotStored) {
+		t.Fatalf("Write = %v", err)
+	}
+	if got, _, err := statedir.New(unsynced{disk}).Read(name); err == nil {
+		t.Errorf("Read = %q of what is not on disk", got)
+	}
+	dir := statedir.New(disk)
+	if got, _, err := dir.Read(name); string(got) != "new" || err != nil {
+		t.Fatalf("Read = %q, %v", got, err)
+	}
+	disk.Crash()
+	disk.Reboot(0)
+	if got, _, err := statedir.New(disk).Read(name); string(got) != "new" || err != nil {
+		t.Errorf("after a power cut Read = %q, %v", got, err)
+	}
+}
+
 func TestAFullDiskLeavesTheOldFile(t *testing.T) {
 	t.Parallel()
 	disk := &statedirtest.Disk{}
