@@ -88,6 +88,7 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 	for what, cfg := range map[string]sim.Config{
 		"a master key that was never stored held up a change of keys":               {Seed: 11, For: 6 * time.Hour, Groups: 4, Rate: 0.01},
 		"the ledger kept what a node had before a resync that ended with its death": {Seed: 6, For: 90 * time.Minute, Groups: 3, Rate: 0.05},
+		"an agent relied on a file that a power cut took away again":                {Seed: 152, For: 20 * time.Minute, Groups: 3, Rate: 0.01},
 	} {
 		t.Run(what, func(t *testing.T) {
 			if testing.Short() {
