@@ -155,6 +155,7 @@ func check(t *testing.T, kind, input string, specs map[string]specification) {
 		}
 	}
 	checkFaults(t, m, input, specs)
+	checkElsewhere(t, kind, input, specs)
 }
 
 // isFaulty reports whether a call fails as it is.
