@@ -31,6 +31,9 @@ func age(d kms.Dates) time.Time {
 }
 
 func testDates(t *testing.T, h *Harness) {
+	if h.OtherClock {
+		t.Skip("the cloud has a clock of its own")
+	}
 	born := time.Now()
 	if d := mustDate(t, h.Key); !isAbout(d.Created, born) || !d.Rotated.IsZero() || !d.Deletes.IsZero() {
 		t.Errorf("a new key tells %+v at %s", d, born)
@@ -81,7 +84,11 @@ func testUntoldDates(t *testing.T, h *Harness) {
 		t.Errorf("credentials that may not ask are told %+v", d)
 	}
 	deny.Undo(t)
-	h.Breaks[Throttle].Do(t)
+	throttle, ok := h.Breaks[Throttle]
+	if !ok {
+		t.Skip(h.Without[Throttle])
+	}
+	throttle.Do(t)
 	_, err := h.Key.Dates(within(t))
 	checkReason(t, "dates", err, verdict.RateLimited)
 }

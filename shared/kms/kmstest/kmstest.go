@@ -31,6 +31,8 @@ type Harness struct {
 	// Deletes is how long a key lives on after the break ScheduleDeletion; zero if the provider does not
 	// tell when it goes.
 	Deletes time.Duration
+	// OtherClock is whether the cloud's clock is another than the test's, so that no dates are compared.
+	OtherClock bool
 }
 
 // Breaking is one way to break a key.
