@@ -4,6 +4,8 @@
 # others' rows as they are.
 . "$(dirname "$0")/lib.sh"
 
+export PATH
+PATH=$(awscli):$PATH
 all=(cli transcript demo sam template statemachines aws dynamo schemathesis mariadb)
 read -ra parts <<<"${PARTS:-${all[*]}}"
 rows=$work/rows # of each part, in a file of its name
