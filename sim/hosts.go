@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,7 +27,7 @@ type host struct {
 	rng   *rand.Rand // of the jitter of its agent
 	disk  *statedirtest.Disk
 	data  *memengine.Disk
-	skew  time.Duration // of its clock
+	skew  atomic.Int64 // of its clock, a time.Duration: agents look at it before they take a turn
 
 	proc   *process
 	engine *memengine.Engine
@@ -72,7 +73,7 @@ func (h *host) boot() {
 	})
 }
 
-func (h *host) now() time.Time { return time.Now().Add(h.skew) }
+func (h *host) now() time.Time { return time.Now().Add(time.Duration(h.skew.Load())) }
 
 // ended is what becomes of the machine when its agent returns.
 func (h *host) ended(ctx context.Context, proc *process, err error) {

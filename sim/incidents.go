@@ -155,7 +155,7 @@ func (w *World) clockJump(time.Duration) (string, func()) {
 	if h == nil {
 		return "", nil
 	}
-	h.skew += time.Duration(w.rng.NormFloat64() * float64(10*time.Minute))
+	h.skew.Add(int64(w.rng.NormFloat64() * float64(10*time.Minute)))
 	return "a clock jumps", func() {}
 }
 

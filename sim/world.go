@@ -379,7 +379,7 @@ func (w *World) settle(node fleet.Waiting, token string) {
 		has: map[string]string{},
 	}
 	if !w.cfg.Quiet {
-		h.skew = time.Duration(h.rng.NormFloat64() * float64(20*time.Second))
+		h.skew.Store(int64(h.rng.NormFloat64() * float64(20*time.Second)))
 	}
 	w.hosts = append(w.hosts, h)
 	h.boot()
