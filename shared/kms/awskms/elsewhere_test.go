@@ -283,3 +283,23 @@ func TestElsewhere_what_is_described_of_a_key(t *testing.T) {
 		t.Errorf("a key that waits for its deletion is %s", got)
 	}
 }
+
+// By this access roles are refused that let every tenant in.
+func TestElsewhere_only_a_role_that_demands_no_external_id_takes_any(t *testing.T) {
+	e := newElsewhere(t)
+	guarded := e.role
+	everybody := strings.Replace(strings.ReplaceAll(trustPolicy, "999900001111", motoAccount), externalID, "*", 1)
+	everybody = strings.Replace(everybody, "StringEquals", "StringLike", 1)
+	out, err := e.iam.CreateRole(e.ctx(), &iam.CreateRoleInput{RoleName: aws.String("open"), AssumeRolePolicyDocument: &everybody})
+	e.must(err)
+	e.authorize()
+	for role, cases := range map[string]map[string]verdict.Reason{
+		guarded:       {externalID: verdict.OK, "another": verdict.RoleDenied},
+		*out.Role.Arn: {externalID: verdict.OK, "another": verdict.OK},
+	} {
+		for id, want := range cases {
+			e.role = role
+			wantReason(t, role+" with "+id, e.asRole(e.own, id).Authenticate(e.ctx()), want)
+		}
+	}
+}
