@@ -15,7 +15,7 @@ start_suite
 a_key
 use_key "$KEY" >/dev/null
 a_cluster Fuzzed >/dev/null
-within 60 "a cluster is IDLE" is_idle Fuzzed
+within 180 "a cluster is IDLE" is_idle Fuzzed
 id() { get "results.0.$1"; }
 KEY_ID=$(api "$BASE/api/atlas/v2/orgs/$ORG_ID/apiKeys" | id id)
 SNAPSHOT=$(api -X POST "$GROUP/clusters/Fuzzed/backup/snapshots" --data '{"description":"x","retentionInDays":1}' | field id)

@@ -22,7 +22,7 @@ start_suite() {
   go build -o "$work/latchkey" ./local
   start suite "$work/latchkey" -data "$work/suite" -listen 127.0.0.1:0 -clouds 127.0.0.1:0 -lambda 127.0.0.1:0 \
     -nodes 127.0.0.1:0 -states 127.0.0.1:0 -databases 127.0.0.1:0 "$@"
-  within 20 "the suite is ready" grep '^ready' "$work/suite.log"
+  within 60 "the suite is ready" grep '^ready' "$work/suite.log"
   sed '/^A key in AWS KMS/q' "$work/suite.log" | grep '^  ' >"$work/shell"
   # shellcheck disable=SC1091
   . "$work/shell"
