@@ -101,7 +101,8 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// patient takes a turn when an answer took a while, as everybody does who was asleep.
+// patient takes a turn for each attempt, since clients sleep between two, and when an answer took a while, as everybody does
+// who was asleep.
 type patient struct {
 	http.RoundTripper
 
@@ -110,6 +111,9 @@ type patient struct {
 
 // RoundTrip implements http.RoundTripper.
 func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !p.world.turn(r.Context(), "asks its cloud") {
+		return nil, errDead
+	}
 	asked := time.Now()
 	resp, err := p.RoundTripper.RoundTrip(r)
 	if time.Now().After(asked) && !p.world.turn(r.Context(), "is answered") {
