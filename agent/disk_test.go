@@ -175,3 +175,32 @@ func TestDataUnderAForeignKeyIsReportedAndLeftAlone(t *testing.T) {
 		}
 	})
 }
+
+// The record of a command may not have been stored, and then be older than what was done for the command.
+func TestDataThatWasDroppedBeginsAnewAsTheCommandSaidAndNoOther(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start()
+		w.acked(w.server.Command(w.nodeID, protocol.KindStart, protocol.Run, protocol.NoProvider))
+		w.put("a")
+		old, err := w.disk.ReadFile("commands.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.engine.afterwork = func(call string) { w.net.Down(call == "wipe") }
+		number := w.command(protocol.KindResync)
+		w.until("dropped", func() bool { return w.engine.count("wipe") == 1 })
+		time.Sleep(time.Minute)
+		w.crash(0)
+		w.disk.Damage("commands.json", old)
+		w.start()
+		time.Sleep(10 * time.Minute)
+		if w.engine.count("start") > 0 {
+			t.Error("it begins data as it was before")
+		}
+		w.net.Down(false)
+		if ack := w.acked(number); ack.Outcome != protocol.Done || ack.KeyID == "" {
+			t.Errorf("acknowledged %+v", ack)
+		}
+		w.reported(protocol.StateRunning)
+	})
+}

@@ -90,8 +90,15 @@ func (w *worker) start(ctx context.Context, c protocol.Command) error {
 	return err
 }
 
+// errUntold is that the record of commands is older than what was done: what new data is to be under was said by
+// a command that could not be recorded. The control plane repeats it.
+var errUntold = errors.New("agent: the data was dropped for a command that is not recorded; waiting for the control plane to repeat it")
+
 // beginData decides what new data will be under, before there is any.
 func (w *worker) beginData(ctx context.Context, c protocol.Command) error {
+	if c.Number < w.ring.ResyncedFor {
+		return errUntold
+	}
 	next := w.ring
 	if c.Provider == protocol.NoProvider {
 		next.Plain = true

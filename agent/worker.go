@@ -221,6 +221,7 @@ var diagnoses = []struct {
 	{statedir.ErrNotStored, protocol.StateFailed, protocol.ReasonStateNotStored},
 	{errSnapshots, protocol.StateFailed, protocol.ReasonSnapshotStore},
 	{errUnreachable, protocol.StateStarting, protocol.ReasonUnreachable},
+	{errUntold, protocol.StateStarting, protocol.ReasonUnreachable},
 }
 
 func diagnose(err error) (protocol.State, string) {
