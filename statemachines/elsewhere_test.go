@@ -132,7 +132,7 @@ func trialsOf(t *testing.T, kind, input string, specs map[string]specification) 
 }
 
 // soon is the time-out in seconds of a state that is to time out. An answer never takes as long.
-const soon = 8
+const soon = 6
 
 // hurried is a machine's definition with functions of its own, whose retries follow at once, as does the time-out of one
 // state.
@@ -305,7 +305,7 @@ func serveLambda(t *testing.T, address string, functions map[string]statestest.F
 		if _, err := payload.ReadFrom(r.Body); err != nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), 3*soon*time.Second)
+		ctx, cancel := context.WithTimeout(r.Context(), (soon+2)*time.Second)
 		defer cancel()
 		answer, err := invoke(ctx, r.PathValue("name"), payload.Bytes())
 		w.Header().Set("Content-Type", "application/json")

@@ -32,7 +32,7 @@ func ExecuteOn(ctx context.Context, endpoint, definition, input string) (Result,
 	if err != nil {
 		return Result{}, err
 	}
-	const interval = 250 * time.Millisecond
+	const interval = time.Second
 	end, err := client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: x.ExecutionArn})
 	for err == nil && end.Status == types.ExecutionStatusRunning {
 		time.Sleep(interval)
