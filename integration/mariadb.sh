@@ -13,7 +13,7 @@ root=$(debian mariadb 'mariadb-server=1:10.11*')
 PATH=$(awscli):$root/usr/bin:$root/usr/sbin:$PATH
 libraries=$(dirname "$(find "$root/usr/lib" -name 'libmariadb.so.*' | head -n 1)")
 mariadbd() { LD_LIBRARY_PATH=$libraries command mariadbd "$@"; }
-version=$(mariadbd --version | grep -o '[0-9]*\.[0-9]*\.[0-9]*-MariaDB' | head -n 1)
+version=$(mariadbd --version | grep -Eo 'Ver [0-9.]+' | cut -d ' ' -f 2)
 say "MariaDB $version is installed"
 
 go build -o "$work/" ./agent/cmd/latchkey-agent
