@@ -51,6 +51,11 @@ fuzz: ## run every fuzz test for FUZZTIME (10s) each; FUZZ="cluster" chooses som
 crash: ## kill the suite on this machine ROUNDS (100) times under load, and fill its disk; SEED repeats the choices of a run
 	LATCHKEY_CRASH_ROUNDS=$(or $(ROUNDS),100) LATCHKEY_CRASH_SEED=$(SEED) go test -count=1 -timeout=120m -v ./local/crashtest
 
+.PHONY: linear
+linear: ## look for an order that explains what ROUNDS (300) histories of concurrent clients saw of the table, the settings and the ledger
+	LATCHKEY_LINEAR_ROUNDS=$(or $(ROUNDS),300) go test -count=1 -timeout=120m -run=linearizable -v \
+		./shared/store/bolt ./shared/store/dynamo ./shared/ledger ./shared/suite/encryption
+
 .PHONY: sim
 sim: ## simulate SEEDS (100) worlds from FIRST (1) on, or replay one: SEED=7; ARGS="-for 2160h" passes flags
 	@mkdir -p .cache

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,8 +65,22 @@ func (a *tally) add(t *testing.T, o outcome) {
 	t.Logf("seed %d, %s in %s: %v", o.Seed, o.Lived.Round(time.Minute), o.Took.Round(time.Millisecond), o.Report)
 	if len(o.Failed) > 0 {
 		a.violated++
-		t.Errorf("seed %d violates a promise; make sim SEED=%d tells its history", o.Seed, o.Seed)
+		t.Errorf("seed %d violates a promise; to read its history: make sim SEED=%d%s", o.Seed, o.Seed, arguments())
 	}
+}
+
+// arguments are the flags that make a seed's world what it is.
+func arguments() string {
+	var given []string
+	for _, name := range []string{"for", "groups", "rate", "quiet"} {
+		if f := flag.Lookup(name); f.Value.String() != f.DefValue {
+			given = append(given, fmt.Sprintf("-%s=%s", name, f.Value))
+		}
+	}
+	if len(given) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" ARGS=%q", strings.Join(given, " "))
 }
 
 // tell sums up.
