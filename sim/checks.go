@@ -25,8 +25,7 @@ type checks struct {
 	deeds   map[string]int // what tenants have done
 	events  map[string]int // what the suite has told of, by type
 	// waits are how long things took, in virtual time.
-	waits map[string][]time.Duration
-	// disturbed is when a mishap last may have delayed anything.
+	waits    map[string][]time.Duration
 	verdicts int
 }
 
@@ -49,6 +48,8 @@ func (c *checks) wrote(_ context.Context, ops []store.Op, before map[store.Key]s
 			c.settings(was, op.Item)
 		case key.SK == "CLUSTER" && existed && op.Kind == store.OpPut:
 			c.cluster(was, op.Item)
+		case strings.HasPrefix(key.SK, keys.NodePrefix) && existed && op.Kind == store.OpPut:
+			c.ordered(was, op.Item)
 		case strings.HasPrefix(key.SK, keys.WrappedKeysPrefix) && existed && op.Kind == store.OpDelete:
 			c.struckOut(was)
 		}
@@ -124,6 +125,35 @@ func (c *checks) cluster(was, is store.Item) {
 	}
 }
 
+// ordered looks at what a node is told: to stop only while its cluster is disabled, or for good.
+func (c *checks) ordered(was, is store.Item) {
+	before, err := store.Decode[model.Node](was)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	after, err := store.Decode[model.Node](is)
+	if err != nil {
+		c.world.fail(err)
+		return
+	}
+	if after.Desired.Number == before.Desired.Number || after.Desired.State != model.Stop || after.Desired.Command == model.DeleteCommand {
+		return
+	}
+	if since := c.disabled(after.ClusterID); since.IsZero() {
+		c.world.failf("I1: %s is told to stop, and its cluster is not disabled", after.ID)
+	}
+}
+
+// disabled is since when a cluster is disabled; zero if it is not.
+func (c *checks) disabled(clusterID string) time.Time {
+	cl, _, err := store.Load[model.Cluster](c.world.ctx, c.world.table, keys.Cluster(clusterID))
+	if err != nil || cl.Disabled == nil {
+		return time.Time{}
+	}
+	return cl.Disabled.Since
+}
+
 func (c *checks) tenantOf(groupID string) *tenant {
 	i := slices.IndexFunc(c.world.tenants, func(t *tenant) bool { return t.group == groupID })
 	return c.world.tenants[i]
@@ -162,7 +192,7 @@ func (c *checks) nodes(k *custody) (running, late, encrypted int) {
 // mishaps of the weather may delay.
 func (c *checks) bound(k *custody) time.Duration {
 	b := 17*time.Minute + k.delay
-	if c.world.cfg.Rate > 0 {
+	if c.world.cfg.Rate > 0 && (c.world.calm.IsZero() || k.touched.Before(c.world.calm)) {
 		b += 30 * time.Minute
 	}
 	return b

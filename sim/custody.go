@@ -168,7 +168,11 @@ func (t *tenant) revokeOrRestore(ctx context.Context) {
 		k.giveBack(ctx)
 		return
 	}
-	way := t.rng.IntN(3)
+	k.takeAway(ctx, t.rng.IntN(3))
+}
+
+func (k *custody) takeAway(ctx context.Context, way int) {
+	t := k.tenant
 	k.touched, k.delay = time.Now(), k.lag(way)
 	if err := k.revoke(ctx, way); err != nil {
 		t.world.trace.say("%s can't take its key away: %v", t.name, err)

@@ -111,7 +111,12 @@ func (w *World) days() error {
 	if len(w.failed) > 0 {
 		return nil
 	}
-	w.mend()
+	if !w.cfg.Quiet && w.rng.IntN(2) == 0 {
+		w.vigil()
+	}
+	if len(w.failed) == 0 {
+		w.mend()
+	}
 	return nil
 }
 
@@ -153,11 +158,33 @@ func (w *World) each() {
 	w.checks.minute()
 }
 
-// mend ends all mishaps, gives every key back, and demands that everything comes to be well.
-func (w *World) mend() {
-	w.over = true
+// becalm ends all mishaps, and what tenants do by themselves.
+func (w *World) becalm() {
+	if !w.calm.IsZero() {
+		return
+	}
+	w.over, w.calm = true, time.Now()
 	w.faults.rate = 0
 	w.endIncidents(true)
+	w.trace.say("all is calm")
+}
+
+// vigil has tenants take their keys away in calm weather, and waits for as long as it may take until that is
+// followed: in bad weather there is always something else that may have delayed it.
+func (w *World) vigil() {
+	w.becalm()
+	for _, t := range w.tenants {
+		go t.depart(within(w.ctx, t.proc))
+	}
+	for until := time.Now().Add(25 * time.Minute); time.Now().Before(until) && len(w.failed) == 0; {
+		w.conductor.run(time.Now().Add(time.Minute))
+		w.each()
+	}
+}
+
+// mend gives every key back, and demands that everything comes to be well.
+func (w *World) mend() {
+	w.becalm()
 	w.trace.say("all is mended")
 	mended := make(chan struct{})
 	go func() {

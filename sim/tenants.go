@@ -352,8 +352,7 @@ func (t *tenant) stateOf(ctx context.Context, c *cluster) string {
 
 // settle gives the keys back and finds out what is in doubt.
 func (t *tenant) settle(ctx context.Context) {
-	for t.world.turn(ctx, "settles") && t.acting && t.world.sleep(ctx, time.Second) { // what it began before, it ends
-	}
+	t.finish(ctx)
 	for _, k := range t.keys {
 		for t.world.turn(ctx, "settles") && !k.revoked.IsZero() {
 			k.giveBack(ctx)
@@ -370,6 +369,26 @@ func (t *tenant) settle(ctx context.Context) {
 			if k.severed != "" {
 				k.approve(ctx)
 			}
+		}
+	}
+}
+
+// finish waits until the tenant has ended what it began before.
+func (t *tenant) finish(ctx context.Context) {
+	for t.world.turn(ctx, "ends what it does") && t.acting && t.world.sleep(ctx, time.Second) {
+	}
+}
+
+// depart takes all keys away, in ways that clouds follow at once.
+func (t *tenant) depart(ctx context.Context) {
+	t.finish(ctx)
+	for _, k := range t.keys {
+		way := t.rng.IntN(3)
+		for k.lag(way) > 0 {
+			way = (way + 1) % 3
+		}
+		if k.brought && k.revoked.IsZero() {
+			k.takeAway(ctx, way)
 		}
 	}
 }

@@ -86,7 +86,8 @@ type World struct {
 	tenants   []*tenant
 	outages   map[string]pocket.FaultKind // of the clouds' hosts
 	incidents []*incident
-	weathered bool // since the first minute it is decided how often steps fail
+	calm      time.Time // since when there are no more mishaps; zero while there are
+	weathered bool      // since the first minute it is decided how often steps fail
 	made      []*function
 	pool      pool
 	rsaKeys   int
