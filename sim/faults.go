@@ -54,6 +54,12 @@ var possible = map[kind][]mishap{
 	engine:     {killedBefore, killedAfter, refused},
 }
 
+// weights are how much likelier than others the steps of a kind are to meet a mishap: without them nearly all
+// would befall what happens most, reads and heartbeats.
+var weights = map[kind]float64{
+	reading: 0.3, writing: 6, journaling: 3, invoking: 0.5, calling: 3, asking: 4, reporting: 0.5, storing: 2, engine: 5, answering: 1,
+}
+
 // faults decides what goes wrong, and counts it.
 type faults struct {
 	rng *rand.Rand
@@ -77,7 +83,7 @@ func (f *faults) befalls(s *step) fault {
 		f.note(s.kind, "full disk")
 		return fault{kind: refused}
 	}
-	if f.rate == 0 || s.who == nobody || f.rng.Float64() >= f.rate {
+	if f.rate == 0 || s.who == nobody || f.rng.Float64() >= f.rate*weights[s.kind] {
 		return fault{}
 	}
 	all := possible[s.kind]

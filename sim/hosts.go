@@ -37,6 +37,9 @@ type host struct {
 	hindered time.Time
 	gone     bool
 
+	// overheard are its latest requests, by path.
+	overheard map[string]overheard
+
 	// has is what was written to the database and acknowledged.
 	has map[string]string
 }
@@ -51,7 +54,7 @@ func (h *host) boot() {
 	h.engine = memengine.New(memengine.Config{Disk: h.data, Source: h.source, Now: time.Now})
 	files := &files{disk: h.disk, by: h.proc, conductor: w.conductor}
 	client, err := agent.NewClient("https://nodes.latchkey.example", &wire{
-		to: w.nodes, kind: reporting, conductor: w.conductor, by: h.proc, cut: func() bool { return h.cut || w.apart },
+		to: gate{w.nodes, h}, kind: reporting, conductor: w.conductor, by: h.proc, cut: func() bool { return h.cut || w.apart },
 	}, h.now)
 	if err != nil {
 		w.fail(err)

@@ -51,7 +51,7 @@ func (w *World) endIncidents(all bool) {
 // befall begins an incident.
 func (w *World) befall() {
 	kinds := []func(lasts time.Duration) (what string, end func()){
-		w.outage, w.outage, w.outage, w.separation, w.cable, w.fullDisk, w.databaseCrash, w.deployment, w.clockJump, w.powerCut,
+		w.outage, w.outage, w.outage, w.separation, w.cable, w.fullDisk, w.databaseCrash, w.deployment, w.clockJump, w.powerCut, w.theft, w.theft,
 	}
 	lasts := time.Duration(w.rng.ExpFloat64() * float64(30*time.Minute))
 	what, end := kinds[w.rng.IntN(len(kinds))](lasts)

@@ -377,7 +377,7 @@ func (w *World) provision(ctx context.Context) {
 func (w *World) settle(node fleet.Waiting, token string) {
 	h := &host{
 		Waiting: node, world: w, token: token, rng: stream(w.cfg.Seed, 1000+uint64(len(w.hosts))), disk: &statedirtest.Disk{}, data: &memengine.Disk{},
-		has: map[string]string{},
+		has: map[string]string{}, overheard: map[string]overheard{},
 	}
 	if !w.cfg.Quiet {
 		h.skew.Store(int64(h.rng.NormFloat64() * float64(20*time.Second)))

@@ -18,6 +18,10 @@ var mutations = []mutation{
 		"I2", "a key that is not valid is let pass", "shared/cluster/enforce.go",
 		"v.Class() == verdict.Invalid && d.DependsOn(p)", "v.Class() == verdict.Invalid && d.DependsOn(p) && c.Deleting()",
 	},
+	{"I1", "a node is stopped to have its key wrapped anew", "shared/cluster/rewrap.go", "State: n.Desired.State", "State: Stop"},
+	{"I2", "keys are checked every three quarters of an hour", "shared/encryption/sweep.go", "const SweepSlots = 15", "const SweepSlots = 45"},
+	{"I2", "a node of a disabled cluster has its key released", "shared/node/masterkey.go", "\tif c.Disabled != nil {\n\t\treturn atlas.Fail", "\tif c.Disabled != nil && n.ID == \"\" {\n\t\treturn atlas.Fail"},
+	{"nobody is let in", "the tokens of agents are valid for ever", "shared/node/protocol/token.go", "now.Before(expires.Add(Leeway))", "now.Before(expires.Add(1e6*Leeway))"},
 	{"I3", "the last verdict written wins", "shared/encryption/check.go", "if !v.Supersedes(old) {", "if !v.Supersedes(old) && p == \"\" {"},
 	{
 		"I4", "a key is configured that was not proved", "shared/encryption/update.go",
