@@ -17,7 +17,12 @@ for part in "${parts[@]}"; do
   [ -f "integration/$part.sh" ] || fail "there is no part $part; there are: ${all[*]}"
   rm -f "$cache/matrix.tsv"
   began=$SECONDS result=passed
-  bash "integration/$part.sh" || { result=FAILED; failed=$((failed + 1)); }
+  if ! bash "integration/$part.sh"; then # what it fetches or starts may have failed by chance; twice is none
+    say "$part failed; once more"
+    result=again
+    rm -f "$cache/matrix.tsv"
+    bash "integration/$part.sh" || { result=FAILED; failed=$((failed + 1)); }
+  fi
   awk -F '\t' '{ printf "| %s | %s | %s | %s | `%s` |\n", $1, $2, $3, $4, $5 }' "$cache/matrix.tsv" 2>/dev/null | LC_ALL=C sort >"$rows/$part" || true
   summary+=$(printf '%-14s %-6s %4d s' "$part" "$result" $((SECONDS - began)))$'\n'
 done
