@@ -141,7 +141,7 @@ func (k *awsKey) letUserIn(ctx context.Context, c *admin.AWSKMSConfiguration) er
 			return err
 		}
 		k.user = made.AccessKey
-		k.tenant.world.book.hide(*k.user.SecretAccessKey)
+		k.tenant.world.secrets.add("the access key of "+k.tenant.name, []byte(*k.user.SecretAccessKey))
 		if err := k.allow(ctx, anyKey); err != nil {
 			return err
 		}

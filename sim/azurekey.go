@@ -128,7 +128,7 @@ func (k *azureKey) letSecretIn(ctx context.Context, c *admin.AzureKeyVault) erro
 			return err
 		}
 		k.app = &application{fmt.Sprint(app["appId"]), fmt.Sprint(secret["secretText"])}
-		t.world.book.hide(k.app.secret)
+		t.world.secrets.add("the application's secret of "+t.name, []byte(k.app.secret))
 		k.principals = append(k.principals, fmt.Sprint(principal["id"]))
 	}
 	c.ClientID, c.Secret = &k.app.id, &k.app.secret

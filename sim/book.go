@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"slices"
 )
 
-// marked begins every secret and every value in the world, so that one search finds a trace of any.
+// marked begins every value in the databases, so that one search finds a trace of any.
 const marked = "CANARY"
 
 // needles are the marker as it is, and as it is encoded wherever it stands in what was encoded.
@@ -34,25 +33,16 @@ func traceOf(content []byte) bool {
 
 // book is what everybody logs.
 type book struct {
-	secrets [][]byte // besides those that are marked
-
-	found [][]byte // lines with a secret
-	last  [100][]byte
-	n     int
+	secrets *secrets
+	last    [100][]byte
+	n       int
 }
 
 // Write implements io.Writer.
 func (b *book) Write(line []byte) (int, error) {
 	kept := bytes.Clone(line)
-	if traceOf(kept) || slices.ContainsFunc(b.secrets, func(s []byte) bool { return bytes.Contains(kept, s) }) {
-		b.found = append(b.found, kept)
-	}
+	b.secrets.look("the log", kept)
 	b.last[b.n%len(b.last)] = kept
 	b.n++
 	return len(line), nil
-}
-
-// hide adds a secret that must not be found.
-func (b *book) hide(secret string) {
-	b.secrets = append(b.secrets, []byte(secret), []byte(base64.StdEncoding.EncodeToString([]byte(secret))))
 }

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -126,13 +125,7 @@ func (k *googleKey) letKeyIn(ctx context.Context, c *admin.GoogleCloudKMS) error
 	if err != nil {
 		return err
 	}
-	var parsed struct {
-		Key string `json:"private_key"`
-	}
-	if err := json.Unmarshal(file, &parsed); err != nil {
-		return err
-	}
-	k.tenant.world.book.hide(strings.Split(parsed.Key, "\n")[5])
+	k.tenant.world.secrets.ofGoogle(k.tenant.name, string(file))
 	k.members, k.file = append(k.members, user), string(file)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -52,7 +53,7 @@ func (h *host) boot() {
 	w := h.world
 	h.proc = &process{name: h.name(), died: h.crashed}
 	h.engine = memengine.New(memengine.Config{Disk: h.data, Source: h.source, Now: time.Now})
-	files := &files{disk: h.disk, by: h.proc, conductor: w.conductor}
+	files := &files{host: h, disk: h.disk, by: h.proc, conductor: w.conductor}
 	client, err := agent.NewClient("https://nodes.latchkey.example", &wire{
 		to: gate{w.nodes, h}, kind: reporting, conductor: w.conductor, by: h.proc, cut: func() bool { return h.cut || w.apart },
 	}, h.now)
@@ -157,8 +158,16 @@ func (d *database) do(ctx context.Context, what string, act func() error) error 
 	return nil
 }
 
+// gets learns a master key.
+func (d *database) gets(key *agent.MasterKey) {
+	if key != nil {
+		d.host.world.secrets.add("the master key of "+d.host.name(), slices.Clone(key.Bytes()))
+	}
+}
+
 // Start implements agent.Engine.
 func (d *database) Start(ctx context.Context, key *agent.MasterKey) error {
+	d.gets(key)
 	return d.do(ctx, "start", func() error { return d.Engine.Start(ctx, key) })
 }
 
@@ -173,6 +182,7 @@ func (d *database) Stop(ctx context.Context) error {
 
 // Rotate implements agent.Engine.
 func (d *database) Rotate(ctx context.Context, next *agent.MasterKey) error {
+	d.gets(next)
 	return d.do(ctx, "rotate", func() error { return d.Engine.Rotate(ctx, next) })
 }
 
@@ -206,6 +216,7 @@ func (d *database) Restore(ctx context.Context, files agent.SnapshotFiles) error
 
 // files is an agent's state directory, step by step.
 type files struct {
+	host      *host
 	disk      *statedirtest.Disk
 	by        *process
 	conductor *conductor
@@ -238,6 +249,7 @@ func (f *files) ReadFile(name string) ([]byte, error) {
 // WriteSynced implements statedir.Files. What is refused for want of room, or cut off by a crash, is torn.
 func (f *files) WriteSynced(name string, content []byte) error {
 	met, err := f.conductor.enter(within(context.Background(), f.by), storing, "write "+name)
+	f.host.world.identified(f.host, name, content)
 	switch {
 	case err != nil && met.draw%2 == 1:
 		f.disk.CrashAt(1)

@@ -94,6 +94,7 @@ type records struct {
 
 	conductor *conductor
 	by        *process
+	secrets   *secrets
 }
 
 // Write implements journal.Journal.
@@ -105,6 +106,10 @@ func (r *records) Write(changes []journal.Change) error {
 	f, err := r.conductor.enter(within(context.Background(), r.by), journaling, strings.Join(what, " "))
 	if err != nil {
 		return err
+	}
+	for i, c := range changes {
+		r.secrets.look("the workflows' journal", []byte(what[i]))
+		r.secrets.look("the workflows' journal", c.Value)
 	}
 	if err := r.Journal.Write(changes); err != nil {
 		return err

@@ -71,6 +71,8 @@ type World struct {
 	table     *bolt.Table
 	journal   journal.Journal
 	sealer    *seal.Sealer
+	auditor   *seal.Sealer // opens what the other one sealed
+	secrets   *secrets
 	clouds    *stack.Clouds
 	inside    http.RoundTripper // reaches the clouds from the tenants' side
 	workflows *stack.Workflows
@@ -129,9 +131,9 @@ func newWorld(cfg Config, dir string, keys pool) (*World, error) {
 	}
 	w := &World{
 		cfg: cfg, dir: dir, pool: keys, rng: stream(cfg.Seed, 1), trace: newTrace(cfg.Trace), faults: newFaults(stream(cfg.Seed, 2)),
-		book: &book{}, vault: &vault{kept: map[string]kept{}}, outages: map[string]pocket.FaultKind{}, journal: journal.Memory(),
+		secrets: newSecrets(), vault: &vault{kept: map[string]kept{}}, outages: map[string]pocket.FaultKind{}, journal: journal.Memory(),
 	}
-	w.checks = newChecks(w)
+	w.checks, w.book = newChecks(w), &book{secrets: w.secrets}
 	w.log = slog.New(slog.NewJSONHandler(w.book, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.conductor = newConductor(stream(cfg.Seed, 3), w.faults, w.trace)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -162,11 +164,11 @@ func (w *World) assemble(d *deployment) (err error) {
 		return err
 	}
 	w.closers = append(w.closers, w.table.Close)
-	wrapper, err := fileseal.Open(filepath.Join(w.dir, "seal.key"))
+	key, err := fileseal.Open(filepath.Join(w.dir, "seal.key"))
 	if err != nil {
 		return err
 	}
-	w.sealer = seal.New(wrapper, time.Now)
+	w.sealer, w.auditor = seal.New(wrapper{key, w.secrets}, time.Now), seal.New(key, time.Now)
 	w.startWorkflows(d)
 	w.clouds, err = stack.OpenClouds(w.ctx, stack.CloudsConfig{
 		State: pocket.Memory(), Now: time.Now, Workflows: w.workflows, Functions: d.functions, Secrets: d.secrets,
@@ -175,6 +177,7 @@ func (w *World) assemble(d *deployment) (err error) {
 	if err != nil {
 		return err
 	}
+	w.secrets.ofClouds(&w.clouds.Secrets)
 	w.inside = pocket.Transport(w.clouds.Served)
 	if err := w.clouds.Deploy(d.functions); err != nil {
 		return err
@@ -188,7 +191,7 @@ func (w *World) assemble(d *deployment) (err error) {
 	if err != nil {
 		return err
 	}
-	w.nodes = pocket.Transport(nodes)
+	w.nodes = &listener{pocket.Transport(nodes), w.secrets}
 	return w.startBackground(d, functions)
 }
 
@@ -227,7 +230,7 @@ func (w *World) startWorkflows(d *deployment) {
 	p := &process{name: "states"}
 	w.engine = p
 	cfg := d.machines
-	cfg.Journal = &records{Journal: w.journal, conductor: w.conductor, by: p}
+	cfg.Journal = &records{Journal: w.journal, conductor: w.conductor, by: p, secrets: w.secrets}
 	cfg.Now, cfg.Log = time.Now, w.log
 	cfg.Rand = rand.NewPCG(w.cfg.Seed, 4+uint64(len(w.closers)))
 	// Functions go on with the engine that there is now, whichever they began with.
@@ -369,6 +372,7 @@ func (w *World) provision(ctx context.Context) {
 			if err != nil {
 				continue
 			}
+			w.secrets.add("the enrolment token of "+node.NodeID, []byte(token))
 			w.settle(node, token)
 		}
 	}

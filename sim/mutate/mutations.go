@@ -46,5 +46,19 @@ var mutations = []mutation{
 		"\tif err := save(w.cfg.State, keysFile, next); err != nil {\n\t\treturn err\n\t}\n\tw.ring, w.lost = next, nil",
 		"\tsave(w.cfg.State, keysFile, ring{Plain: next.Plain})\n\tw.ring, w.lost = next, nil",
 	},
+	{
+		"I9", "master keys are stored in the clear, beside the wrapped ones", "shared/node/masterkey.go", "\treturn s.enter(ctx, n, e)\n}",
+		"\tentered, err := s.enter(ctx, n, e)\n\tif item, got := s.Table.Get(ctx, entered.Key()); got == nil && err == nil {\n" +
+			"\t\titem.Body = append(item.Body[:len(item.Body)-1:len(item.Body)-1], fmt.Sprintf(`,\"clear\":\"%x\"}`, secret)...)\n" +
+			"\t\ts.Table.Write(ctx, store.Put(item))\n\t}\n\treturn entered, err\n}",
+	},
+	{
+		"I9", "released master keys are logged in base64", "shared/node/masterkey.go", "slog.String(\"cmkVersion\", e.CMK.Version))\n\treturn protocol.ReleaseResponse",
+		"slog.String(\"cmkVersion\", e.CMK.Version), slog.Any(\"key\", append([]byte(n.ID), secret...)))\n\treturn protocol.ReleaseResponse",
+	},
+	{
+		"I9", "released master keys are logged in hex", "shared/node/masterkey.go", "slog.String(\"cmkVersion\", e.CMK.Version))\n\treturn protocol.ReleaseResponse",
+		"slog.String(\"cmkVersion\", e.CMK.Version), slog.String(\"key\", fmt.Sprintf(\"%x\", secret)))\n\treturn protocol.ReleaseResponse",
+	},
 	{"I9", "a database does not encrypt", "agent/memengine/memengine.go", "\tif secret != nil {\n\t\tblock, err", "\tif secret != nil && len(database) == 0 {\n\t\tblock, err"},
 }
