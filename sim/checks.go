@@ -208,6 +208,7 @@ func (c *checks) bound(k *custody) time.Duration {
 // minute looks at what must have happened by now, and at what must never have happened.
 func (c *checks) minute() {
 	c.leaks()
+	c.copied()
 	for _, h := range c.world.hosts {
 		c.opens(h)
 	}

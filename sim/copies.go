@@ -45,6 +45,9 @@ func (c *checks) struckOut(was store.Item) {
 		return
 	}
 	if entry.SnapshotID != "" {
+		if slices.ContainsFunc(c.world.promised(), func(s *snapshot) bool { return s.id == entry.SnapshotID }) {
+			c.world.failf("I5: the copy that opens the snapshot %s is struck out of the ledger", entry.SnapshotID)
+		}
 		return
 	}
 	for _, h := range c.world.hosts {

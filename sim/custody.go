@@ -326,10 +326,11 @@ func (k *custody) report(ctx context.Context) (r keyReport, ok bool) {
 		return r, false
 	}
 	i := slices.IndexFunc(page.Results, func(r keyReport) bool { return r.Provider == k.provider() })
-	if i < 0 {
-		return r, false
+	if i >= 0 {
+		r = page.Results[i]
 	}
-	return page.Results[i], true
+	k.tenant.world.checks.told(k, r)
+	return r, i >= 0
 }
 
 // retire disables a former key for good, once the API no longer lists it as needed.

@@ -33,8 +33,10 @@ var deeds = []deed{
 	{2, (*tenant).second},
 	{1, (*tenant).leave},
 	{2, (*tenant).validate},
-	{2, (*tenant).snapshot},
-	{2, (*tenant).restoreSnapshot},
+	{5, (*tenant).snapshot},
+	{4, (*tenant).restoreSnapshot},
+	{2, (*tenant).lookAtSnapshots},
+	{1, (*tenant).deleteSnapshot},
 	{1, (*tenant).mistake},
 	{3, (*tenant).readCluster},
 	{1, (*tenant).validateTwice},
@@ -115,34 +117,6 @@ func (t *tenant) readCluster(ctx context.Context) {
 	case err == nil && got.GetEncryptionAtRestProvider() != c.provider:
 		t.world.failf("I7: %s of %s is encrypted by %s, and %s was acknowledged", c.name, t.name, got.GetEncryptionAtRestProvider(), c.provider)
 	}
-}
-
-// snapshot takes a snapshot of a cluster.
-func (t *tenant) snapshot(ctx context.Context) {
-	c := t.clusters[t.rng.IntN(len(t.clusters))]
-	s, _, err := t.client.CloudBackupsApi.TakeSnapshots(ctx, t.group, c.name,
-		&admin.DiskBackupOnDemandSnapshotRequest{Description: new("sim"), RetentionInDays: new(1)}).Execute()
-	if t.how(err, "takes a snapshot of "+c.name) == done {
-		c.snapshots = append(c.snapshots, s.GetId())
-	}
-}
-
-// restoreSnapshot has a cluster begin again with what a snapshot holds, of its own or of another cluster.
-func (t *tenant) restoreSnapshot(ctx context.Context) {
-	i := slices.IndexFunc(t.clusters, func(c *cluster) bool { return len(c.snapshots) > 0 })
-	if i < 0 {
-		return
-	}
-	c, to := t.clusters[i], t.clusters[t.rng.IntN(len(t.clusters))]
-	id := c.snapshots[t.rng.IntN(len(c.snapshots))]
-	_, _, err := t.client.CloudBackupsApi.CreateBackupRestoreJob(ctx, t.group, c.name, &admin.DiskBackupSnapshotRestoreJob{
-		DeliveryType: "automated", SnapshotId: &id, TargetClusterName: &to.name, TargetGroupId: &t.group,
-	}).Execute()
-	what := "restores "
-	if to != c {
-		what = "restores another cluster's snapshot to "
-	}
-	t.how(err, what+to.name)
 }
 
 // maintain has the master keys replaced: years pass in no simulation, so they are made older first.

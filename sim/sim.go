@@ -7,6 +7,7 @@
 package sim
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
@@ -186,35 +187,47 @@ func (w *World) vigil() {
 func (w *World) mend() {
 	w.becalm()
 	w.trace.say("all is mended")
-	mended := make(chan struct{})
+	if !w.recovers((*tenant).settle) || !w.recovers((*tenant).prove) {
+		return
+	}
+	w.conductor.run(time.Now().Add(20 * time.Minute)) // what is still to be tidied
+	w.checks.last()
+}
+
+// recovers has the tenants do something and waits until all is well.
+func (w *World) recovers(do func(*tenant, context.Context)) bool {
+	done := make(chan struct{})
 	go func() {
-		defer close(mended)
-		for _, t := range w.tenants {
-			t.settle(within(w.ctx, t.proc))
-		}
+		defer close(done)
+		w.all(do)
 	}()
 	ill := "the tenants wait"
-	for began := time.Now(); time.Since(began) < most; {
+	for began := time.Now(); ill != "" && len(w.failed) == 0; {
+		if time.Since(began) >= most {
+			w.failf("liveness: %s after everything was mended:\n%s", most, ill)
+			return false
+		}
 		w.conductor.run(time.Now().Add(time.Minute))
 		select {
-		case <-mended:
-			looked := make(chan string, 1)
-			go func() { looked <- w.checks.well(within(w.ctx, &process{name: "auditor"})) }()
-			w.conductor.run(time.Now().Add(time.Second))
-			select {
-			case ill = <-looked:
-			default:
-				ill = "the API does not answer"
-			}
+		case <-done:
+			ill = w.ill()
 		default:
 		}
-		if ill == "" {
-			w.conductor.run(time.Now().Add(20 * time.Minute)) // what is still to be tidied
-			w.checks.last()
-			return
-		}
 	}
-	w.failf("liveness: %s after everything was mended:\n%s", most, ill)
+	return ill == ""
+}
+
+// ill says what is not well.
+func (w *World) ill() string {
+	looked := make(chan string, 1)
+	go func() { looked <- w.checks.well(within(w.ctx, &process{name: "auditor"})) }()
+	w.conductor.run(time.Now().Add(time.Second))
+	select {
+	case ill := <-looked:
+		return ill
+	default:
+		return "the API does not answer"
+	}
 }
 
 // most is by when a world that was mended is well.

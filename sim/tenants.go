@@ -45,8 +45,9 @@ type cluster struct {
 	name string
 	// provider is that of the key that encrypts it, or unencrypted.
 	provider  string
-	snapshots []string
+	snapshots []*snapshot
 	sure      bool // there is no doubt about it: the last request was answered
+	going     bool // the tenant has deleted it, or may have
 }
 
 // unencrypted is the provider of clusters without encryption.
@@ -263,6 +264,7 @@ func (t *tenant) encrypt(ctx context.Context, c *cluster, provider string) {
 
 func (t *tenant) remove(ctx context.Context) {
 	c := t.clusters[t.rng.IntN(len(t.clusters))]
+	c.going = true
 	_, err := t.client.ClustersApi.DeleteCluster(ctx, t.group, c.name).Execute()
 	switch t.how(err, "deletes "+c.name) {
 	case done:
@@ -271,6 +273,7 @@ func (t *tenant) remove(ctx context.Context) {
 		c.sure = false
 	case denied: // it may be on its way: requests come twice
 		c.sure = !admin.IsErrorCode(err, "CLUSTER_ALREADY_REQUESTED_DELETION")
+		c.going = !c.sure
 	}
 }
 
@@ -287,7 +290,7 @@ func (t *tenant) ask(ctx context.Context, c *cluster) {
 	case err == nil && got.GetStateName() == "DELETING":
 		t.drop(c)
 	case err == nil:
-		c.provider, c.sure = got.GetEncryptionAtRestProvider(), true
+		c.provider, c.sure, c.going = got.GetEncryptionAtRestProvider(), true, false
 	}
 }
 

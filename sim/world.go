@@ -76,7 +76,8 @@ type World struct {
 	clouds    *stack.Clouds
 	inside    http.RoundTripper // reaches the clouds from the tenants' side
 	workflows *stack.Workflows
-	engine    *process // of the workflows
+	engine    *process      // of the workflows
+	starting  chan struct{} // full while their API is asked
 	functions map[string]lambdasvc.Function
 	gateway   http.Handler
 	nodes     http.RoundTripper
@@ -131,7 +132,7 @@ func newWorld(cfg Config, dir string, keys pool) (*World, error) {
 	}
 	w := &World{
 		cfg: cfg, dir: dir, pool: keys, rng: stream(cfg.Seed, 1), trace: newTrace(cfg.Trace), faults: newFaults(stream(cfg.Seed, 2)),
-		secrets: newSecrets(), vault: &vault{kept: map[string]kept{}}, outages: map[string]pocket.FaultKind{}, journal: journal.Memory(),
+		secrets: newSecrets(), starting: make(chan struct{}, 1), vault: &vault{kept: map[string]kept{}}, outages: map[string]pocket.FaultKind{}, journal: journal.Memory(),
 	}
 	w.checks, w.book = newChecks(w), &book{secrets: w.secrets}
 	w.log = slog.New(slog.NewJSONHandler(w.book, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -244,8 +245,25 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func (w *World) toWorkflows(r *http.Request) (*http.Response, error) {
-	present := roundTrip(func(r *http.Request) (*http.Response, error) { return pocket.Transport(w.workflows.API).RoundTrip(r) })
+	present := roundTrip(func(r *http.Request) (*http.Response, error) {
+		return pocket.Transport(w.oneByOne(w.workflows.API)).RoundTrip(r)
+	})
 	return (&wire{to: present, kind: calling, conductor: w.conductor, silent: func(*http.Request) {}}).RoundTrip(r)
+}
+
+// oneByOne handles one request at a time. The engine keeps others out by a lock while it waits for the journal, and a lock
+// stops the world that would have to come to the journal's turn: a channel does not.
+func (w *World) oneByOne(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		select {
+		case w.starting <- struct{}{}:
+		default:
+			w.starting <- struct{}{}
+			w.turn(r.Context(), "is let in")
+		}
+		defer func() { <-w.starting }()
+		h.ServeHTTP(out, r)
+	})
 }
 
 // makeFunctions makes the functions of the template, each of which can die.

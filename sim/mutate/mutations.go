@@ -32,6 +32,10 @@ var mutations = []mutation{
 		"all := done.Command == cluster.RotateCommand || replaced || started", "all := true; return copies",
 	},
 	{
+		"I5", "tenants are not told to keep the keys of snapshots", "shared/changeover/report.go",
+		"\t\tif e.CMK.Provider != r.Provider {", "\t\tif e.CMK.Provider != r.Provider || e.SnapshotID != \"\" {",
+	},
+	{
 		"I6", "a former key is left before all is wrapped anew", "agent/work.go",
 		"for _, key := range []**wrappedKey{&next.Current, &next.Next, &restored.Key} {", "for _, key := range []**wrappedKey{&next.Next, &restored.Key} {",
 	},
@@ -40,6 +44,14 @@ var mutations = []mutation{
 		"\tif err := s.Table.Write(ctx, ops...); err != nil {\n\t\treturn Cluster{}, err\n\t}\n\tafter.version++",
 		"\tif before.ID != \"\" && before.Spec.Provider != after.Spec.Provider {\n\t\treturn after, nil\n\t}\n" +
 			"\tif err := s.Table.Write(ctx, ops...); err != nil {\n\t\treturn Cluster{}, err\n\t}\n\tafter.version++",
+	},
+	{
+		"I7", "snapshots expire after ten minutes", "shared/snapshot/advance.go",
+		"\t\tif x.Expires.After(v.now) {", "\t\tif x.Created.Add(10 * time.Minute).After(v.now) {",
+	},
+	{
+		"I7", "snapshots are kept for ten minutes, whatever was asked", "shared/snapshot/take.go",
+		"x.Expires = x.Retention.From(x.Created)", "x.Expires = x.Created.Add(10 * time.Minute)",
 	},
 	{
 		"I8", "data is put under a key that is not stored", "agent/work.go",
