@@ -140,7 +140,7 @@ func (t *tenant) restoreSnapshot(ctx context.Context) {
 	if fitting := t.fitting(s); fitting != nil && t.rng.IntN(8) > 0 {
 		to = fitting
 	}
-	t.restoreTo(ctx, s, to)
+	t.restoreTo(ctx, s, to) //nolint:errcheck // refused or lost, it is one of many
 }
 
 // restoreTo asks for a restore.
@@ -210,7 +210,7 @@ func (c *checks) told(k *custody, r keyReport) {
 			}
 			needed := k.spelled(e.CMK.Name, e.CMK.Version)
 			is := func(n namedKey) bool { return k.spelled(n.Name, n.Version) == needed }
-			if !(r.InUse != nil && is(*r.InUse)) && !slices.ContainsFunc(r.Former, is) {
+			if (r.InUse == nil || !is(*r.InUse)) && !slices.ContainsFunc(r.Former, is) {
 				c.world.failf("I5: the snapshot %s of %s of %s needs %s, which the tenant is not told to keep", s.id, cl.name, k.tenant.name, needed)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,7 +56,7 @@ func newSecrets() *secrets { return &secrets{known: map[string]bool{}, forms: ma
 
 func begin(content []byte) (first uint64, hashed uint16) {
 	first = binary.LittleEndian.Uint64(content)
-	return first, uint16(first * 0x9E3779B97F4A7C15 >> 48) //nolint:gosec // 16 bits are left
+	return first, uint16(first * 0x9E3779B97F4A7C15 >> 48)
 }
 
 // add has a secret be looked for from now on, and in what was written just before.
@@ -231,6 +232,45 @@ func (w *World) identified(h *host, name string, content []byte) {
 	}
 	w.secrets.add("the private key of "+h.name(), identity.PrivateKey)
 }
+
+// plaintexts are what the KMS of the clouds are given to wrap and give back unwrapped: master keys, whose nodes may not have
+// them yet, or never will.
+var plaintexts = regexp.MustCompile(`"(?:[Pp]laintext|value)": *"([A-Za-z0-9+/_-]{43})=?"`)
+
+// overhearer learns master keys on their way to a KMS and back.
+type overhearer struct {
+	http.RoundTripper
+
+	secrets *secrets
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o *overhearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	asked, err := take(r)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := asked.to(o.RoundTripper, r.Context())
+	if err != nil {
+		return nil, err
+	}
+	answered, err := take(&http.Request{Body: resp.Body})
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = answered.again()
+	for _, body := range [][]byte{asked.body, answered.body} {
+		for _, m := range plaintexts.FindAllSubmatch(body, -1) {
+			if key, err := base64.RawURLEncoding.DecodeString(toURL.Replace(string(m[1]))); err == nil {
+				o.secrets.add("a master key that "+r.URL.Host+" knows", key)
+			}
+		}
+	}
+	return resp, nil
+}
+
+// toURL spells base64 as URLs do.
+var toURL = strings.NewReplacer("+", "-", "/", "_")
 
 // listener looks for secrets in what is answered.
 type listener struct {

@@ -59,7 +59,7 @@ func (w *World) found(n int) (*tenant, error) {
 	t.proc = &process{name: t.name, lasting: true}
 	public, private := fmt.Sprintf("public%02d", n), fmt.Sprintf("5ec2e700-0000-4000-8000-%012d", n)
 	w.secrets.add("the API key of "+t.name, []byte(private))
-	request, err := json.Marshal(operator.Request{
+	request, err := json.Marshal(operator.Request{ //nolint:gosec // that is how an organisation gets its API key
 		Operation: operator.CreateOrganization, Name: t.name, ProjectName: "Project", OwnerEmail: "owner@example.com",
 		PublicKey: public, PrivateKey: private,
 	})

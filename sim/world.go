@@ -199,7 +199,7 @@ func (w *World) assemble(d *deployment) (err error) {
 // aroundClouds is what the functions' requests to the clouds go through.
 func (w *World) aroundClouds(clouds http.RoundTripper) http.RoundTripper {
 	return &wire{
-		to: clouds, kind: calling, conductor: w.conductor,
+		to: &overhearer{clouds, w.secrets}, kind: calling, conductor: w.conductor,
 		refuse: func(r *http.Request, draw uint64) {
 			w.fault(r.URL.Hostname(), cloudRefuses[draw%uint64(len(cloudRefuses))], 1)
 		},

@@ -72,5 +72,9 @@ var mutations = []mutation{
 		"I9", "released master keys are logged in hex", "shared/node/masterkey.go", "slog.String(\"cmkVersion\", e.CMK.Version))\n\treturn protocol.ReleaseResponse",
 		"slog.String(\"cmkVersion\", e.CMK.Version), slog.String(\"key\", fmt.Sprintf(\"%x\", secret)))\n\treturn protocol.ReleaseResponse",
 	},
+	{
+		"I9", "master keys are released in the clear, behind the sealed ones", "shared/node/masterkey.go",
+		"ReleaseResponse{Sealed: sealed}, nil", "ReleaseResponse{Sealed: append(sealed, secret...)}, nil",
+	},
 	{"I9", "a database does not encrypt", "agent/memengine/memengine.go", "\tif secret != nil {\n\t\tblock, err", "\tif secret != nil && len(database) == 0 {\n\t\tblock, err"},
 }
