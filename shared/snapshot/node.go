@@ -38,6 +38,14 @@ func Announce(ctx context.Context, t store.Table, n cluster.Node, partID string,
 	if before.Announced && before.KeyID == keyID && before.CMK == cmk {
 		return nil, nil
 	}
+	provider := cmk.Provider
+	if own == nil {
+		provider = cluster.None
+	}
+	if provider != s.Provider || before.Announced && before.KeyID != keyID {
+		return nil, atlas.Fail(atlas.SnapshotNotFound, partID, n.ClusterID).
+			Hinting("The data is under another key than when the snapshot began, and what was saved of it may be too.")
+	}
 	ops, err := exchange(ctx, t, s, before, own)
 	if err != nil {
 		return nil, err
@@ -47,7 +55,7 @@ func Announce(ctx context.Context, t store.Table, n cluster.Node, partID string,
 }
 
 // exchange enters what a part needs now in place of what it needed before: the first attempt was
-// cut short, and the node has another key since.
+// cut short, and the node's key is wrapped by another one since.
 func exchange(ctx context.Context, t store.Table, s Snapshot, before Part, own *ledger.Entry) ([]store.Op, error) {
 	var ops []store.Op
 	if before.KeyID != "" {

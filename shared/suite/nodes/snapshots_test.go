@@ -49,7 +49,7 @@ func (w *world) take(p place, id string) {
 	w.t.Helper()
 	w.put(keys.Snapshot(p.cluster, id), snapshot.Snapshot{
 		ID: id, ClusterID: p.cluster, GroupID: p.group, Status: snapshot.InProgress, Created: time.Now(), Expires: time.Now().AddDate(0, 0, 7),
-		Parts: []snapshot.Part{{ID: id, NodeID: p.node}},
+		Provider: atlas.AWS, Parts: []snapshot.Part{{ID: id, NodeID: p.node}},
 	})
 	w.tellAbout(p, cluster.SnapshotCommand, about(p, id))
 }
@@ -211,6 +211,33 @@ func TestASnapshotIsAnnouncedByTheNodeThatWasToldToTakeIt(t *testing.T) {
 	})
 }
 
+// What was saved before the encryption of its cluster changed would be taken for what is announced after it.
+func TestASnapshotIsOfTheKeyThatItBeganWith(t *testing.T) {
+	for what, c := range map[string]struct {
+		began atlas.Provider
+		keyID string
+	}{
+		"encrypted meanwhile": {cluster.None, "k1"},
+		"decrypted meanwhile": {atlas.AWS, ""},
+		"another provider's":  {atlas.GCP, "k1"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				a := w.enrol(nodeA)
+				wrapped := a.wrap("k1")
+				if c.keyID == "" {
+					wrapped = protocol.WrappedKey{}
+				}
+				w.take(nodeA, snapshotA)
+				x := w.snapshot(nodeA, snapshotA)
+				x.Provider = c.began
+				w.put(keys.Snapshot(nodeA.cluster, snapshotA), x)
+				w.refused(what, atlas.SnapshotNotFound, func() answer { return a.keep(snapshotA, c.keyID, wrapped) })
+			})
+		})
+	}
+}
+
 func TestAReplayedAnnouncementCountsForNothingLater(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a := w.enrol(nodeA)
@@ -220,9 +247,7 @@ func TestAReplayedAnnouncementCountsForNothingLater(t *testing.T) {
 		if got := w.post(protocol.KeepPath, token, overheard); got.status != http.StatusNoContent {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
-		if got := a.keep(snapshotA, "k2", second); got.status != http.StatusNoContent { // it rotated meanwhile
-			t.Fatalf("%d %s", got.status, got.body)
-		}
+		w.refused("another key", atlas.SnapshotNotFound, func() answer { return a.keep(snapshotA, "k2", second) }) // it rotated meanwhile
 		w.allOpens()
 		if got := a.ack(); got.status != http.StatusNoContent {
 			t.Fatalf("%d %s", got.status, got.body)
@@ -232,7 +257,7 @@ func TestAReplayedAnnouncementCountsForNothingLater(t *testing.T) {
 		w.refused("a replay while another one is taken", atlas.SnapshotNotFound, func() answer { return w.post(protocol.KeepPath, token, overheard) })
 		time.Sleep(2 * time.Minute)
 		w.refused("a replay with an old token", atlas.NodeTokenRefused, func() answer { return w.post(protocol.KeepPath, token, overheard) })
-		if p := w.snapshot(nodeA, snapshotA).Parts[0]; p.KeyID != "k2" {
+		if p := w.snapshot(nodeA, snapshotA).Parts[0]; p.KeyID != "k1" {
 			t.Errorf("part %+v", p)
 		}
 	})
