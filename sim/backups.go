@@ -11,9 +11,6 @@ import (
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
 
 	"latchkey/shared/ledger"
-	backup "latchkey/shared/snapshot"
-	"latchkey/shared/store"
-	"latchkey/shared/store/keys"
 )
 
 // snapshot is a snapshot of a cluster as its tenant was told of it.
@@ -180,28 +177,9 @@ func (c *checks) copied() {
 	}
 }
 
-// straddles is whether a snapshot was being taken while its cluster's encryption was turned on or off. Its record, its files
-// and what is told of it may then disagree on whether it is encrypted, and it can't be restored: that is known of the suite,
-// and counted instead of reported until it is mended.
-func (c *checks) straddles(s *snapshot) bool {
-	k, there := c.world.vault.kept[s.id]
-	if !there {
-		return false
-	}
-	item, err := c.world.table.Get(c.world.ctx, keys.Snapshot(k.ClusterID, s.id))
-	if err != nil {
-		return false
-	}
-	record, err := store.Decode[backup.Snapshot](item)
-	if err != nil {
-		c.world.fail(err)
-	}
-	return record.Encrypted() != s.encrypted || (k.Key != nil) != s.encrypted
-}
-
 // copyOf is the ledger's copy for an encrypted snapshot; ok is false if it needs none.
 func (c *checks) copyOf(s *snapshot) (e ledger.Entry, ok bool) {
-	if !s.encrypted || c.straddles(s) {
+	if !s.encrypted {
 		return e, false
 	}
 	k, there := c.world.vault.kept[s.id]
@@ -254,9 +232,6 @@ func (t *tenant) prove(ctx context.Context) {
 		s := t.oneOf(c.promised())
 		switch {
 		case s == nil:
-			continue
-		case t.world.checks.straddles(s):
-			t.said("has a snapshot of which nobody knows whether it is encrypted")
 			continue
 		case !t.opens(s):
 			continue
