@@ -367,7 +367,10 @@ func (t *tenant) depart(ctx context.Context) {
 		for k.lag(way) > 0 {
 			way = (way + 1) % 3
 		}
-		if k.brought && k.revoked.IsZero() {
+		if !k.brought || !k.revoked.IsZero() {
+			continue
+		}
+		if r, ok := k.report(ctx); ok && !r.changing() { // a new key that wraps nothing yet gives way to the former one
 			k.takeAway(ctx, way)
 		}
 	}
