@@ -68,7 +68,11 @@ mutations: ## break the guard of each promise in turn, and see the simulation no
 	go run ./sim/mutate $(ARGS)
 
 .PHONY: bench
-bench: ## run the benchmarks
+bench: ## hold what the suite costs against its floors and budgets (docs/performance.md); ARGS="-only start" chooses some
+	go run ./bench $(ARGS)
+
+.PHONY: microbench
+microbench: ## run the benchmarks of packages
 	go test -run='^$$' -bench=. -benchmem ./...
 
 .PHONY: integration
