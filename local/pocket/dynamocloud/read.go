@@ -9,9 +9,10 @@ import (
 )
 
 type getItemIn struct {
-	TableName      string
-	Key            item
-	ConsistentRead bool // every read is
+	TableName              string
+	Key                    item
+	ConsistentRead         bool // every read is; only the price differs
+	ReturnConsumedCapacity string
 }
 
 func (d *dynamo) getItem(r *awscloud.Request) (any, error) {
@@ -30,18 +31,22 @@ func (d *dynamo) getItem(r *awscloud.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkCapacity(in.ReturnConsumedCapacity); err != nil {
+		return nil, err
+	}
 	if err := a.allow("GetItem", a.ARN, leading(k.hash)); err != nil {
 		return nil, err
 	}
-	answer := map[string]any{}
+	answer, taken := map[string]any{}, capacity{}
 	err = d.view(r, in.TableName, func(s *storage) error {
 		found, err := s.get(k.bytes())
+		taken.table = readUnits(found.size(), in.ConsistentRead)
 		if found != nil {
 			answer["Item"] = found
 		}
 		return err
 	})
-	return answer, err
+	return taken.answerWith(answer, in.TableName, in.ReturnConsumedCapacity), err
 }
 
 type queryIn struct {
@@ -54,6 +59,7 @@ type queryIn struct {
 	ScanIndexForward          *bool
 	Limit                     *int
 	ExclusiveStartKey         item
+	ReturnConsumedCapacity    string
 }
 
 func (d *dynamo) query(r *awscloud.Request) (any, error) {
@@ -92,7 +98,16 @@ func (d *dynamo) query(r *awscloud.Request) (any, error) {
 	if p.last != nil {
 		answer["LastEvaluatedKey"] = p.last
 	}
-	return answer, nil
+	return in.capacity(p).answerWith(answer, in.TableName, in.ReturnConsumedCapacity), nil
+}
+
+// capacity is what a page takes: its items are counted together.
+func (in queryIn) capacity(p page) capacity {
+	n := readUnits(p.size, in.ConsistentRead)
+	if in.IndexName == "" {
+		return capacity{table: n}
+	}
+	return capacity{indexes: map[string]float64{in.IndexName: n}}
 }
 
 // scan is a query in terms of a bucket's keys: low <= key < high, beginning behind after.
@@ -123,6 +138,9 @@ func (in queryIn) scan(t *table) (scan, error) {
 			return s, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: "+
 				"Member must have value greater than or equal to 1", s.limit)
 		}
+	}
+	if err := checkCapacity(in.ReturnConsumedCapacity); err != nil {
+		return s, err
 	}
 	e, err := newExpressions(in.ExpressionAttributeNames, in.ExpressionAttributeValues)
 	if err != nil {
@@ -183,6 +201,7 @@ func (in queryIn) start(s *scan, t *table) error {
 // page is the answer to a query. last is set if there may be more.
 type page struct {
 	items []item
+	size  int // of all items
 	last  item
 }
 
@@ -192,7 +211,7 @@ func (s *storage) read(q scan) (page, error) {
 	if q.index != nil {
 		bucket = s.entries(q.index.Name)
 	}
-	c, size := bucket.Cursor(), 0
+	c := bucket.Cursor()
 	for k, v := q.first(c); k != nil && bytes.Compare(k, q.low) >= 0 && bytes.Compare(k, q.high) < 0; k, v = q.next(c) {
 		if q.index != nil {
 			v = s.items().Get(v)
@@ -202,8 +221,8 @@ func (s *storage) read(q scan) (page, error) {
 			return p, err
 		}
 		p.items = append(p.items, found)
-		size += found.size()
-		if len(p.items) == q.limit || size > maxPage {
+		p.size += found.size()
+		if len(p.items) == q.limit || p.size > maxPage {
 			p.last = s.place(q, found)
 			return p, nil
 		}

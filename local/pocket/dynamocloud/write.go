@@ -2,6 +2,7 @@ package dynamocloud
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"go.etcd.io/bbolt"
@@ -18,6 +19,7 @@ type writeIn struct {
 	ExpressionAttributeNames            map[string]string
 	ExpressionAttributeValues           map[string]value
 	ReturnValuesOnConditionCheckFailure string
+	ReturnConsumedCapacity              string `json:",omitempty"` // of a write outside any transaction
 }
 
 // The kinds of write, as transactions name them.
@@ -120,6 +122,10 @@ func (d *dynamo) single(r *awscloud.Request, kind string) (any, error) {
 	if w.tooLarge() {
 		return nil, invalid("Item size has exceeded the maximum allowed size")
 	}
+	if err := checkCapacity(in.ReturnConsumedCapacity); err != nil {
+		return nil, err
+	}
+	var taken capacity
 	err = d.update(r, w.tableName, func(s *storage) error {
 		old, err := s.get(w.key)
 		if err != nil {
@@ -128,12 +134,13 @@ func (d *dynamo) single(r *awscloud.Request, kind string) (any, error) {
 		if !holds(w.condition, old) {
 			return conditionFailed(w, old)
 		}
+		taken.write(s.table, old, w.item, 1)
 		if err := s.apply(w, old); err != nil {
 			return err
 		}
 		return s.sweep()
 	})
-	return map[string]any{}, err
+	return taken.answerWith(map[string]any{}, w.tableName, in.ReturnConsumedCapacity), err
 }
 
 func conditionFailed(w *write, old item) error {
@@ -164,8 +171,9 @@ func (s *storage) apply(w *write, old item) error {
 }
 
 type transactIn struct {
-	ClientRequestToken string
-	TransactItems      []map[string]writeIn // one kind each
+	ClientRequestToken     string
+	TransactItems          []map[string]writeIn // one kind each
+	ReturnConsumedCapacity string
 }
 
 // transactWriteItems performs all writes or none. A transaction that happened is not done
@@ -178,6 +186,9 @@ func (d *dynamo) transactWriteItems(r *awscloud.Request) (any, error) {
 	if n := len(in.TransactItems); n == 0 || n > maxOperations || len(in.ClientRequestToken) > maxToken {
 		return nil, invalid("a transaction has 1 to %d operations and a ClientRequestToken of at most %d characters", maxOperations, maxToken)
 	}
+	if err := checkCapacity(in.ReturnConsumedCapacity); err != nil {
+		return nil, err
+	}
 	writes, err := d.writes(r, in.TransactItems)
 	if err != nil {
 		return nil, err
@@ -186,16 +197,32 @@ func (d *dynamo) transactWriteItems(r *awscloud.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	taken := map[string]*capacity{}
 	err = d.db.Update(func(tx *bbolt.Tx) error {
 		if done, err := once.isDone(tx); done || err != nil {
 			return err
 		}
-		if err := d.transact(tx, r, writes); err != nil {
+		if err := d.transact(tx, r, writes, taken); err != nil {
 			return err
 		}
 		return once.remember(tx)
 	})
-	return map[string]any{}, err
+	return in.answer(taken), err
+}
+
+// answer tells what a transaction took of each table. What happened before takes nothing to write.
+func (in transactIn) answer(taken map[string]*capacity) map[string]any {
+	var all []map[string]any
+	for _, name := range slices.Sorted(maps.Keys(taken)) {
+		if told := taken[name].told(name, in.ReturnConsumedCapacity); told != nil {
+			told["WriteCapacityUnits"] = told["CapacityUnits"]
+			all = append(all, told)
+		}
+	}
+	if all == nil {
+		return map[string]any{}
+	}
+	return map[string]any{"ConsumedCapacity": all}
 }
 
 // writes checks the writes of a transaction, each for itself and all together.
@@ -238,8 +265,8 @@ type reason struct {
 }
 
 // transact checks all conditions before it changes anything, since what it is in can't undo a
-// part of itself.
-func (d *dynamo) transact(tx *bbolt.Tx, r *awscloud.Request, writes []*write) error {
+// part of itself. It counts what each table takes.
+func (d *dynamo) transact(tx *bbolt.Tx, r *awscloud.Request, writes []*write, taken map[string]*capacity) error {
 	stored, opened := make([]item, len(writes)), make([]*storage, len(writes))
 	reasons, codes, failed := make([]reason, len(writes)), make([]string, len(writes)), false
 	for i, w := range writes {
@@ -261,6 +288,10 @@ func (d *dynamo) transact(tx *bbolt.Tx, r *awscloud.Request, writes []*write) er
 		}}
 	}
 	for i, w := range writes {
+		if taken[w.tableName] == nil {
+			taken[w.tableName] = &capacity{}
+		}
+		taken[w.tableName].transacted(w, stored[i])
 		if err := opened[i].apply(w, stored[i]); err != nil {
 			return err
 		}
