@@ -205,7 +205,7 @@ func TestRequests_that_are_not_understood_are_refused(t *testing.T) {
 	}
 	for what, do := range map[string]func() error{
 		"another measure of capacity": query(func(in *dynamodb.QueryInput) { in.ReturnConsumedCapacity = "ALL" }),
-		"a filter": query(func(in *dynamodb.QueryInput) { in.FilterExpression = aws.String("version = :pk") }),
+		"a filter":                    query(func(in *dynamodb.QueryInput) { in.FilterExpression = aws.String("version = :pk") }),
 		"two conditions on the sort key": query(func(in *dynamodb.QueryInput) {
 			in.KeyConditionExpression = aws.String("pk = :pk AND sk > :pk AND sk < :pk")
 		}),
