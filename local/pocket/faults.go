@@ -33,6 +33,8 @@ type Fault struct {
 	Kind FaultKind `json:"fault"`
 	// Operation that fails; "" is every operation.
 	Operation string `json:"operation,omitempty"`
+	// Path is a part of the path of requests that fail ("/locations/us-east4/"); "" is every path.
+	Path string `json:"path,omitempty"`
 	// Count is how many requests fail; 0 is all until the fault is cleared.
 	Count int `json:"count,omitempty"`
 	// DelayMS is how late a slow answer is, in milliseconds; 0 is two seconds.
@@ -46,8 +48,8 @@ func (f Fault) delay() time.Duration {
 	return 2 * time.Second
 }
 
-func (f Fault) matches(host, operation string) bool {
-	if f.Operation != "" && f.Operation != operation {
+func (f Fault) matches(host, operation, path string) bool {
+	if f.Operation != "" && f.Operation != operation || !strings.Contains(path, f.Path) {
 		return false
 	}
 	suffix, isWild := strings.CutPrefix(f.Host, "*")
@@ -76,11 +78,11 @@ func (f *Faults) Clear() {
 }
 
 // Take returns the first fault that meets a request and counts it.
-func (f *Faults) Take(host, operation string) (Fault, bool) {
+func (f *Faults) Take(host, operation, path string) (Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, fault := range f.active {
-		if !fault.matches(host, operation) {
+		if !fault.matches(host, operation, path) {
 			continue
 		}
 		switch fault.Count {

@@ -114,7 +114,7 @@ func (c *Clouds) serves(host string) bool {
 }
 
 func (c *Clouds) serve(w http.ResponseWriter, call *Call, s Service) {
-	fault, hit := c.faults.Take(call.Host, s.Operation(call))
+	fault, hit := c.faults.Take(call.Host, s.Operation(call), call.URL.Path)
 	if !hit {
 		s.Serve(w, call)
 		return
