@@ -182,7 +182,7 @@ func (c *checks) copyOf(s *snapshot) (e ledger.Entry, ok bool) {
 	if !s.encrypted {
 		return e, false
 	}
-	k, there := c.world.vault.kept[s.id]
+	k, there := c.world.vault.saved[s.id]
 	if !there || k.Key == nil {
 		c.world.failf("I5: the files of the snapshot %s of %s are not kept, or not encrypted", s.id, s.cluster.name)
 		return e, false
@@ -244,7 +244,7 @@ func (t *tenant) prove(ctx context.Context) {
 
 // waits passes a minute; it returns false if the world ends.
 func (t *tenant) waits(ctx context.Context) bool {
-	return t.world.sleep(ctx, time.Minute) && t.world.turn(ctx, "waits for a restore")
+	return t.world.sleep(ctx, time.Minute) && t.world.awaitTurn(ctx, "waits for a restore")
 }
 
 // opens is whether a snapshot's key can open it: its provider is enabled.
@@ -320,7 +320,7 @@ func (h *host) isOf(t *tenant, c *cluster) bool {
 
 // restored demands of every node what was in a snapshot, value by value.
 func (c *checks) restored(s *snapshot, t *tenant, to *cluster) {
-	k := c.world.vault.kept[s.id]
+	k := c.world.vault.saved[s.id]
 	for _, h := range c.world.hosts {
 		if !h.isOf(t, to) {
 			continue

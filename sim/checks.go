@@ -178,8 +178,8 @@ func (c *checks) given(k *custody) {
 	k.started = running > 0 || encrypted == 0
 }
 
-// nodes counts the nodes that need a key: those that run, and do although they had time to stop.
-func (c *checks) nodes(k *custody) (running, late, encrypted int) {
+// nodes counts the nodes that need a key: those that run, those of them that had the time to stop, and all.
+func (c *checks) nodes(k *custody) (running, overdue, encrypted int) {
 	for _, h := range c.world.hosts {
 		if h.GroupID != k.tenant.group || h.gone || !h.needs(k) {
 			continue
@@ -188,18 +188,18 @@ func (c *checks) nodes(k *custody) (running, late, encrypted int) {
 		if h.runs() {
 			running++
 			if !h.cut && time.Since(h.hindered) > c.bound(k) {
-				late++
+				overdue++
 			}
 		}
 	}
-	return running, late, encrypted
+	return running, overdue, encrypted
 }
 
 // bound is by when a revocation that stays has been acted on: fifteen minutes, a check, and what the
 // mishaps of the weather may delay.
 func (c *checks) bound(k *custody) time.Duration {
 	b := 17*time.Minute + k.delay
-	if c.world.cfg.Rate > 0 && (c.world.calm.IsZero() || k.touched.Before(c.world.calm)) {
+	if c.world.cfg.Rate > 0 && (c.world.calm.IsZero() || k.handedOver.Before(c.world.calm)) {
 		b += 30 * time.Minute
 	}
 	return b
@@ -212,21 +212,21 @@ func (c *checks) minute() {
 	for _, h := range c.world.hosts {
 		c.opens(h)
 	}
-	for k := range c.world.kept() {
+	for k := range c.world.custodies() {
 		c.actedOn(k)
 	}
 }
 
 // actedOn looks whether a revocation was acted on, and its opposite.
 func (c *checks) actedOn(k *custody) {
-	running, late, encrypted := c.nodes(k)
+	running, overdue, encrypted := c.nodes(k)
 	if encrypted == 0 {
 		return
 	}
 	excused := c.world.excused(k)
-	since := time.Since(k.touched)
+	since := time.Since(k.handedOver)
 	switch {
-	case k.touched.IsZero():
+	case k.handedOver.IsZero():
 	case !k.revoked.IsZero() && running == 0 && !k.stopped:
 		k.stopped = true
 		what := "revoke → all nodes stopped"
@@ -234,7 +234,7 @@ func (c *checks) actedOn(k *custody) {
 			what += " (a role's trust)"
 		}
 		c.took(what, since)
-	case !k.revoked.IsZero() && late > 0 && min(since, time.Since(k.hindered)) > c.bound(k) && !excused:
+	case !k.revoked.IsZero() && overdue > 0 && min(since, time.Since(k.hindered)) > c.bound(k) && !excused:
 		c.world.failf("I2: %s took its key at %s away %s ago, and %d of %d nodes run", k.tenant.name, k.provider(), since, late, encrypted)
 	case k.revoked.IsZero() && running == encrypted && !k.started:
 		k.started = true
@@ -286,7 +286,7 @@ func (c *checks) well(ctx context.Context) string {
 			}
 		}
 	}
-	for k := range c.world.kept() {
+	for k := range c.world.custodies() {
 		if r, ok := k.report(ctx); k.brought && (!ok || r.changing()) {
 			ill = append(ill, fmt.Sprintf("the last change of %s's key at %s is %+v", k.tenant.name, k.provider(), r.LastChange))
 		}
@@ -325,7 +325,7 @@ func (c *checks) leaks() {
 
 // stored looks at what is stored in the end, and at what is left of what was: files keep what was deleted.
 func (c *checks) stored() {
-	for id, k := range c.world.vault.kept {
+	for id, k := range c.world.vault.saved {
 		for name, content := range k.files {
 			if k.Key != nil {
 				c.world.secrets.look(name+" of the snapshot "+id, content)

@@ -78,9 +78,9 @@ type custody struct {
 
 	// revoked is since when nobody can use the key, by the tenant's own act; zero while they can.
 	revoked time.Time
-	// touched is when a revocation last began or ended, delay what the cloud takes to notice.
-	touched time.Time
-	delay   time.Duration
+	// handedOver is when the tenant last took the key away or gave it back, delay what the cloud takes to notice.
+	handedOver time.Time
+	delay      time.Duration
 	// hindered is until when something else than the suite kept it from following, back since when the KMS
 	// is back; zero once the nodes are.
 	hindered, back time.Time
@@ -173,12 +173,12 @@ func (t *tenant) revokeOrRestore(ctx context.Context) {
 
 func (k *custody) takeAway(ctx context.Context, way int) {
 	t := k.tenant
-	k.touched, k.delay = time.Now(), k.lag(way)
+	k.handedOver, k.delay = time.Now(), k.lag(way)
 	if err := k.revoke(ctx, way); err != nil {
 		t.world.trace.say("%s can't take its key away: %v", t.name, err)
 		return
 	}
-	k.revoked = k.touched
+	k.revoked = k.handedOver
 	t.world.trace.say("%s: takes its key away %s (%d)", t.name, k.provider(), way)
 	t.world.checks.taken(k)
 }
@@ -189,7 +189,7 @@ func (k *custody) giveBack(ctx context.Context) {
 		t.world.trace.say("%s can't give its key back: %v", t.name, err)
 		return
 	}
-	k.revoked, k.touched = time.Time{}, time.Now()
+	k.revoked, k.handedOver = time.Time{}, time.Now()
 	t.world.trace.say("%s: gives its key back %s", t.name, k.provider())
 	t.world.checks.given(k)
 }
@@ -197,7 +197,7 @@ func (k *custody) giveBack(ctx context.Context) {
 // blameless is whether the tenant has left the key alone for so long that nothing may still be stopped by
 // what was.
 func (k *custody) blameless() bool {
-	return k.revoked.IsZero() && (k.touched.IsZero() || time.Since(k.touched) > memory+k.delay)
+	return k.revoked.IsZero() && (k.handedOver.IsZero() || time.Since(k.handedOver) > memory+k.delay)
 }
 
 // second brings a key of another cloud, beside the first.

@@ -90,7 +90,7 @@ func (t *tenant) validateTwice(ctx context.Context) {
 	w.fault(k.host(), pocket.Slow, 1)
 	var first sync.WaitGroup
 	first.Go(func() { t.validate(ctx) })
-	if w.sleep(ctx, time.Second) && w.turn(ctx, "asks again") {
+	if w.sleep(ctx, time.Second) && w.awaitTurn(ctx, "asks again") {
 		t.validate(within(ctx, &process{name: t.name + " again", lasting: true}))
 	}
 	first.Wait()

@@ -194,7 +194,7 @@ func (d *database) Wipe(ctx context.Context) error {
 // Snapshot implements agent.Engine.
 func (d *database) Snapshot(ctx context.Context, sink agent.SnapshotSink) error {
 	return d.do(ctx, "snapshot", func() error {
-		if k, ok := sink.(kept); ok {
+		if k, ok := sink.(savedSnapshot); ok {
 			maps.Copy(k.has, d.host.has)
 		}
 		return d.Engine.Snapshot(ctx, sink)
@@ -207,7 +207,7 @@ func (d *database) Restore(ctx context.Context, files agent.SnapshotFiles) error
 		if err := d.Engine.Restore(ctx, files); err != nil {
 			return err
 		}
-		if k, ok := files.(kept); ok {
+		if k, ok := files.(savedSnapshot); ok {
 			d.host.has = maps.Clone(k.has)
 		}
 		return nil

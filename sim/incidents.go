@@ -79,7 +79,7 @@ func (w *World) outage(time.Duration) (string, func()) {
 		for host, kind := range w.outages {
 			w.fault(host, kind, 0)
 		}
-		for k := range w.kept() {
+		for k := range w.custodies() {
 			if k.host() == host {
 				k.hindered, k.back = time.Now(), time.Now()
 			}
@@ -95,7 +95,7 @@ func (w *World) separation(time.Duration) (string, func()) {
 	w.apart = true
 	return "nobody reaches the control plane", func() {
 		w.apart = false
-		for k := range w.kept() {
+		for k := range w.custodies() {
 			k.hindered = time.Now()
 		}
 	}

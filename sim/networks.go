@@ -111,12 +111,12 @@ type patient struct {
 
 // RoundTrip implements http.RoundTripper.
 func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !p.world.turn(r.Context(), "asks its cloud") {
+	if !p.world.awaitTurn(r.Context(), "asks its cloud") {
 		return nil, errDead
 	}
 	asked := time.Now()
 	resp, err := p.RoundTripper.RoundTrip(r)
-	if time.Now().After(asked) && !p.world.turn(r.Context(), "is answered") {
+	if time.Now().After(asked) && !p.world.awaitTurn(r.Context(), "is answered") {
 		return nil, errDead
 	}
 	return resp, err

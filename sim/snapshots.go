@@ -14,10 +14,11 @@ import (
 
 // vault is the store that all nodes keep their snapshots in.
 type vault struct {
-	kept map[string]kept
+	saved map[string]savedSnapshot
 }
 
-type kept struct {
+// savedSnapshot is a snapshot with its files.
+type savedSnapshot struct {
 	agent.Snapshot
 
 	files map[string][]byte
@@ -26,20 +27,20 @@ type kept struct {
 
 // Save implements agent.Snapshots.
 func (v *vault) Save(ctx context.Context, s agent.Snapshot, fill func(context.Context, agent.SnapshotSink) error) (int64, error) {
-	if k, ok := v.kept[s.ID]; ok {
+	if k, ok := v.saved[s.ID]; ok {
 		return k.size(), nil
 	}
-	k := kept{s, map[string][]byte{}, map[string]string{}}
+	k := savedSnapshot{s, map[string][]byte{}, map[string]string{}}
 	if err := fill(ctx, k); err != nil {
 		return 0, err
 	}
-	v.kept[s.ID] = k
+	v.saved[s.ID] = k
 	return k.size(), nil
 }
 
 // Open implements agent.Snapshots.
 func (v *vault) Open(_ context.Context, id string) (agent.Snapshot, agent.SnapshotFiles, error) {
-	k, ok := v.kept[id]
+	k, ok := v.saved[id]
 	if !ok {
 		return agent.Snapshot{}, nil, agent.ErrNoSnapshot
 	}
@@ -48,11 +49,11 @@ func (v *vault) Open(_ context.Context, id string) (agent.Snapshot, agent.Snapsh
 
 // Delete implements agent.Snapshots.
 func (v *vault) Delete(_ context.Context, id string) error {
-	delete(v.kept, id)
+	delete(v.saved, id)
 	return nil
 }
 
-func (k kept) size() (bytes int64) {
+func (k savedSnapshot) size() (bytes int64) {
 	for _, content := range k.files {
 		bytes += int64(len(content))
 	}
@@ -60,7 +61,7 @@ func (k kept) size() (bytes int64) {
 }
 
 // Create implements agent.SnapshotSink.
-func (k kept) Create(name string) (io.WriteCloser, error) {
+func (k savedSnapshot) Create(name string) (io.WriteCloser, error) {
 	if _, ok := k.files[name]; ok {
 		return nil, fmt.Errorf("sim: %s is there already", name)
 	}
@@ -68,10 +69,10 @@ func (k kept) Create(name string) (io.WriteCloser, error) {
 }
 
 // Names implements agent.SnapshotFiles.
-func (k kept) Names() []string { return slices.Sorted(maps.Keys(k.files)) }
+func (k savedSnapshot) Names() []string { return slices.Sorted(maps.Keys(k.files)) }
 
 // Open implements agent.SnapshotFiles.
-func (k kept) Open(name string) (io.ReadCloser, error) {
+func (k savedSnapshot) Open(name string) (io.ReadCloser, error) {
 	content, ok := k.files[name]
 	if !ok {
 		return nil, errors.New("sim: no such file in the snapshot")
@@ -83,7 +84,7 @@ func (k kept) Open(name string) (io.ReadCloser, error) {
 type file struct {
 	bytes.Buffer
 
-	k    kept
+	k    savedSnapshot
 	name string
 }
 

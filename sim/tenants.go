@@ -90,10 +90,10 @@ func (w *World) found(n int) (*tenant, error) {
 func (t *tenant) live(ctx context.Context) {
 	w := t.world
 	ctx = within(ctx, t.proc)
-	for w.sleep(ctx, t.pause()) && w.turn(ctx, "acts") && !w.over {
+	for w.sleep(ctx, t.pause()) && w.awaitTurn(ctx, "acts") && !w.over {
 		t.acting = true
 		t.act(ctx)
-		if !w.turn(ctx, "has acted") {
+		if !w.awaitTurn(ctx, "has acted") {
 			return
 		}
 		t.acting = false
@@ -334,11 +334,11 @@ func (t *tenant) stateOf(ctx context.Context, c *cluster) string {
 func (t *tenant) settle(ctx context.Context) {
 	t.finish(ctx)
 	for _, k := range t.keys {
-		for t.world.turn(ctx, "settles") && !k.revoked.IsZero() {
+		for t.world.awaitTurn(ctx, "settles") && !k.revoked.IsZero() {
 			k.giveBack(ctx)
 		}
 	}
-	for t.unsettled() && t.world.sleep(ctx, time.Minute) && t.world.turn(ctx, "settles") {
+	for t.unsettled() && t.world.sleep(ctx, time.Minute) && t.world.awaitTurn(ctx, "settles") {
 		if t.doubtful {
 			t.readSettings(ctx)
 		}
@@ -355,7 +355,7 @@ func (t *tenant) settle(ctx context.Context) {
 
 // finish waits until the tenant has ended what it began before.
 func (t *tenant) finish(ctx context.Context) {
-	for t.world.turn(ctx, "ends what it does") && t.acting && t.world.sleep(ctx, time.Second) {
+	for t.world.awaitTurn(ctx, "ends what it does") && t.acting && t.world.sleep(ctx, time.Second) {
 	}
 }
 

@@ -91,7 +91,7 @@ func (t thief) tries(what, path, bearer string, body []byte) {
 		r.Header.Set("Authorization", bearer)
 	}
 	resp, err := (&wire{to: w.nodes, kind: asking, conductor: w.conductor, cut: func() bool { return w.apart }}).RoundTrip(r)
-	if err != nil || !w.turn(t.ctx, "is answered") {
+	if err != nil || !w.awaitTurn(t.ctx, "is answered") {
 		return
 	}
 	w.faults.count["thief: "+what]++

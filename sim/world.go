@@ -132,7 +132,7 @@ func newWorld(cfg Config, dir string, keys pool) (*World, error) {
 	}
 	w := &World{
 		cfg: cfg, dir: dir, pool: keys, rng: stream(cfg.Seed, 1), trace: newTrace(cfg.Trace), faults: newFaults(stream(cfg.Seed, 2)),
-		secrets: newSecrets(), starting: make(chan struct{}, 1), vault: &vault{kept: map[string]kept{}}, outages: map[string]pocket.FaultKind{}, journal: journal.Memory(),
+		secrets: newSecrets(), starting: make(chan struct{}, 1), vault: &vault{saved: map[string]savedSnapshot{}}, outages: map[string]pocket.FaultKind{}, journal: journal.Memory(),
 	}
 	w.checks, w.book = newChecks(w), &book{secrets: w.secrets}
 	w.log = slog.New(slog.NewJSONHandler(w.book, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -259,7 +259,7 @@ func (w *World) oneByOne(h http.Handler) http.Handler {
 		case w.starting <- struct{}{}:
 		default:
 			w.starting <- struct{}{}
-			w.turn(r.Context(), "is let in")
+			w.awaitTurn(r.Context(), "is let in")
 		}
 		defer func() { <-w.starting }()
 		h.ServeHTTP(out, r)
@@ -355,9 +355,9 @@ func (w *World) after(d time.Duration, what string, act func()) {
 	})
 }
 
-// turn waits for a turn, as everybody does who was asleep: others may go on at the same instant. It returns false
+// awaitTurn waits for a turn, as everybody does who was asleep: others may go on at the same instant. It returns false
 // if the world ends.
-func (w *World) turn(ctx context.Context, what string) bool {
+func (w *World) awaitTurn(ctx context.Context, what string) bool {
 	_, err := w.conductor.enter(ctx, answering, what)
 	return err == nil
 }
@@ -377,7 +377,7 @@ func (w *World) sleep(ctx context.Context, d time.Duration) bool {
 // provision gives each node that waits a machine with an agent, as an operator's provisioning does.
 func (w *World) provision(ctx context.Context) {
 	operator := fleet.Operator{Function: w.functions["operator"]}
-	for w.sleep(ctx, 30*time.Second) && w.turn(ctx, "looks for nodes") {
+	for w.sleep(ctx, 30*time.Second) && w.awaitTurn(ctx, "looks for nodes") {
 		waiting, err := operator.Waiting(ctx)
 		if err != nil {
 			continue
@@ -454,8 +454,8 @@ func (w *World) end() error {
 	return errors.Join(failed, os.RemoveAll(w.dir))
 }
 
-// kept are the keys of all tenants.
-func (w *World) kept() iter.Seq[*custody] {
+// custodies are the keys of all tenants.
+func (w *World) custodies() iter.Seq[*custody] {
 	return func(yield func(*custody) bool) {
 		for _, t := range w.tenants {
 			for _, k := range t.keys {
