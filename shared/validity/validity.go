@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -66,6 +67,7 @@ type Checker struct {
 	flights singleflight.Group
 	mu      sync.Mutex
 	recent  map[string]verdict.Verdict
+	cleared time.Time // when recent was last rid of what is not shared any more
 }
 
 // New returns a Checker.
@@ -164,28 +166,35 @@ func (c *Checker) shared(id string) (verdict.Verdict, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, ok := c.recent[id]
-	return v, ok && c.isRecent(v)
+	return v, ok && isRecent(v.StartedAt, c.now())
 }
 
 // isRecent reports whether a verdict may still be shared. One from the future is not: the clock
 // was set back, and would hide what becomes of the key for as long.
-func (c *Checker) isRecent(v verdict.Verdict) bool {
-	age := c.now().Sub(v.StartedAt)
+func isRecent(at, now time.Time) bool {
+	age := now.Sub(at)
 	return age >= 0 && age < Shared
 }
 
-// remember keeps a verdict for those who ask within Shared, and forgets the older ones. A
-// check that began before the one whose verdict is there adds nothing.
+// remember keeps a verdict for those who ask within Shared. A check that began before the one whose
+// verdict is there adds nothing.
 func (c *Checker) remember(id string, v verdict.Verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if there, ok := c.recent[id]; ok && c.isRecent(there) && there.StartedAt.After(v.StartedAt) {
+	now := c.now()
+	if there, ok := c.recent[id]; ok && isRecent(there.StartedAt, now) && there.StartedAt.After(v.StartedAt) {
 		return
 	}
-	for other, old := range c.recent {
-		if !c.isRecent(old) {
-			delete(c.recent, other)
-		}
-	}
+	c.forget(now)
 	c.recent[id] = v
+}
+
+// forget drops the verdicts that are not shared any more. A run of the schedule makes thousands of checks
+// within Shared: looking through all of them at each would cost more than the checks.
+func (c *Checker) forget(now time.Time) {
+	if isRecent(c.cleared, now) {
+		return
+	}
+	c.cleared = now
+	maps.DeleteFunc(c.recent, func(_ string, v verdict.Verdict) bool { return !isRecent(v.StartedAt, now) })
 }

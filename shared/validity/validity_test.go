@@ -3,6 +3,7 @@ package validity_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -202,4 +203,31 @@ func TestAnUnresolvableReferenceIsInconclusive(t *testing.T) {
 			t.Errorf("%v gives %+v", err, v)
 		}
 	}
+}
+
+func TestACheckCostsTheSameAfterAnyNumberOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		key := kmstest.NewMemory()
+		c := validity.New(&ring{fresh: key}, func() time.Time { asked++; return time.Now() })
+		s := subject(t, key)
+		asks := func(name string) int {
+			asked = 0
+			s.Name = name
+			c.Check(t.Context(), s)
+			return asked
+		}
+		asks("the first, which clears what is there")
+		want := asks("the second")
+		for i := range 1000 {
+			asks(strconv.Itoa(i))
+		}
+		if got := asks("the last"); got != want {
+			t.Errorf("after a thousand checks one looks at the clock %d times, before them %d", got, want)
+		}
+		time.Sleep(validity.Shared)
+		if asks("much later"); c.Remembered() != 1 {
+			t.Errorf("%d verdicts that nobody shares are kept", c.Remembered()-1)
+		}
+	})
 }
