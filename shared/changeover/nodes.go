@@ -101,7 +101,14 @@ func rank(n cluster.Node) int {
 }
 
 // isSilent reports whether a node counts as down.
-func (v *visit) isSilent(n cluster.Node) bool { return v.Now().Sub(n.Reported.LastSeen) > silence }
+func (v *visit) isSilent(n cluster.Node) bool { return isSilent(n, v.Now()) }
+
+func isSilent(n cluster.Node, now time.Time) bool { return now.Sub(n.Reported.LastSeen) > silence }
+
+// isDown reports whether a node that should run doesn't.
+func isDown(n cluster.Node) bool {
+	return !n.Leaving() && n.Desired.State == cluster.Run && !n.Running()
+}
 
 // hopeless is why the new key should not be rotated to, "" if nothing is known against it: as long as it
 // has wrapped nothing, the former key can stay.
@@ -133,13 +140,18 @@ func (v *visit) isBehind(ctx context.Context, n cluster.Node) (behind, has bool,
 	if err != nil {
 		return false, false, err
 	}
+	return isBehind(v.settings, v.change, n, entries)
+}
+
+// isBehind is the decision of visit.isBehind, given the copies of the node's own master keys. It is pure.
+func isBehind(settings encryption.Settings, c encryption.Changeover, n cluster.Node, entries []ledger.Entry) (behind, has bool, err error) {
 	// A node tells which key it uses a moment after it has acknowledged that it has another one.
 	isKnown := slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.KeyID == n.Reported.KeyID })
 	for _, e := range entries {
-		if e.CMK.Provider != v.change.Provider {
+		if e.CMK.Provider != c.Provider {
 			continue
 		}
-		isNew, err := v.settings.Wraps(e, v.change.Began)
+		isNew, err := settings.Wraps(e, c.Began)
 		if err != nil {
 			return false, false, err
 		}
@@ -163,7 +175,7 @@ func (v *visit) awaitRunning(ctx context.Context) (Progress, error) {
 			return Progress{}, err
 		}
 		for _, n := range d.Nodes {
-			if !n.Leaving() && n.Desired.State == cluster.Run && !n.Running() {
+			if isDown(n) {
 				down = append(down, n.ID)
 			}
 		}

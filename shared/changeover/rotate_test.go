@@ -102,6 +102,13 @@ func TestARotationWaitsForNodesThatAreDown(t *testing.T) {
 		if diff := cmp.Diff(want, r.Former); diff != "" {
 			t.Errorf("what needs the former key, want (-) and got (+):\n%s", diff)
 		}
+		left := &changeover.Remaining{Nodes: 6, WrappedKeys: 6, Awaited: []changeover.Awaited{
+			{ClusterID: w.fleetOf[0].clusterID, ClusterName: "c0", NodeID: w.fleetOf[0].id, IsSilent: true},
+			{ClusterID: w.fleetOf[4].clusterID, ClusterName: "c1", NodeID: w.fleetOf[4].id, IsSilent: true},
+		}}
+		if diff := cmp.Diff(left, r.Remaining); diff != "" {
+			t.Errorf("what is left, want (-) and got (+):\n%s", diff)
+		}
 		w.fleetOf[4].isDown = false
 		w.until(6*time.Hour, func() bool { return w.change().NodesLeft == 1 })
 		// The nodes that wait for it still start with the former key.
@@ -109,6 +116,9 @@ func TestARotationWaitsForNodesThatAreDown(t *testing.T) {
 		w.fleetOf[0].isDown = false
 		if c := w.over(6 * time.Hour); c.State != encryption.Finished || w.under(next) != 6 {
 			t.Errorf("the rotation ended as %+v", c)
+		}
+		if r := w.report(); r.Remaining != nil || r.InUse.Nodes != 6 {
+			t.Errorf("of a rotation that has ended there is left %+v of %+v", r.Remaining, r.InUse)
 		}
 		w.allStart()
 		ends := w.Ends(w.t, workflow.RotateKey)

@@ -28,6 +28,7 @@ import (
 	"latchkey/shared/changeover"
 	"latchkey/shared/cluster"
 	"latchkey/shared/encryption"
+	"latchkey/shared/endpoint"
 	"latchkey/shared/identity"
 	"latchkey/shared/kms/keyring"
 	"latchkey/shared/ledger"
@@ -42,6 +43,7 @@ import (
 	"latchkey/shared/suite"
 	"latchkey/shared/suite/fleettasks"
 	"latchkey/shared/suite/keytasks"
+	"latchkey/shared/validity/sweep"
 	"latchkey/shared/workflow"
 )
 
@@ -316,7 +318,10 @@ func (w *world) pass(d time.Duration) {
 // report is what the tenant is told.
 func (w *world) report() changeover.Report {
 	w.t.Helper()
-	all, err := (&changeover.Service{Table: w.db, Settings: w.api, Now: time.Now}).Report(w.t.Context(), groupID)
+	all, err := (&changeover.Reporter{
+		Table: w.db, Settings: w.api, Nodes: &cluster.Service{Table: w.db}, Networks: endpoint.Network{Table: w.db},
+		Checks: sweep.Turns{Table: w.db, Now: time.Now}, Now: time.Now,
+	}).Report(w.t.Context(), groupID)
 	w.must(err)
 	i := slices.IndexFunc(all, func(r changeover.Report) bool { return r.Provider == w.at })
 	if i < 0 {

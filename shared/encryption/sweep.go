@@ -35,19 +35,27 @@ func Slot(n int) string { return strconv.Itoa(n) }
 // sweepPlace is where the settings are in the index: nowhere unless a provider is enabled, or was and
 // alerts don't know yet that it no longer is.
 func (s Settings) sweepPlace() store.Key {
+	if slot := s.SweepSlot(); slot != "" {
+		return keys.Sweep(slot, s.GroupID)
+	}
+	return store.Key{}
+}
+
+// SweepSlot is the slot in which the group's turn comes, "" if there is nothing to check.
+func (s Settings) SweepSlot() string {
 	enabled := s.Enabled()
 	if len(s.Left()) > 0 || slices.ContainsFunc(enabled, s.isUrgentlyUntold) {
-		return keys.Sweep(UrgentSlot, s.GroupID)
+		return UrgentSlot
 	}
 	if len(enabled) == 0 {
-		return store.Key{}
+		return ""
 	}
 	for _, p := range enabled {
 		if s.Key(p).Verdict.Class() != verdict.Valid {
-			return keys.Sweep(UrgentSlot, s.GroupID)
+			return UrgentSlot
 		}
 	}
-	return keys.Sweep(Slot(SweepMinute(s.GroupID)%SweepSlots), s.GroupID)
+	return Slot(SweepMinute(s.GroupID) % SweepSlots)
 }
 
 // Enabled lists the providers at which the group uses a key.

@@ -11,10 +11,8 @@ import (
 	"latchkey/shared/alert/alertapi"
 	"latchkey/shared/audit"
 	"latchkey/shared/audit/auditapi"
-	"latchkey/shared/changeover"
 	"latchkey/shared/changeover/changeoverapi"
 	"latchkey/shared/cluster/clusterapi"
-	"latchkey/shared/encryption"
 	"latchkey/shared/httpapi"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
@@ -59,8 +57,7 @@ func New(d Deps) *httpapi.API {
 	})
 	snapshots := suite.Snapshots(suite.SnapshotDeps{Table: d.Table, Journal: journal, Clusters: clusters, Gate: gate, Now: d.Now, Log: d.Log})
 	warnings := suite.AlertDeps{Table: d.Table, Journal: journal, Sealer: d.Sealer, Now: d.Now}
-	changes := &changeover.Service{Table: d.Table, Settings: &encryption.Service{Table: d.Table}, Now: d.Now} // only read
-	rotations := suite.MasterKeys(suite.MasterKeyDeps{Table: d.Table, Journal: journal, Now: d.Now})          // only read
+	rotations := suite.MasterKeys(suite.MasterKeyDeps{Table: d.Table, Journal: journal, Now: d.Now}) // only read
 	sys := system{controlPlane: d.ControlPlane, build: d.Build, identities: identities}
 	served := [][]httpapi.Route{
 		projectapi.API{Projects: projects, Addresses: clusterapi.Addresses{Clusters: clusters}}.Routes(),
@@ -69,7 +66,7 @@ func New(d Deps) *httpapi.API {
 		alertapi.API{Alerts: suite.Alerts(warnings)}.Routes(),
 		maintenanceapi.API{Windows: suite.Maintenance(warnings)}.Routes(),
 		auditapi.API{Journal: journal, Groups: projects}.Routes(),
-		changeoverapi.API{Reports: changes}.Routes(),
+		changeoverapi.API{Reports: suite.KeyReports(d.Table, d.Now)}.Routes(),
 		masterkeyapi.API{Reports: rotations, Now: d.Now}.Routes(),
 		identityapi.API{
 			Directory: identities, Groups: projects, Now: d.Now,
