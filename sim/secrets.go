@@ -48,8 +48,9 @@ type passage struct {
 const (
 	// window is how many bytes of a form are looked up at once; nothing shorter is a secret.
 	window = 8
-	// remembered is how much is searched again for a secret that was not known.
-	remembered = 1 << 20
+	// remembered is how much is searched again for a secret that was not known: what all of a world writes in a minute
+	// or more. Every secret is learned in the step that makes it, or the next that names it.
+	remembered = 1 << 18
 )
 
 func newSecrets() *secrets { return &secrets{known: map[string]bool{}, forms: map[uint64][]form{}} }
@@ -71,12 +72,15 @@ func (s *secrets) add(of string, secret []byte) {
 		if len(text) < window {
 			continue
 		}
-		first, hashed := begin([]byte(text))
+		added := form{of, how, []byte(text)}
+		first, hashed := begin(added.bytes)
 		s.begins[hashed] = true
-		s.forms[first] = append(s.forms[first], form{of, how, []byte(text)})
-	}
-	for _, p := range s.recent {
-		s.search(p.where, p.content)
+		s.forms[first] = append(s.forms[first], added)
+		for _, p := range s.recent {
+			if bytes.Contains(p.content, added.bytes) {
+				s.find(p.where + " holds " + added.of + ", " + added.how)
+			}
+		}
 	}
 }
 
