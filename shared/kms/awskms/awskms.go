@@ -55,7 +55,7 @@ func encryptionContext(b driver.Binding) map[string]string {
 func (k *key) Encrypt(ctx context.Context, plaintext []byte, b driver.Binding) (driver.Sealed, error) {
 	out, err := k.client.Encrypt(ctx, &awskms.EncryptInput{
 		KeyId: aws.String(k.name.String()), Plaintext: plaintext, EncryptionContext: encryptionContext(b),
-	})
+	}, k.credential.as)
 	if err != nil {
 		return driver.Sealed{}, k.explain(ctx, err)
 	}
@@ -70,7 +70,7 @@ func (k *key) Encrypt(ctx context.Context, plaintext []byte, b driver.Binding) (
 func (k *key) Decrypt(ctx context.Context, s driver.Sealed, b driver.Binding) ([]byte, error) {
 	out, err := k.client.Decrypt(ctx, &awskms.DecryptInput{
 		KeyId: aws.String(k.opener(s).String()), CiphertextBlob: s.Blob, EncryptionContext: encryptionContext(b),
-	})
+	}, k.credential.as)
 	if err != nil {
 		return nil, k.explain(ctx, err)
 	}
@@ -129,7 +129,7 @@ func (k *key) Describe(ctx context.Context) (driver.Description, error) {
 }
 
 func (k *key) describe(ctx context.Context) (*awskms.DescribeKeyOutput, error) {
-	out, err := k.client.DescribeKey(ctx, &awskms.DescribeKeyInput{KeyId: aws.String(k.name.String())})
+	out, err := k.client.DescribeKey(ctx, &awskms.DescribeKeyInput{KeyId: aws.String(k.name.String())}, k.credential.as)
 	if err == nil && (out.KeyMetadata == nil || out.KeyMetadata.Arn == nil) {
 		return nil, verdict.Failed(verdict.ProviderError, "the answer to DescribeKey describes no key")
 	}

@@ -26,7 +26,7 @@ const (
 // a role of the operator's that trusts it and allows nothing: if that fails too, the fault is
 // Latchkey's. It is asked only when a tenant's role was refused. It is safe for concurrent use.
 type Canary struct {
-	client *sts.Client
+	client assumer
 	arn    string
 	now    func() time.Time
 	begun  atomic.Int64  // how often the canary was asked
@@ -41,7 +41,8 @@ type Canary struct {
 // such that it can't be assumed without own's permission: its trust policy names the account,
 // for one that names a role of its own account is permission enough.
 func NewCanary(own aws.CredentialsProvider, arn string, now func() time.Time, o Options) *Canary {
-	return &Canary{client: stsClient(ownIdentity{own}, o.withDefaults()), arn: arn, now: now, turn: make(chan struct{}, 1)}
+	o = o.withDefaults()
+	return &Canary{client: assumer{o.Clients.stsClient(o), ownIdentity{own}}, arn: arn, now: now, turn: make(chan struct{}, 1)}
 }
 
 // check reports why Latchkey can't assume the canary, or can't find out; nil if it can. It is called after a

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
@@ -50,6 +48,8 @@ type Options struct {
 	Region atlas.AWSRegion
 	// Canary is asked before a refusal by STS counts as the act of a role's owner; nil is nobody.
 	Canary *Canary
+	// Clients are shared with all who have the same Transport; nil is none but one's own.
+	Clients *Clients
 }
 
 func (o Options) withDefaults() Options {
@@ -62,27 +62,10 @@ func (o Options) withDefaults() Options {
 	if o.Region == "" {
 		o.Region = "us-east-1"
 	}
+	if o.Clients == nil {
+		o.Clients = &Clients{}
+	}
 	return o
-}
-
-// baseEndpoint is the override of an endpoint as the SDK takes it.
-func (o Options) baseEndpoint(service string, region atlas.AWSRegion) *string {
-	if url := o.Endpoint(service, region); url != "" {
-		return &url
-	}
-	return nil
-}
-
-// httpClient bounds each attempt and follows no redirects: AWS sends none.
-func (o Options) httpClient() *http.Client {
-	return &http.Client{
-		Transport: o.Transport, Timeout: attemptDuration,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-func newRetryer() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff })
 }
 
 // Credential reaches the keys of one tenant. It keeps its session to itself: a new one starts
@@ -91,9 +74,6 @@ type Credential struct {
 	own     bool // a session that Latchkey's identity got, rather than the tenant's own access key
 	options Options
 	cache   *aws.CredentialsCache
-
-	mu      sync.Mutex
-	clients map[atlas.AWSRegion]*awskms.Client
 }
 
 // NewUserCredential is the credential of a tenant's IAM user. It does no I/O.
@@ -121,7 +101,7 @@ func NewRoleCredential(own aws.CredentialsProvider, role Role, o Options) *Crede
 	if role.Duration == 0 {
 		role.Duration = defaultSession
 	}
-	provider := stscreds.NewAssumeRoleProvider(stsClient(ownIdentity{own}, o), role.ARN, func(a *stscreds.AssumeRoleOptions) {
+	provider := stscreds.NewAssumeRoleProvider(assumer{o.Clients.stsClient(o), ownIdentity{own}}, role.ARN, func(a *stscreds.AssumeRoleOptions) {
 		a.RoleSessionName, a.Duration, a.Policy = role.Session, role.Duration, aws.String(sessionPolicy)
 		if role.ExternalID != "" {
 			a.ExternalID = &role.ExternalID
@@ -130,37 +110,22 @@ func NewRoleCredential(own aws.CredentialsProvider, role Role, o Options) *Crede
 	return newCredential(true, session{provider, o.Canary}, o)
 }
 
-// stsClient is a client of Latchkey's own region's STS. o has its defaults.
-func stsClient(who aws.CredentialsProvider, o Options) *sts.Client {
-	return sts.New(sts.Options{
-		Region: string(o.Region), Credentials: who, HTTPClient: o.httpClient(), Retryer: newRetryer(),
-		BaseEndpoint: o.baseEndpoint("sts", o.Region), AppID: "latchkey",
-	})
-}
-
 func newCredential(own bool, provider aws.CredentialsProvider, o Options) *Credential {
 	return &Credential{
-		own: own, options: o.withDefaults(), clients: map[atlas.AWSRegion]*awskms.Client{},
+		own: own, options: o.withDefaults(),
 		cache: aws.NewCredentialsCache(provider, func(o *aws.CredentialsCacheOptions) {
 			o.ExpiryWindow, o.ExpiryWindowJitterFrac = expiryWindow, expiryJitter
 		}),
 	}
 }
 
-// client is the KMS client of a region.
+// client is the KMS client of a region. Its calls are made as the credential.
 func (c *Credential) client(region atlas.AWSRegion) *awskms.Client {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	client, ok := c.clients[region]
-	if !ok {
-		client = awskms.New(awskms.Options{
-			Region: string(region), Credentials: c.cache, HTTPClient: c.options.httpClient(), Retryer: newRetryer(),
-			BaseEndpoint: c.options.baseEndpoint("kms", region), AppID: "latchkey",
-		})
-		c.clients[region] = client
-	}
-	return client
+	return c.options.Clients.kmsClient(c.options, region)
 }
+
+// as makes a call of KMS that of the credential.
+func (c *Credential) as(o *awskms.Options) { o.Credentials = c.cache }
 
 // forget drops a session that KMS refused, so that the next call gets a new one.
 func (c *Credential) forget() { c.cache.Invalidate() }
@@ -173,7 +138,7 @@ func (c *Credential) Authenticate(ctx context.Context) error {
 		_, err := c.cache.Retrieve(ctx)
 		return c.failure(ctx, err)
 	}
-	_, err := stsClient(c.cache, c.options).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	_, err := c.options.Clients.stsClient(c.options).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(c.cache))
 	return c.failure(ctx, err)
 }
 

@@ -45,7 +45,7 @@ func (k *key) lastRotation(ctx context.Context, m *types.KeyMetadata) (time.Time
 	// ListKeyRotations takes no aliases.
 	pages := awskms.NewListKeyRotationsPaginator(k.client, &awskms.ListKeyRotationsInput{KeyId: m.Arn})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+		page, err := pages.NextPage(ctx, k.credential.as)
 		if err != nil {
 			if k.isUntold(err) {
 				return time.Time{}, nil

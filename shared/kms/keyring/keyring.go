@@ -49,8 +49,10 @@ type Keyring struct {
 	cfg    Config
 	google *gcpkms.Keyring
 	canary *awskms.Canary // one for all groups, so that many refusals cost one call
-	aws    cache[*awskms.Credential]
-	azure  cache[*azurekv.Credential]
+
+	clients awskms.Clients // of all groups
+	aws     cache[*awskms.Credential]
+	azure   cache[*azurekv.Credential]
 }
 
 // New returns a Keyring. It does no I/O; ctx is not kept.
@@ -63,7 +65,7 @@ func New(ctx context.Context, cfg Config) (*Keyring, error) {
 	}
 	k := &Keyring{cfg: cfg, google: google}
 	if cfg.AWSCanaryARN != "" {
-		k.canary = awskms.NewCanary(cfg.AWS, cfg.AWSCanaryARN, cfg.Now, awskms.Options{Transport: cfg.Transport, Region: cfg.AWSRegion})
+		k.canary = awskms.NewCanary(cfg.AWS, cfg.AWSCanaryARN, cfg.Now, awskms.Options{Transport: cfg.Transport, Region: cfg.AWSRegion, Clients: &k.clients})
 	}
 	return k, nil
 }
@@ -113,7 +115,7 @@ func (k *Keyring) openAWS(groupID string, ref kms.AWSReference, renew bool) (*km
 // awsOptions are how AWS is reached: KMS through the group's VPC endpoint, if it has one. STS, which
 // sees none of the tenant's secrets, is asked at its public address.
 func (k *Keyring) awsOptions(endpoint string) awskms.Options {
-	o := awskms.Options{Transport: k.cfg.Transport, Region: k.cfg.AWSRegion, Canary: k.canary}
+	o := awskms.Options{Transport: k.cfg.Transport, Region: k.cfg.AWSRegion, Canary: k.canary, Clients: &k.clients}
 	if endpoint != "" {
 		o.Endpoint = func(service string, _ atlas.AWSRegion) string {
 			if service == "kms" {
