@@ -8,18 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
-	"time"
 
-	"latchkey/local/pocket"
-	"latchkey/local/pocket/awscloud"
 	"latchkey/local/runtimeapi"
 	"latchkey/local/stack"
 	"latchkey/local/template"
@@ -40,16 +34,21 @@ func (s *suite) isolate(ctx context.Context, cfg config, d *deployment, log *slo
 	if err != nil {
 		return nil, err
 	}
-	network, err := s.openNetwork(ctx, cfg, d.clouds)
+	network, err := d.clouds.OpenNetwork(ctx, cfg.data, cfg.now)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("-data: %w", err)
+	}
+	s.closers = append(s.closers, network.Close)
+	level := "WARN"
+	if cfg.verbose {
+		level = "DEBUG"
 	}
 	var running []*runtimeapi.Function
 	for _, spec := range d.specs {
 		made := stack.Lambda(spec, nil)
 		f := runtimeapi.New(runtimeapi.Config{
 			Program: filepath.Join(cmp.Or(cfg.functions, programs), spec.Name), Name: spec.FunctionName, ARN: made.ARN,
-			Environment: append(network.environment(), environment(spec, d.clouds.Secrets.Functions[spec.Name], cfg.verbose)...),
+			Environment: network.Environment(spec, d.clouds.Secrets.Functions[spec.Name], level),
 			Timeout:     spec.Timeout, Invocations: cfg.invocations, Now: cfg.now, Log: log.With(slog.String("function", spec.Name)),
 		})
 		s.closers = append(s.closers, f.Close)
@@ -110,64 +109,4 @@ func (s *suite) deploy(ctx context.Context, cfg config, d *deployment) error {
 	}
 	s.secrets, s.specs = d.clouds.Secrets, d.specs
 	return nil
-}
-
-// network is how the functions' processes reach the pocket clouds, and only these.
-type network struct{ proxy, certificate string }
-
-// openNetwork opens a proxy for the processes. It has a listener of its own, because they start
-// before the suite serves anybody else.
-func (s *suite) openNetwork(ctx context.Context, cfg config, c *stack.Clouds) (network, error) {
-	proxy, err := pocket.NewProxy(c.Served, cfg.now)
-	if err != nil {
-		return network{}, err
-	}
-	s.closers = append(s.closers, proxy.Close)
-	path, err := filepath.Abs(filepath.Join(cfg.data, "clouds.pem"))
-	if err != nil {
-		return network{}, fmt.Errorf("-data: %w", err)
-	}
-	if err := os.WriteFile(path, proxy.Certificate(), 0o600); err != nil {
-		return network{}, fmt.Errorf("-data: %w", err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return network{}, err
-	}
-	server := &http.Server{Handler: proxy, ReadHeaderTimeout: 10 * time.Second}
-	s.closers = append(s.closers, server.Close)
-	go server.Serve(listener) //nolint:errcheck // it ends when it is closed
-	return network{proxy: "http://" + listener.Addr().String(), certificate: path}, nil
-}
-
-// environment leads the SDKs to the pocket clouds and away from this machine's own configuration.
-func (n network) environment() []string {
-	return []string{
-		"HTTPS_PROXY=" + n.proxy, "HTTP_PROXY=" + n.proxy, "SSL_CERT_FILE=" + n.certificate, "SSL_CERT_DIR=" + os.DevNull,
-		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
-		"HOME=" + filepath.Dir(n.certificate),
-	}
-}
-
-// environment is what Lambda and the template put into a function's environment.
-func environment(spec template.Function, keys awscloud.Keys, verbose bool) []string {
-	level := "WARN"
-	if verbose {
-		level = "DEBUG"
-	}
-	variables := map[string]string{
-		"AWS_REGION": stack.Region, "AWS_DEFAULT_REGION": stack.Region,
-		"AWS_ACCESS_KEY_ID": keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY": keys.SecretAccessKey,
-		"AWS_LAMBDA_FUNCTION_NAME": spec.FunctionName, "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(spec.MemorySize), "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-		"AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/" + spec.FunctionName, "AWS_LAMBDA_LOG_STREAM_NAME": "local",
-		"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": level,
-		"_HANDLER": "bootstrap", "TZ": ":UTC", "LANG": "en_US.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin",
-	}
-	maps.Copy(variables, spec.Environment)
-	var all []string
-	for name, value := range variables {
-		all = append(all, name+"="+value)
-	}
-	return all
 }

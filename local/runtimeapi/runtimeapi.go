@@ -174,6 +174,19 @@ func (f *Function) forget(p *process) {
 	f.mu.Unlock()
 }
 
+// Processes are the ids of the processes that run.
+func (f *Function) Processes() []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var ids []int
+	for p := range f.all {
+		if !p.hasEnded() {
+			ids = append(ids, p.cmd.Process.Pid)
+		}
+	}
+	return ids
+}
+
 // Close ends all processes, whatever they are doing.
 func (f *Function) Close() error {
 	f.mu.Lock()

@@ -286,9 +286,12 @@ func TestInvoke_replaces_a_process_that_ended_between_invocations(t *testing.T) 
 func TestClose_ends_every_process(t *testing.T) {
 	f, _ := newFunction(t, nil)
 	pid := served(t, f)
+	if diff := cmp.Diff([]int{pid}, f.Processes()); diff != "" {
+		t.Errorf("processes (-want +got):\n%s", diff)
+	}
 	f.Close() //nolint:errcheck // it never fails
-	if runs(pid) {
-		t.Errorf("process %d still runs", pid)
+	if left := f.Processes(); runs(pid) || len(left) > 0 {
+		t.Errorf("process %d still runs, or is among %v", pid, left)
 	}
 	if _, err := f.Invoke(t.Context(), []byte("{}")); err == nil {
 		t.Error("a closed function serves")
