@@ -61,8 +61,9 @@ type Keyring struct {
 // credential tells identities apart without keeping the secret.
 type credential [sha256.Size]byte
 
-// maxIdentities bounds the cache; when it is full it starts anew.
-const maxIdentities = 4096
+// maxIdentities bounds the cache. A hundred thousand groups are checked by one process, and each that has an
+// identity of its own needs a token for every check if that is not kept.
+const maxIdentities = 128 << 10
 
 // New returns a Keyring. It does no I/O; ctx is not kept.
 func New(ctx context.Context, cfg Config) (*Keyring, error) {
@@ -110,11 +111,20 @@ func (k *Keyring) identity(ref kms.GoogleReference, renew bool) (*googleaccount.
 	if err != nil {
 		return nil, err
 	}
-	if len(k.identities) >= maxIdentities {
-		clear(k.identities)
-	}
+	k.makeRoom()
 	k.identities[c] = id
 	return id, nil
+}
+
+// makeRoom drops an identity if the cache is full, whichever: the schedule of checks goes through all of them
+// in turn.
+func (k *Keyring) makeRoom() {
+	for c := range k.identities {
+		if len(k.identities) < maxIdentities {
+			return
+		}
+		delete(k.identities, c)
+	}
 }
 
 func (k *Keyring) newIdentity(ref kms.GoogleReference) (*googleaccount.Identity, error) {

@@ -64,6 +64,7 @@ func New(ctx context.Context, cfg Config) (*Keyring, error) {
 		return nil, err
 	}
 	k := &Keyring{cfg: cfg, google: google}
+	k.aws.max, k.azure.max = maxAWS, maxAzure
 	if cfg.AWSCanaryARN != "" {
 		k.canary = awskms.NewCanary(cfg.AWS, cfg.AWSCanaryARN, cfg.Now, awskms.Options{Transport: cfg.Transport, Region: cfg.AWSRegion, Clients: &k.clients})
 	}
@@ -200,35 +201,60 @@ func (k *Keyring) CheckVault(ctx context.Context, ref kms.Reference) error {
 	}, id)
 }
 
-// maxCredentials bounds a cache; when it is full it starts anew, which costs each tenant one
-// more token.
-const maxCredentials = 4096
+// How many credentials are kept. A hundred thousand groups are checked by one process, and a role that
+// is not kept is assumed at every check. A session at AWS takes 2 kB, a credential of Azure's SDK twenty
+// times that; but a directory, which needs one, has many groups.
+const (
+	maxAWS   = 128 << 10
+	maxAzure = 4 << 10
+)
 
 // cache keeps credentials by what they were made from. Only a digest of that is kept.
 type cache[C any] struct {
+	max int
+
 	mu      sync.Mutex
 	entries map[[sha256.Size]byte]C
 }
 
 // find returns the credential made from parts, or makes it. renew makes a new one in any case.
 func (c *cache[C]) find(renew bool, create func() (C, error), parts ...string) (C, error) {
-	joined, err := json.Marshal(parts) // unlike a separator, no part can imitate it
-	if err != nil {
-		panic(err) // strings always marshal
-	}
-	id := sha256.Sum256(joined)
+	id := digest(parts)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if found, ok := c.entries[id]; ok && !renew {
+	found, isKept := c.entries[id]
+	if isKept && !renew {
 		return found, nil
 	}
 	made, err := create()
 	if err != nil {
 		return made, err
 	}
-	if c.entries == nil || len(c.entries) >= maxCredentials {
-		c.entries = map[[sha256.Size]byte]C{}
+	if !isKept {
+		c.makeRoom()
 	}
 	c.entries[id] = made
 	return made, nil
+}
+
+// makeRoom drops a credential if the cache is full. The schedule of checks goes through all of them in turn,
+// again and again: whichever was used longest ago will be needed soonest, so any other is as good.
+func (c *cache[C]) makeRoom() {
+	if c.entries == nil {
+		c.entries = map[[sha256.Size]byte]C{}
+	}
+	for id := range c.entries { // begins anywhere
+		if len(c.entries) < c.max {
+			return
+		}
+		delete(c.entries, id)
+	}
+}
+
+func digest(parts []string) [sha256.Size]byte {
+	joined, err := json.Marshal(parts) // unlike a separator, no part can imitate it
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return sha256.Sum256(joined)
 }
