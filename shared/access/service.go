@@ -45,8 +45,9 @@ type Usage interface {
 	// an operation that fails a transaction if those settings have changed since.
 	RolesInUse(ctx context.Context, groupID string) (ids map[string]bool, unchanged store.Op, err error)
 	// ProveRole checks that the group's key can still be used if the role, which is in use,
-	// changes to this.
-	ProveRole(ctx context.Context, role Role) error
+	// changes to this. follow must be in the transaction that changes it: it takes the change over
+	// into the settings, and fails if those have changed since.
+	ProveRole(ctx context.Context, role Role) (follow store.Op, err error)
 	// RoleProved tells that a role was changed after it was proved, of which the proof began at a
 	// time: what could not be used without it may be used again.
 	RoleProved(ctx context.Context, role Role, began time.Time)
@@ -262,9 +263,12 @@ func (s *Service) Authorize(ctx context.Context, c identity.Caller, groupID, rol
 	}
 	began := s.Now()
 	if inUse[roleID] {
-		if err := s.Usage.ProveRole(ctx, role); err != nil {
+		follow, err := s.Usage.ProveRole(ctx, role)
+		if err != nil {
 			return Role{}, false, err
 		}
+		follow.Item.Version = unchanged.Item.Version // what changed since the beginning is a conflict, too
+		unchanged = follow
 	}
 	if err := s.save(ctx, role, audit.By(c), c.OrgID, "UPDATED", append(claims, unchanged)...); err != nil {
 		return Role{}, false, err

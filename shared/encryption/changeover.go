@@ -163,6 +163,7 @@ func (s *Settings) dropFallback(p atlas.Provider) {
 // only returns the fallback without what is of other providers, copied.
 func (f Fallback) only() Fallback {
 	kept := Settings{AWS: f.AWS, Azure: f.Azure, Google: f.Google}.clone()
+	kept.keepRole(f.Provider, nil) // only the settings themselves follow a role that changes
 	only := Fallback{Provider: f.Provider, Revision: f.Revision}
 	switch f.Provider {
 	case atlas.AWS:

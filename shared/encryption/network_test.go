@@ -187,7 +187,7 @@ func TestARoleIsNotProvedWithoutAWayToTheKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.ProveRole(t.Context(), role); atlas.CodeOf(err) != atlas.KMSUnreachable {
+	if _, err := w.ProveRole(t.Context(), role); atlas.CodeOf(err) != atlas.KMSUnreachable {
 		t.Errorf("got %v", err)
 	}
 }

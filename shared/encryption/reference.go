@@ -63,18 +63,27 @@ func (s *Service) resolve(ctx context.Context, settings Settings, p atlas.Provid
 	if c.role != nil {
 		return c.role, "", nil
 	}
-	role, err := access.Find(ctx, s.Table, settings.GroupID, roleID)
+	if known := settings.role(p); known != nil {
+		return known, "", nil
+	}
+	role, err := s.findRole(ctx, settings.GroupID, p, roleID)
+	return role, "", err
+}
+
+// findRole reads an access role, which must be authorized.
+func (s *Service) findRole(ctx context.Context, groupID string, p atlas.Provider, roleID string) (*access.Role, error) {
+	role, err := access.Find(ctx, s.Table, groupID, roleID)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if role.Provider != p {
-		return nil, "", atlas.Fail(atlas.RoleNotFound, roleID).Hinting("The role's provider is %s.", role.Provider)
+		return nil, atlas.Fail(atlas.RoleNotFound, roleID).Hinting("The role's provider is %s.", role.Provider)
 	}
 	if !role.Authorized() {
-		return nil, "", atlas.Fail(atlas.RoleNotAuthorized, roleID).
-			Hinting("Authorize it with PATCH /groups/%s/cloudProviderAccess/%s.", settings.GroupID, roleID)
+		return nil, atlas.Fail(atlas.RoleNotAuthorized, roleID).
+			Hinting("Authorize it with PATCH /groups/%s/cloudProviderAccess/%s.", groupID, roleID)
 	}
-	return &role, "", nil
+	return &role, nil
 }
 
 // secret is a provider's sealed static secret.

@@ -105,20 +105,27 @@ func (s *Service) RolesInUse(ctx context.Context, groupID string) (map[string]bo
 	return ids, store.Check(keys.Encryption(groupID), settings.version), nil
 }
 
-// ProveRole implements access.Usage: the group's key must open its probe through the role.
-func (s *Service) ProveRole(ctx context.Context, role access.Role) error {
+// ProveRole implements access.Usage: the group's key must open its probe through the role. The settings
+// follow the role, since they keep it.
+func (s *Service) ProveRole(ctx context.Context, role access.Role) (follow store.Op, err error) {
+	p := role.Provider
 	settings, err := s.Load(ctx, role.GroupID)
 	if err != nil {
-		return err
+		return store.Op{}, err
 	}
-	if settings.RoleID(role.Provider) != role.ID {
-		return nil // no longer in use: the caller's transaction sees that the settings have changed
+	if settings.RoleID(p) != role.ID {
+		return settings.Unchanged(), nil // it is used by a way back alone, which reads it
 	}
-	ref, err := s.reference(ctx, settings, role.Provider, credential{role: &role})
+	ref, err := s.reference(ctx, settings, p, credential{role: &role})
 	if err != nil {
-		return refusal(err, settings, role.Provider, ref)
+		return store.Op{}, refusal(err, settings, p, ref)
 	}
-	state := settings.Key(role.Provider)
+	state := settings.Key(p)
 	err = s.Patience.Try(ctx, func(ctx context.Context) error { return s.checkProbe(ctx, ref, state.Probe) })
-	return refusal(err, settings, role.Provider, ref)
+	if err != nil {
+		return store.Op{}, refusal(err, settings, p, ref)
+	}
+	next := settings.clone()
+	next.keepRole(p, &role)
+	return next.put()
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"time"
 
+	"latchkey/shared/access"
 	"latchkey/shared/atlas"
 	"latchkey/shared/kms"
 	"latchkey/shared/seal"
@@ -57,11 +58,13 @@ type AWS struct {
 	KeyID  string `json:"keyId"`
 	Region string `json:"region"`
 	// RoleID names the access role. Without one, AccessKeyID and Secret are a user's keys.
-	RoleID            string      `json:"roleId,omitempty"`
-	AccessKeyID       string      `json:"accessKeyId,omitempty"`
-	Secret            seal.Sealed `json:"secret,omitempty"`
-	PrivateNetworking bool        `json:"privateNetworking,omitempty"`
-	Key               KeyState    `json:"key"`
+	RoleID string `json:"roleId,omitempty"`
+	// Role is the role as it is, see Settings.role.
+	Role              *access.AWSRole `json:"role,omitempty"`
+	AccessKeyID       string          `json:"accessKeyId,omitempty"`
+	Secret            seal.Sealed     `json:"secret,omitempty"`
+	PrivateNetworking bool            `json:"privateNetworking,omitempty"`
+	Key               KeyState        `json:"key"`
 }
 
 // Azure is the configuration of a key in Azure Key Vault.
@@ -74,9 +77,10 @@ type Azure struct {
 	TenantID       string `json:"tenantId,omitempty"`
 	// RoleID names the service principal. Without one, ClientID and Secret are the tenant's
 	// application.
-	RoleID   string      `json:"roleId,omitempty"`
-	ClientID string      `json:"clientId,omitempty"`
-	Secret   seal.Sealed `json:"secret,omitempty"`
+	RoleID   string            `json:"roleId,omitempty"`
+	Role     *access.AzureRole `json:"role,omitempty"` // see Settings.role
+	ClientID string            `json:"clientId,omitempty"`
+	Secret   seal.Sealed       `json:"secret,omitempty"`
 	// SecretExpires is when the secret ends, if the tenant said so: Azure tells nobody.
 	SecretExpires     time.Time `json:"secretExpires,omitzero"`
 	PrivateNetworking bool      `json:"privateNetworking,omitempty"`
@@ -87,9 +91,10 @@ type Azure struct {
 type Google struct {
 	KeyVersion string `json:"keyVersion"`
 	// RoleID names the service account. Without one, Secret is the tenant's account key.
-	RoleID string      `json:"roleId,omitempty"`
-	Secret seal.Sealed `json:"secret,omitempty"`
-	Key    KeyState    `json:"key"`
+	RoleID string             `json:"roleId,omitempty"`
+	Role   *access.GoogleRole `json:"role,omitempty"` // see Settings.role
+	Secret seal.Sealed        `json:"secret,omitempty"`
+	Key    KeyState           `json:"key"`
 }
 
 // KeyState is what Latchkey knows of a configured key.
@@ -153,6 +158,39 @@ func (s Settings) RoleID(p atlas.Provider) string {
 		return s.Google.RoleID
 	}
 	return ""
+}
+
+// role is the access role through which a provider's key is reached, nil if it must be read. The settings
+// keep it so that a check, which is made of every key every few minutes, reads nothing besides them. It is
+// never older than the role: whoever changes a role that is in use writes the settings in the same transaction.
+func (s Settings) role(p atlas.Provider) *access.Role {
+	role := &access.Role{ID: s.RoleID(p), GroupID: s.GroupID, Provider: p}
+	switch {
+	case p == atlas.AWS && s.AWS != nil && s.AWS.Role != nil:
+		role.AWS = s.AWS.Role
+	case p == atlas.Azure && s.Azure != nil && s.Azure.Role != nil:
+		role.Azure = s.Azure.Role
+	case p == atlas.GCP && s.Google != nil && s.Google.Role != nil:
+		role.Google = s.Google.Role
+	default:
+		return nil
+	}
+	return role
+}
+
+// keepRole keeps the access role of a provider's configuration; nil has it read.
+func (s *Settings) keepRole(p atlas.Provider, role *access.Role) {
+	if role == nil {
+		role = &access.Role{}
+	}
+	switch {
+	case p == atlas.AWS && s.AWS != nil:
+		s.AWS.Role = role.AWS
+	case p == atlas.Azure && s.Azure != nil:
+		s.Azure.Role = role.Azure
+	case p == atlas.GCP && s.Google != nil:
+		s.Google.Role = role.Google
+	}
 }
 
 // clone copies the settings so that changing the copy's blocks leaves the original alone.

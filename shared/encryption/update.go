@@ -86,6 +86,7 @@ func (s *Service) Update(ctx context.Context, c identity.Caller, groupID string,
 type proof struct {
 	state  *KeyState // the validated key; nil for a change without validation
 	secret []byte    // the new sealed static secret
+	role   *access.Role
 	relied []store.Op
 }
 
@@ -109,6 +110,7 @@ func (s *Service) prove(ctx context.Context, current Settings, next *Settings, c
 		relied = append(relied, p.relied...)
 		if p.state != nil {
 			*next.Key(change.Provider) = *p.state
+			next.keepRole(change.Provider, p.role)
 		}
 		if p.secret != nil {
 			next.setSecret(change.Provider, p.secret)
@@ -127,13 +129,14 @@ func (s *Service) proveOne(ctx context.Context, current, next Settings, change C
 	}
 	var out proof
 	if roleID := next.RoleID(p); roleID != "" {
-		role, err := access.Find(ctx, s.Table, next.GroupID, roleID)
+		role, err := s.findRole(ctx, next.GroupID, p, roleID)
 		if err != nil {
-			return proof{}, err
+			return proof{}, refusal(err, next, p, kms.Reference{})
 		}
+		out.role = role
 		out.relied = append(out.relied, store.Check(keys.Role(next.GroupID, roleID), role.Version()))
 	}
-	ref, err := s.reference(ctx, next, p, credential{secret: change.Secret})
+	ref, err := s.reference(ctx, next, p, credential{secret: change.Secret, role: out.role})
 	if err != nil {
 		return proof{}, refusal(err, next, p, ref)
 	}
@@ -382,6 +385,7 @@ func (s *Settings) adopt(latest Settings) {
 		if mine != nil && theirs != nil && mine.Revision == theirs.Revision {
 			mine.Verdict, mine.Valid, mine.Unreachable = theirs.Verdict, theirs.Valid, theirs.Unreachable
 			mine.CredentialsEnded = theirs.CredentialsEnded
+			s.keepRole(p, latest.role(p))
 		}
 	}
 }

@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/shared/access"
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
 	"latchkey/shared/enforcement"
@@ -101,4 +104,39 @@ func (w *world) act() {
 	}
 	_, err := officer.Act(w.t.Context(), groupID, atlas.AWS)
 	w.must(err)
+}
+
+// The settings keep the role that they use, so that no check has to read it. What they keep is never older
+// than the role: the key is checked through the role that a tenant has just named, and through no other.
+func TestChecksFollowARoleThatIsAuthorizedAnew(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.mustSend(withKey(newCluster("AWS"))(w))
+		id := w.mustSend(request{http.MethodGet, ear, ""}).block("awsKms")["roleId"].(string)
+		stored := func() (arn, kept string) {
+			role, err := access.Find(w.t.Context(), w.table, groupID, id)
+			w.must(err)
+			settings, err := (&encryption.Service{Table: w.table}).Load(w.t.Context(), groupID)
+			w.must(err)
+			return role.AWS.ARN, settings.AWS.Role.ARN
+		}
+		before, kept := stored()
+		if kept != before {
+			t.Fatalf("the settings keep %s of %s", kept, before)
+		}
+		const name = iamRole + "-2"
+		externalID := w.mustSend(request{http.MethodGet, roles + "/" + id, ""}).body[external].(string)
+		made, err := w.IAM().CreateRole(w.t.Context(), &iam.CreateRoleInput{
+			RoleName: aws.String(name), AssumeRolePolicyDocument: aws.String(trusting(externalID)),
+		})
+		w.must(err)
+		_, err = w.IAM().PutRolePolicy(w.t.Context(), &iam.PutRolePolicyInput{
+			RoleName: aws.String(name), PolicyName: aws.String("use"), PolicyDocument: aws.String(useKeys),
+		})
+		w.must(err)
+		other := *made.Role.Arn
+		w.mustSend(request{http.MethodPatch, roles + "/" + id, `{"providerName":"AWS","iamAssumedRoleArn":"` + other + `"}`})
+		if now, kept := stored(); now != other || kept != other {
+			t.Errorf("the role is %s now, the settings keep %s", now, kept)
+		}
+	})
 }
