@@ -12,12 +12,15 @@ import (
 	"os/signal"
 	"regexp"
 
+	"latchkey/bench/programs"
 	"latchkey/bench/ratio"
 )
 
 // sections are all that is measured, in the order of the page.
 func sections() []ratio.Section {
-	return []ratio.Section{}
+	return []ratio.Section{
+		programs.Section(),
+	}
 }
 
 func main() {
