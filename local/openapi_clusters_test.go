@@ -81,6 +81,9 @@ func estateSteps() []step {
 	return []step{
 		{200, "2023-01-01", "GET", v2 + "/clusters", "", ""},
 		{200, "", "GET", "/api/latchkey/v1/groups/{group}/masterKeys", "", "node=masterKeys.0.nodeId"},
+		{200, "", "GET", "/api/latchkey/v1/groups/{group}/clusters", "", ""},
+		{200, "", "GET", "/api/latchkey/v1/groups/{group}/clusters/A", "", ""},
+		{404, "", "GET", "/api/latchkey/v1/groups/{group}/clusters/nobodys", "", ""},
 		{200, "2023-01-01", "GET", clustersAt + "/provider/regions?providers=AWS&tier=M10", "", ""},
 		{200, "2023-01-01", "GET", clustersAt + "/provider/regions", "", ""},
 		{200, "2023-01-01", "GET", inGroup + "/containers/all", "", "container=results.0.id"},

@@ -20,6 +20,7 @@ import (
 	"latchkey/shared/identity/keyring"
 	"latchkey/shared/maintenance/maintenanceapi"
 	"latchkey/shared/masterkey/masterkeyapi"
+	"latchkey/shared/progress/progressapi"
 	"latchkey/shared/project/projectapi"
 	"latchkey/shared/snapshot/snapshotapi"
 	"latchkey/shared/store"
@@ -68,6 +69,7 @@ func New(d Deps) *httpapi.API {
 		auditapi.API{Journal: journal, Groups: projects}.Routes(),
 		changeoverapi.API{Reports: suite.KeyReports(d.Table, d.Now)}.Routes(),
 		masterkeyapi.API{Reports: rotations, Now: d.Now}.Routes(),
+		progressapi.API{Clusters: suite.Progress(d.Table, clusters, d.Now)}.Routes(),
 		identityapi.API{
 			Directory: identities, Groups: projects, Now: d.Now,
 			Keyring: &keyring.Keyring{Table: d.Table, Sealer: d.Sealer, Now: d.Now},
