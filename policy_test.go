@@ -361,6 +361,7 @@ func TestPolicies_openWhatTheFunctionHasBusinessWith(t *testing.T) {
 	want := map[string][]string{
 		"authorizer": {"apiKey/*", "system"},
 		"adminapi":   {"system", "group/* notification.microsoftTeamsWebhookUrl,notification.webhookUrl"},
+		"console":    {"console session"},
 		"encryption": {"group/*"},
 		"operator":   {"apiKey/*", "system"},
 		"nodes":      {"group/*", "system recipientKeys"},

@@ -23,6 +23,7 @@ import (
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"latchkey"
+	"latchkey/console"
 	"latchkey/local/gateway"
 	"latchkey/local/lambdasvc"
 	"latchkey/local/pocket/pockettest"
@@ -182,6 +183,7 @@ func (w *town) open() {
 		"adminapi": apigw.New(adminapi.New(adminapi.Deps{
 			Table: w.table, Sealer: w.sealer, Now: w.now, Log: log, Start: idle{}, Domain: "example.net",
 		})),
+		"console": apigw.New(console.New(console.Deps{Sealer: w.sealer, Now: w.now, Log: log})),
 		"encryption": apigw.New(encryption.New(encryption.Deps{
 			Table: w.table, Sealer: w.sealer, Now: w.now, Log: log, Keys: keyring, Start: idle{}, AllowAWSUserKeys: true,
 			AWSPrincipalARN: pockettest.PrincipalARN, AzureAppID: pockettest.AppID, Google: w.clouds.Accounts(w.clouds.Transport()),

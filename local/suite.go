@@ -160,7 +160,7 @@ func (s *suite) inProcess(ctx context.Context, cfg config, d *deployment, log *s
 	if err := d.clouds.Deploy(d.specs); err != nil {
 		return nil, err
 	}
-	around.Clouds, around.Workflows = d.clouds, s.workflows
+	around.Clouds, around.Workflows, around.API = d.clouds, s.workflows, s.at.url()
 	d.functions, err = stack.Functions(ctx, d.specs, around)
 	return d, err
 }

@@ -10,6 +10,7 @@ import (
 // AWS CLI as the tenant and curl as the API's client.
 var welcomeText = template.Must(template.New("welcome").Parse(`Latchkey runs on this machine. Stop it with Ctrl-C; everything is kept in {{.Data}}.
 
+console  http://{{.API}}/  (sign in with the public and the private key below)
 API      http://{{.API}}
 clouds   http://{{.Clouds}}
 Lambda   http://{{.Lambda}}

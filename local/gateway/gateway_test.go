@@ -60,7 +60,7 @@ func allow(_ context.Context, e map[string]any) (any, error) {
 type world struct {
 	authorizer, adminapi, encryption handler
 	adminEvent, encryptionEvent      map[string]any
-	authorizerEvent                  map[string]any
+	authorizerEvent, consoleEvent    map[string]any
 }
 
 func (w *world) open(t *testing.T) http.Handler {
@@ -92,6 +92,7 @@ func (w *world) openTemplate(t testing.TB, path string) http.Handler {
 			"AuthorizerFunction": keep(&w.authorizerEvent, w.authorizer),
 			"AdminApiFunction":   keep(&w.adminEvent, w.adminapi),
 			"EncryptionFunction": keep(&w.encryptionEvent, w.encryption),
+			"ConsoleFunction":    keep(&w.consoleEvent, nil),
 		},
 	})
 	if err != nil {
@@ -126,10 +127,13 @@ func TestRoutes_leadToTheFunctionThatTheTemplateNames(t *testing.T) {
 		"/api/atlas/v2":                                "adminapi",
 		"/api/oauth/token":                             "adminapi",
 		"/api/atlas/v2/unauth/controlPlaneIPAddresses": "adminapi",
-		"/api":     "nobody",
-		"/api/":    "nobody",
-		"/":        "nobody",
-		"/apix/v2": "nobody",
+		"/api":                       "nobody",
+		"/api/":                      "nobody",
+		"/apis":                      "nobody",
+		"/":                          "console",
+		"/console":                   "console",
+		"/console/groups/x/clusters": "console",
+		"/apix/v2":                   "nobody",
 	}
 	for path, want := range tests {
 		t.Run(path, func(t *testing.T) {
@@ -141,6 +145,8 @@ func TestRoutes_leadToTheFunctionThatTheTemplateNames(t *testing.T) {
 				got = "encryption"
 			case w.adminEvent != nil:
 				got = "adminapi"
+			case w.consoleEvent != nil:
+				got = "console"
 			}
 			if got != want {
 				t.Errorf("served by %s, want %s", got, want)

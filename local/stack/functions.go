@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
+	"latchkey/console"
 	"latchkey/local/lambdasvc"
 	"latchkey/local/template"
 	"latchkey/shared/endpoint"
@@ -52,6 +53,7 @@ type Surroundings struct {
 	Clouds    *Clouds
 	Workflows *Workflows
 	Web       http.RoundTripper // to addresses that tenants choose; nil is the network
+	API       string            // where the API is served, for the console; "" is where its visitors are
 	Jitter    func() float64    // in [0, 1), by which messages are retried at different times; nil is random
 }
 
@@ -96,6 +98,8 @@ func makeHandler(ctx context.Context, spec template.Function, around Surrounding
 		return authorizerFunction(around), nil
 	case "adminapi":
 		return adminapiFunction(around, spec.Environment)
+	case "console":
+		return consoleFunction(around), nil
 	case "operator":
 		return operatorFunction(around, spec.Environment)
 	case "encryption":
@@ -147,6 +151,12 @@ func adminapiFunction(s Surroundings, env map[string]string) (lambdasvc.Invoker,
 		Table: s.Table, Sealer: s.Sealer, Now: s.Now, Log: s.Log,
 		EventRetention: retention, ControlPlane: addresses, Start: starter, Domain: env["NODE_DOMAIN"],
 	})), nil
+}
+
+// consoleFunction calls the API where it is served, if that is known: the address that a client names
+// for it here is no gateway's word.
+func consoleFunction(s Surroundings) lambdasvc.Invoker {
+	return apigw.New(console.New(console.Deps{Sealer: s.Sealer, Now: s.Now, Log: s.Log, API: s.API}))
 }
 
 func operatorFunction(s Surroundings, env map[string]string) (lambdasvc.Invoker, error) {

@@ -120,6 +120,12 @@ func WithBase(ctx context.Context, base string) context.Context {
 	return context.WithValue(ctx, baseKey{}, strings.TrimSuffix(base, "/"))
 }
 
+// BaseOf returns the URL that WithBase put into a request's context, "" without one.
+func BaseOf(ctx context.Context) string {
+	base, _ := ctx.Value(baseKey{}).(string)
+	return base
+}
+
 func callOf(r *http.Request) *call {
 	c, ok := r.Context().Value(callKey{}).(*call)
 	if !ok {

@@ -96,6 +96,9 @@ func callerOf(c events.APIGatewayProxyRequestContext) (identity.Caller, error) {
 // or the base path of a custom domain, which stays in the event's path too. The event's
 // resource says where the one ends and the other begins.
 func split(e events.APIGatewayProxyRequest) (root, path string) {
+	if e.Resource == "/" { // the path is the stage or the base path itself, or nothing
+		return strings.TrimRight(e.RequestContext.Path, "/"), "/"
+	}
 	path = e.Path
 	known := strings.TrimSuffix(e.Resource, "/")
 	for name, value := range e.PathParameters {

@@ -266,3 +266,16 @@ func FuzzInvoke(f *testing.F) {
 		}
 	})
 }
+
+// The root of the API is the stage, or the base path of a custom domain, with or without a slash.
+func TestInvoke_findsTheRootOfTheAPI(t *testing.T) {
+	for asked, want := range map[string]string{"/": "", "/prod": "/prod", "/prod/": "/prod", "/base": "/base"} {
+		e := with(event("/api/x"), map[string]any{"resource": "/", "path": asked, "pathParameters": nil})
+		e["requestContext"] = with(e["requestContext"].(map[string]any), map[string]any{"path": asked})
+		var base string
+		s, _, err := serve(t, e, func(_ http.ResponseWriter, r *http.Request) { base = httpapi.BaseOf(r.Context()) })
+		if err != nil || s.Path != "/" || base != "https://abc.execute-api.us-east-1.amazonaws.com"+want {
+			t.Errorf("%s: path %q below %q, %v", asked, s.Path, base, err)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+// What the pages cannot do without a script: copy, dialogs, and a word while one waits. Everything
+// works without it, only less comfortably.
+(() => {
+  "use strict";
+  const $ = (id) => document.getElementById(id);
+  const say = (text) => { $("live").textContent = text; };
+
+  const prepare = (within) => {
+    for (const b of within.querySelectorAll("[data-copy]")) b.hidden = !navigator.clipboard;
+    const focus = within.querySelector("[data-focus]");
+    if (focus) focus.focus();
+  };
+
+  document.addEventListener("click", async (e) => {
+    const copy = e.target.closest("[data-copy]");
+    if (copy) {
+      try {
+        await navigator.clipboard.writeText($(copy.dataset.copy).textContent);
+        copy.textContent = "Copied";
+        say("Copied.");
+        setTimeout(() => { copy.textContent = "Copy"; }, 2000);
+      } catch {
+        say("The browser does not allow copying. Select the text instead.");
+      }
+    }
+    const close = e.target.closest("[data-close]");
+    if (close && close.closest("dialog")) {
+      e.preventDefault();
+      $("dialog").close();
+    }
+  });
+
+  // A form that was sent is not sent twice, and says that it is on its way.
+  document.addEventListener("submit", (e) => {
+    const form = e.target;
+    const typed = form.querySelector("[data-expect]");
+    if (typed && typed.value.trim() !== typed.dataset.expect) {
+      e.preventDefault();
+      typed.setCustomValidity("This is something else.");
+      typed.reportValidity();
+      return;
+    }
+    if (!form.matches("[data-busy]")) return;
+    if (form.classList.contains("sent")) {
+      e.preventDefault();
+      return;
+    }
+    form.classList.add("sent");
+  });
+  document.addEventListener("input", (e) => {
+    if (e.target.matches("[data-expect]")) e.target.setCustomValidity("");
+  });
+  // Back to a page that the browser kept: its forms may be sent again.
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form.sent")) form.classList.remove("sent");
+  });
+
+  document.addEventListener("htmx:afterSwap", (e) => {
+    if (e.detail.target.id === "dialog") $("dialog").showModal();
+    prepare(e.detail.target);
+  });
+  for (const failed of ["htmx:responseError", "htmx:sendError"]) {
+    document.addEventListener(failed, () => say($("offline").content.textContent));
+  }
+  document.addEventListener("htmx:afterRequest", (e) => { if (e.detail.successful) say(""); });
+  prepare(document);
+})();

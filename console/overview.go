@@ -1,0 +1,113 @@
+package console
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+
+	"latchkey/shared/atlas"
+)
+
+// overviewView is the page of a project: how its keys, its clusters and its alerts are.
+type overviewView struct {
+	GroupID   string
+	Providers []providerState
+	Clusters  []stateCount
+	Total     int
+	Alerts    int
+	Working   bool // something is on its way to another state
+}
+
+// providerState is how a provider of key management is.
+type providerState struct {
+	Name  string
+	Badge Badge
+	Key   string // "" while it is off
+}
+
+// stateCount is how many clusters are in a state.
+type stateCount struct {
+	Badge Badge
+	Count int
+}
+
+func loadOverview(v *Visit) (any, error) {
+	var settings atlas.EncryptionAtRest
+	var clusters atlas.Page[atlas.Cluster]
+	var alerts atlas.Page[struct{}]
+	err := Together(
+		func() error { return v.API.Get(v.Context(), v.Group("encryptionAtRest"), nil, &settings) },
+		func() error {
+			return v.API.Get(v.Context(), v.Group("clusters"), url.Values{"itemsPerPage": {"500"}}, &clusters)
+		},
+		func() error {
+			return v.API.Get(v.Context(), v.Group("alerts"), url.Values{"status": {"OPEN"}, "itemsPerPage": {"1"}}, &alerts)
+		},
+	)
+	if err != nil {
+		return nil, err
+	}
+	view := overviewView{GroupID: v.GroupID(), Providers: providersOf(settings)}
+	view.Clusters, view.Working = byState(clusters.Results)
+	for _, n := range []struct {
+		total *int
+		into  *int
+	}{{clusters.TotalCount, &view.Total}, {alerts.TotalCount, &view.Alerts}} {
+		if n.total != nil {
+			*n.into = *n.total
+		}
+	}
+	return view, nil
+}
+
+func providersOf(s atlas.EncryptionAtRest) []providerState {
+	return []providerState{
+		{ProviderName(atlas.AWS), KeyBadge(s.AWSKMS.Enabled, s.AWSKMS.Valid), text(s.AWSKMS.CustomerMasterKeyID)},
+		{ProviderName(atlas.Azure), KeyBadge(s.AzureKeyVault.Enabled, s.AzureKeyVault.Valid), text(s.AzureKeyVault.KeyIdentifier)},
+		{ProviderName(atlas.GCP), KeyBadge(s.GoogleCloudKMS.Enabled, s.GoogleCloudKMS.Valid), text(s.GoogleCloudKMS.KeyVersionResourceID)},
+	}
+}
+
+// KeyBadge is how a provider's key is.
+func KeyBadge(enabled, valid bool) Badge {
+	switch {
+	case !enabled:
+		return Badge{Neutral, "Off"}
+	case !valid:
+		return Badge{Bad, "Not valid"}
+	}
+	return Badge{Good, "Valid"}
+}
+
+// ClusterBadge is a state of a cluster in words.
+func ClusterBadge(state string, paused bool) Badge {
+	switch {
+	case paused:
+		return Badge{Neutral, "Paused"}
+	case state == "IDLE":
+		return Badge{Good, "Ready"}
+	case state == "CREATING":
+		return Badge{Busy, "Being created"}
+	case state == "UPDATING":
+		return Badge{Busy, "Being changed"}
+	case state == "DELETING":
+		return Badge{Busy, "Being deleted"}
+	case state == "REPAIRING":
+		return Badge{Warning, "Being repaired"}
+	}
+	return Badge{Neutral, state}
+}
+
+func byState(clusters []atlas.Cluster) (counts []stateCount, working bool) {
+	found := map[Badge]int{}
+	for _, c := range clusters {
+		badge := ClusterBadge(c.StateName, c.Paused)
+		found[badge]++
+		working = working || badge.Tone == Busy || badge.Tone == Warning
+	}
+	for badge, n := range found {
+		counts = append(counts, stateCount{badge, n})
+	}
+	slices.SortFunc(counts, func(a, b stateCount) int { return cmp.Compare(a.Badge.Text, b.Badge.Text) })
+	return counts, working
+}

@@ -1,0 +1,160 @@
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed assets/console.css assets/console.js assets/htmx.min.js assets/icon.svg
+var assetFiles embed.FS
+
+type file struct {
+	content   []byte
+	mediaType string
+}
+
+// assets are the files that pages refer to, by their names with a hash.
+type assets struct {
+	byName map[string]file
+	hashed map[string]string // "console.css" -> "console.4f1c….css"
+}
+
+var mediaTypes = map[string]string{
+	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+}
+
+func readAssets() assets {
+	a := assets{map[string]file{}, map[string]string{}}
+	entries, err := assetFiles.ReadDir("assets")
+	must(err)
+	for _, e := range entries {
+		content, err := assetFiles.ReadFile("assets/" + e.Name())
+		must(err)
+		sum := sha256.Sum256(content)
+		ext := path.Ext(e.Name())
+		name := strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext
+		a.byName[name] = file{content, mediaTypes[ext]}
+		a.hashed[e.Name()] = name
+	}
+	return a
+}
+
+// views renders templates. Links in them are below the root that the console has in a browser, so
+// there is a set of templates for each; a deployment has one or two.
+type views struct {
+	now    func() time.Time
+	assets assets
+
+	mu   sync.Mutex
+	sets map[string]set // by root
+}
+
+type set map[string]*template.Template // by file, without ".html"
+
+const maxSets = 8
+
+func newViews(now func() time.Time) *views {
+	v := &views{now: now, assets: readAssets(), sets: map[string]set{}}
+	v.at("") // panics now if a template is wrong
+	return v
+}
+
+// shared are the templates that all others may use.
+var shared = []string{"templates/layout.html", "templates/components.html"}
+
+func (v *views) at(prefix string) set {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if s, ok := v.sets[prefix]; ok {
+		return s
+	}
+	entries, err := templateFiles.ReadDir("templates")
+	must(err)
+	base, err := template.New("").Option("missingkey=error").Funcs(v.funcs(prefix)).ParseFS(templateFiles, shared...)
+	must(err)
+	s := set{}
+	for _, e := range entries {
+		t, err := base.Clone()
+		must(err)
+		name := strings.TrimSuffix(e.Name(), ".html")
+		s[name], err = t.ParseFS(templateFiles, "templates/"+e.Name())
+		must(err)
+	}
+	if len(v.sets) < maxSets {
+		v.sets[prefix] = s
+	}
+	return s
+}
+
+// must ends the program: its own files are wrong.
+func must(err error) {
+	if err != nil {
+		panic("console: " + err.Error())
+	}
+}
+
+// around is what the layout gets.
+type around struct {
+	frame
+	Data any
+}
+
+// page answers with a whole page; or with its content alone, if htmx asks for it in a dialog.
+func (v *views) page(visit *Visit, status int, name string, f frame, data any) {
+	block := "layout"
+	if visit.r.Header.Get("Hx-Target") == "dialog" {
+		block = "in-dialog"
+	}
+	v.write(visit, status, name, block, around{visit.complete(f), data})
+}
+
+// block answers with a part of a page.
+func (v *views) block(visit *Visit, status int, name, block string, data any) {
+	v.write(visit, status, name, block, data)
+}
+
+// bare answers with a page for nobody in particular.
+func (v *views) bare(visit *Visit, status int, name string, data any) {
+	v.write(visit, status, name, "layout", around{frame{Title: titles[name], SignIn: true, Said: visit.said()}, data})
+}
+
+var titles = map[string]string{"signin": "Sign in", "again": "One moment"}
+
+// failure answers with a page that says what went wrong. It asks the API nothing.
+func (v *views) failure(visit *Visit, status int, f *Failure) {
+	if f.RetryAfter > 0 {
+		visit.w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
+	}
+	around := around{frame{Title: f.Title, SignIn: visit.API == nil, Name: visit.session.Name, GroupID: visit.GroupID(), Nav: visit.console.navItems(visit, "")}, f}
+	v.write(visit, status, "error", "layout", around)
+}
+
+// write renders everything before it answers, so that no page ends in the middle.
+func (v *views) write(visit *Visit, status int, name, block string, data any) {
+	var page bytes.Buffer
+	if err := v.at(visit.root)[name].ExecuteTemplate(&page, block, data); err != nil {
+		visit.err = errors.Join(visit.err, fmt.Errorf("template %s: %w", name, err))
+		http.Error(visit.w, "The page cannot be shown.", http.StatusInternalServerError)
+		return
+	}
+	visit.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	visit.w.WriteHeader(status)
+	visit.w.Write(page.Bytes()) //nolint:errcheck // the client is gone; there is nobody to tell
+}
+
+func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }

@@ -1,0 +1,114 @@
+package console
+
+import (
+	"net/http"
+	"time"
+
+	"latchkey/console/client"
+	"latchkey/console/session"
+)
+
+// signInView is the page to sign in.
+type signInView struct {
+	Kind     session.Kind
+	Return   string
+	Name     Field
+	Secret   Field
+	Insecure bool // over plain HTTP from another machine, where no cookie would be kept
+	Failure  *Failure
+}
+
+// Fields of the form.
+const (
+	fieldKind   = "kind"
+	fieldName   = "name"
+	fieldSecret = "secret" // a name, not a secret
+	fieldReturn = "return"
+)
+
+func (c *Console) signInView(v *Visit, kind session.Kind, back string) signInView {
+	view := signInView{Kind: kind, Insecure: !v.place.Secure && !v.loopback, Failure: v.Failure}
+	if isLocal(back) {
+		view.Return = back
+	}
+	view.Name = Field{Name: fieldName, Label: "Public key", Required: true, Mono: true, Spelling: "username", Hint: "Eight letters."}
+	view.Secret = Field{Name: fieldSecret, Label: "Private key", Required: true, Secret: true, Spelling: "current-password"}
+	if kind == session.ServiceAccount {
+		view.Kind = session.ServiceAccount
+		view.Name.Label, view.Name.Hint, view.Secret.Label = "Client ID", "It begins with mdb_sa_id_.", "Client secret"
+	} else {
+		view.Kind = session.APIKey
+	}
+	view.Name, view.Secret = v.Field(view.Name), v.Field(view.Secret)
+	return view
+}
+
+func (c *Console) showSignIn(_ http.ResponseWriter, r *http.Request) {
+	v := visitOf(r)
+	c.views.bare(v, http.StatusOK, "signin", c.signInView(v, session.Kind(v.Query(fieldKind)), v.Query(fieldReturn)))
+}
+
+// signIn proves who somebody is by asking the API as them, and begins a session.
+func (c *Console) signIn(_ http.ResponseWriter, r *http.Request) {
+	v := visitOf(r)
+	if err := v.parseForm(); err != nil {
+		c.refuse(v, http.StatusBadRequest, "The form is malformed or too large.")
+		return
+	}
+	kind, back := session.Kind(v.Form(fieldKind)), v.Form(fieldReturn)
+	s, err := c.prove(v, kind, v.Form(fieldName), v.Form(fieldSecret))
+	var cookie *http.Cookie
+	if err == nil {
+		cookie, err = c.jar.Begin(v.Context(), s, v.place)
+	}
+	if err != nil {
+		v.err = err
+		v.Failure = signInFailure(err)
+		c.views.bare(v, v.Failure.Status, "signin", c.signInView(v, kind, back))
+		return
+	}
+	http.SetCookie(v.w, cookie)
+	if !isLocal(back) {
+		back = groupsPath
+		if id := v.lastGroup(); id != "" {
+			back += "/" + id
+		}
+	}
+	v.redirect(back)
+}
+
+func signInFailure(err error) *Failure {
+	f := failedWith(err)
+	if client.IsUnauthorized(err) {
+		f.Title, f.Code = "Nobody was signed in", ""
+		f.Detail, f.Advice = "There is no such key, or it goes with another secret.", "Check both fields. Spaces at their ends do not matter."
+	}
+	return f
+}
+
+// prove makes a session of credentials that the API accepts.
+func (c *Console) prove(v *Visit, kind session.Kind, name, secret string) (session.Session, error) {
+	s := session.Session{Kind: session.APIKey, Name: name, Secret: secret, Expires: c.deps.Now().Add(session.Longest)}
+	if name == "" || secret == "" {
+		return s, Refuse("Both fields are needed.", nil)
+	}
+	if kind == session.ServiceAccount {
+		token, err := client.Exchange(v.Context(), v.api, c.deps.Transport, name, secret)
+		if err != nil {
+			return s, err
+		}
+		// A little less than the token lives, so that the session ends before calls are refused.
+		s.Kind, s.Secret, s.Expires = session.ServiceAccount, token.Value, c.deps.Now().Add(token.Life-10*time.Second)
+		return s, nil
+	}
+	return s, v.client(s).Get(v.Context(), "/api/atlas/v2", nil, nil)
+}
+
+// signOut takes the session away.
+func (c *Console) signOut(_ http.ResponseWriter, r *http.Request) {
+	v := visitOf(r)
+	http.SetCookie(v.w, c.jar.End(v.place))
+	v.setCookie(groupCookie, "", -1)
+	v.Say("You are signed out.")
+	v.redirect(signInPath)
+}
