@@ -99,6 +99,7 @@ type call struct {
 	requestID string
 	route     string
 	groupID   string
+	routine   bool
 	status    int
 	code      atlas.Code
 	err       error
@@ -138,7 +139,7 @@ func callOf(r *http.Request) *call {
 func (a *API) endpoint(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r)
-		c.route = route.Operation
+		c.route, c.routine = route.Operation, route.Routine
 		resp, req, err := a.serve(w, r, route, c)
 		if err != nil {
 			a.fail(w, r, c, err)
@@ -334,6 +335,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, c *call, err error) {
 func (a *API) log(r *http.Request, c *call) {
 	caller, _ := r.Context().Value(callerKey{}).(identity.Caller)
 	level := slog.LevelInfo
+	if c.routine && c.status < http.StatusBadRequest {
+		level = slog.LevelDebug
+	}
 	attrs := []slog.Attr{
 		slog.String("requestId", c.requestID), slog.String("method", r.Method), slog.String("operation", c.route),
 		slog.Int("status", c.status), slog.Duration("duration", a.cfg.Now().Sub(c.start)),

@@ -361,6 +361,22 @@ func TestAPI_EveryRequestIsOneLogLineWithoutQueryOrBody(t *testing.T) {
 	}
 }
 
+func TestAPI_RoutineIsLoggedOnlyWhereItFails(t *testing.T) {
+	fine, bad := serve("GET", "/fine", answer(1)), serve("GET", "/bad", func(context.Context, *httpapi.Request) (httpapi.Response, error) {
+		return httpapi.Response{}, atlas.Fail(atlas.NodeTokenRefused, "now")
+	})
+	fine.Routine, bad.Routine = true, true
+	r := newRig(fine, bad)
+	r.do(call{target: "/fine"})
+	if r.log.Len() > 0 {
+		t.Errorf("what goes well all the time is logged: %s", r.log)
+	}
+	r.do(call{target: "/bad"})
+	if !strings.Contains(r.log.String(), "NODE_TOKEN_REFUSED") {
+		t.Errorf("what fails is not logged: %q", r.log)
+	}
+}
+
 func TestAPI_AFailureIsLoggedWithItsCode(t *testing.T) {
 	r := newRig()
 	r.get("/nothing")

@@ -35,6 +35,9 @@ type Route struct {
 	// Limit is the endpoint set whose token bucket the operation draws from.
 	Limit  EndpointSet
 	Handle Handler
+	// Routine is an operation that comes all the time from everywhere. Its log line is of level DEBUG
+	// unless it fails, since lines of it would cost more than it does.
+	Routine bool
 }
 
 // Deprecation dates an old version, both as HTTP dates (CONTRACT 1.2).

@@ -28,7 +28,7 @@ func (a API) Routes() []httpapi.Route {
 	}
 	return []httpapi.Route{
 		route("enrolNode", protocol.EnrolPath, httpapi.JSON(a.enrol)),
-		route("reportNode", protocol.HeartbeatPath, authenticated(d, a.heartbeat)),
+		routine(route("reportNode", protocol.HeartbeatPath, authenticated(d, a.heartbeat))),
 		route("wrapMasterKey", protocol.WrapPath, authenticated(d, answer(a.Nodes.Wrap))),
 		route("releaseMasterKey", protocol.ReleasePath, authenticated(d, answer(a.Nodes.Release))),
 		route("rewrapMasterKey", protocol.RewrapPath, authenticated(d, answer(a.Nodes.Rewrap))),
@@ -36,6 +36,12 @@ func (a API) Routes() []httpapi.Route {
 		route("adoptSnapshotKey", protocol.AdoptPath, authenticated(d, answer(a.Nodes.Adopt))),
 		route("acknowledgeCommand", protocol.AckPath, lastWords(authenticated(d, a.ack))),
 	}
+}
+
+// routine is a route of what every node asks every minute.
+func routine(r httpapi.Route) httpapi.Route {
+	r.Routine = true
+	return r
 }
 
 // operation is what a node may do.
