@@ -22,24 +22,36 @@ func (r *run) begin(ctx, work context.Context, t *turn, at mark, item store.Item
 		r.fail(ctx, settings, "", err)
 		return
 	}
+	own := copies(settings, item)
 	for _, p := range settings.Enabled() {
-		own, err := encryption.Stored(item) // a copy for each key: storing a verdict changes it
-		if err != nil {
-			r.fail(ctx, settings, p, err)
-			continue
-		}
+		settings := own()
 		pending.Go(func() error {
-			r.check(ctx, work, t, at, own, p)
+			r.check(ctx, work, t, at, settings, p)
 			return nil
 		})
 	}
 	for _, p := range settings.Left() {
+		settings := own()
 		pending.Go(func() error {
 			if err := r.Settings.Tell(ctx, &settings, p, false); err != nil && atlas.CodeOf(err) != atlas.GroupNotFound {
 				r.fail(ctx, settings, p, err)
 			}
 			return nil
 		})
+	}
+}
+
+// copies gives each key of a group settings of its own, since storing a verdict changes them. Most groups have one
+// key, which can have what was read.
+func copies(settings encryption.Settings, item store.Item) func() encryption.Settings {
+	isTaken := false
+	return func() encryption.Settings {
+		if !isTaken {
+			isTaken = true
+			return settings
+		}
+		again, _ := encryption.Stored(item) // as it could be read before
+		return again
 	}
 }
 
