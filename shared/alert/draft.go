@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"latchkey/shared/atlas"
@@ -40,7 +41,8 @@ type NotificationDraft struct {
 	Members     map[string]string // by name on the wire; "" counts as absent
 }
 
-var eventTypeForm = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,127}$`)
+// eventTypeForm is compiled when it is first needed, as few requests do.
+var eventTypeForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,127}$`) })
 
 // validate checks everything but the notifications' secrets, for which stored ones may stand in.
 func (d Draft) validate() error {
@@ -48,7 +50,7 @@ func (d Draft) validate() error {
 		return atlas.Fail(atlas.MissingAttribute, "eventTypeName")
 	}
 	known, ok := eventTypes()[d.Type]
-	if !ok && !eventTypeForm.MatchString(string(d.Type)) {
+	if !ok && !eventTypeForm().MatchString(string(d.Type)) {
 		return atlas.Fail(atlas.InvalidEnumValue, string(d.Type))
 	}
 	if !ok {

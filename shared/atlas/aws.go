@@ -1,7 +1,6 @@
 package atlas
 
 import (
-	"regexp"
 	"strings"
 )
 
@@ -15,11 +14,11 @@ const (
 )
 
 var (
-	awsAccount = regexp.MustCompile(`^[0-9]{12}$`)
-	awsKeyID   = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
-	awsAlias   = regexp.MustCompile(`^alias(/[A-Za-z0-9_-]+)+$`)
-	awsPath    = regexp.MustCompile(`^/([A-Za-z0-9_+=,.@-]+/)*$`) // of a role or user
-	awsEntity  = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{1,64}$`) // the name of a role, a user or a session
+	awsAccount = pattern(`^[0-9]{12}$`)
+	awsKeyID   = pattern(`^[A-Za-z0-9-]+$`)
+	awsAlias   = pattern(`^alias(/[A-Za-z0-9_-]+)+$`)
+	awsPath    = pattern(`^/([A-Za-z0-9_+=,.@-]+/)*$`) // of a role or user
+	awsEntity  = pattern(`^[A-Za-z0-9_+=,.@-]{1,64}$`) // the name of a role, a user or a session
 )
 
 // aliasPrefix starts every alias name.
@@ -72,7 +71,7 @@ func ParseAWSKeyName(s string) (AWSKeyName, error) {
 // named sets the key id or the alias name.
 func (k AWSKeyName) named(s string) (AWSKeyName, error) {
 	switch {
-	case len(s) <= maxAlias && awsAlias.MatchString(s):
+	case len(s) <= maxAlias && awsAlias().MatchString(s):
 		k.Alias = s
 	case !strings.HasPrefix(s, aliasPrefix) && validKeyID(s):
 		k.ID = s
@@ -82,7 +81,7 @@ func (k AWSKeyName) named(s string) (AWSKeyName, error) {
 	return k, nil
 }
 
-func validKeyID(s string) bool { return len(s) <= maxKeyID && awsKeyID.MatchString(s) }
+func validKeyID(s string) bool { return len(s) <= maxKeyID && awsKeyID().MatchString(s) }
 
 func badKeyName(why string) error {
 	return Fail(InvalidAttribute, "customerMasterKeyID").Hinting("%s", why)
@@ -145,7 +144,7 @@ func splitARN(s string) (a arn, reason string) {
 	if a.partition.DNSSuffix() == "" {
 		return arn{}, "The ARN's partition does not exist."
 	}
-	if !awsAccount.MatchString(a.account) {
+	if !awsAccount().MatchString(a.account) {
 		return arn{}, "The ARN needs an account id of 12 digits."
 	}
 	return a, ""
@@ -155,8 +154,8 @@ func splitARN(s string) (a arn, reason string) {
 // "vpce-0123-abcd.kms.us-east-1.vpce.amazonaws.com".
 func ValidAWSEndpoint(host string, region AWSRegion) bool {
 	label, isKMS := strings.CutSuffix(host, ".kms."+string(region)+".vpce."+region.DNSSuffix())
-	return isKMS && vpcEndpoint.MatchString(label)
+	return isKMS && vpcEndpoint().MatchString(label)
 }
 
 // vpcEndpoint is what the names of a VPC endpoint begin with; those of one zone name it too.
-var vpcEndpoint = regexp.MustCompile(`^vpce-[0-9a-f]+-[0-9a-z-]+$`)
+var vpcEndpoint = pattern(`^vpce-[0-9a-f]+-[0-9a-z-]+$`)

@@ -76,10 +76,10 @@ func parsePrincipal(s string) (AWSPrincipal, string) {
 func (p AWSPrincipal) withPath(kind AWSPrincipalKind, rest string) (AWSPrincipal, string) {
 	cut := strings.LastIndexByte(rest, '/') + 1
 	p.Kind, p.Path, p.Name = kind, "/"+rest[:cut], rest[cut:]
-	if !awsEntity.MatchString(p.Name) || isDots(p.Name) {
+	if !awsEntity().MatchString(p.Name) || isDots(p.Name) {
 		return AWSPrincipal{}, "The ARN's name is not one that IAM gives."
 	}
-	if len(p.Path) > maxRolePath || !awsPath.MatchString(p.Path) || slices.ContainsFunc(strings.Split(p.Path, "/"), isDots) {
+	if len(p.Path) > maxRolePath || !awsPath().MatchString(p.Path) || slices.ContainsFunc(strings.Split(p.Path, "/"), isDots) {
 		return AWSPrincipal{}, "The ARN's path is not one that IAM gives."
 	}
 	return p, ""
@@ -91,7 +91,7 @@ func isDots(s string) bool { return s == "." || s == ".." }
 func (p AWSPrincipal) withSession(rest string) (AWSPrincipal, string) {
 	p.Kind = PrincipalSession
 	p.Name, p.Session, _ = strings.Cut(rest, "/")
-	if !awsEntity.MatchString(p.Name) || !awsEntity.MatchString(p.Session) || isDots(p.Name) || isDots(p.Session) {
+	if !awsEntity().MatchString(p.Name) || !awsEntity().MatchString(p.Session) || isDots(p.Name) || isDots(p.Session) {
 		return AWSPrincipal{}, "The ARN needs the names of a role and of a session."
 	}
 	return p, ""

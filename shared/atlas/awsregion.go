@@ -13,7 +13,7 @@ type AWSPartition string
 type partition struct {
 	name      AWSPartition
 	dnsSuffix string
-	regions   *regexp.Regexp
+	regions   func() *regexp.Regexp
 }
 
 // direction is the last word of a region's name. Spelt out, so that "us-gov-1" is a region of
@@ -23,14 +23,14 @@ const direction = `(central|east|west|(north|south)(east|west)?)-[1-9][0-9]?$`
 // partitions is the one table of partitions. Regions are patterns rather than a list, since
 // AWS opens new ones; which of them Latchkey offers is the API's enum (awsRegions).
 var partitions = []partition{
-	{"aws", "amazonaws.com", regexp.MustCompile(`^(af|ap|ca|eu|il|me|mx|sa|us)-` + direction)},
-	{"aws-cn", "amazonaws.com.cn", regexp.MustCompile(`^cn-` + direction)},
-	{"aws-us-gov", "amazonaws.com", regexp.MustCompile(`^us-gov-` + direction)},
-	{"aws-iso", "c2s.ic.gov", regexp.MustCompile(`^us-iso-` + direction)},
-	{"aws-iso-b", "sc2s.sgov.gov", regexp.MustCompile(`^us-isob-` + direction)},
-	{"aws-iso-e", "cloud.adc-e.uk", regexp.MustCompile(`^eu-isoe-` + direction)},
-	{"aws-iso-f", "csp.hci.ic.gov", regexp.MustCompile(`^us-isof-` + direction)},
-	{"aws-eusc", "amazonaws.eu", regexp.MustCompile(`^eusc-[a-z]{2}-` + direction)},
+	{"aws", "amazonaws.com", pattern(`^(af|ap|ca|eu|il|me|mx|sa|us)-` + direction)},
+	{"aws-cn", "amazonaws.com.cn", pattern(`^cn-` + direction)},
+	{"aws-us-gov", "amazonaws.com", pattern(`^us-gov-` + direction)},
+	{"aws-iso", "c2s.ic.gov", pattern(`^us-iso-` + direction)},
+	{"aws-iso-b", "sc2s.sgov.gov", pattern(`^us-isob-` + direction)},
+	{"aws-iso-e", "cloud.adc-e.uk", pattern(`^eu-isoe-` + direction)},
+	{"aws-iso-f", "csp.hci.ic.gov", pattern(`^us-isof-` + direction)},
+	{"aws-eusc", "amazonaws.eu", pattern(`^eusc-[a-z]{2}-` + direction)},
 }
 
 // DNSSuffix is the domain of the partition's services; "" if there is no such partition.
@@ -86,7 +86,7 @@ func (r AWSRegion) Atlas() string {
 // Partition is the partition the region belongs to; "" if its name fits none.
 func (r AWSRegion) Partition() AWSPartition {
 	for _, p := range partitions {
-		if p.regions.MatchString(string(r)) {
+		if p.regions().MatchString(string(r)) {
 			return p.name
 		}
 	}

@@ -1,7 +1,6 @@
 package atlas
 
 import (
-	"regexp"
 	"strings"
 )
 
@@ -64,30 +63,30 @@ const (
 
 // Vault names are case-insensitive and the documents' own example uses capitals.
 var (
-	azureVault      = regexp.MustCompile(`^[A-Za-z](-?[A-Za-z0-9])+$`) // no hyphen twice in a row or at the end
-	azureKeyName    = regexp.MustCompile(`^[A-Za-z0-9-]{1,127}$`)
-	azureKeyVersion = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	azureVault      = pattern(`^[A-Za-z](-?[A-Za-z0-9])+$`) // no hyphen twice in a row or at the end
+	azureKeyName    = pattern(`^[A-Za-z0-9-]{1,127}$`)
+	azureKeyVersion = pattern(`^[0-9a-f]{32}$`)
 	// Letters and digits of any script, and no period at the end.
-	azureGroup = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
-	uuid       = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	azureGroup = pattern(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
+	uuid       = pattern(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 )
 
 // ValidUUID reports whether s has the form of a UUID, as client, tenant and subscription ids
 // do. Azure compares them without regard to case.
-func ValidUUID(s string) bool { return uuid.MatchString(s) }
+func ValidUUID(s string) bool { return uuid().MatchString(s) }
 
 // ValidAzureVault reports whether s can be the name of a key vault: 3 to 24 letters, digits
 // and single hyphens, the first a letter and the last not a hyphen.
 func ValidAzureVault(s string) bool {
-	return len(s) >= minVaultName && len(s) <= maxVaultName && azureVault.MatchString(s)
+	return len(s) >= minVaultName && len(s) <= maxVaultName && azureVault().MatchString(s)
 }
 
 // ValidAzureResourceGroup reports whether s can be the name of a resource group. What is valid is
 // one segment of a path that is no dot segment.
-func ValidAzureResourceGroup(s string) bool { return azureGroup.MatchString(s) }
+func ValidAzureResourceGroup(s string) bool { return azureGroup().MatchString(s) }
 
 // ValidAzureKeyVersion reports whether s has the form of a key version.
-func ValidAzureKeyVersion(s string) bool { return azureKeyVersion.MatchString(s) }
+func ValidAzureKeyVersion(s string) bool { return azureKeyVersion().MatchString(s) }
 
 // AzureKeyID is the identifier of a key in Azure Key Vault. Make one with ParseAzureKeyID; the
 // zero value names nothing.
@@ -125,7 +124,7 @@ func ParseAzureKeyID(s string) (AzureKeyID, error) {
 		return AzureKeyID{}, badAzureKeyID(s, "Its host is no key vault of a supported Azure environment.")
 	case !ValidAzureVault(vault):
 		return AzureKeyID{}, badAzureKeyID(s, "Vault names have 3 to 24 letters, digits and single hyphens and start with a letter.")
-	case !azureKeyName.MatchString(id.Name):
+	case !azureKeyName().MatchString(id.Name):
 		return AzureKeyID{}, badAzureKeyID(s, "Key names have 1 to 127 letters, digits and hyphens.")
 	}
 	if len(parts) == 4 {

@@ -2,7 +2,6 @@ package atlas
 
 import (
 	"errors"
-	"regexp"
 	"strconv"
 )
 
@@ -27,8 +26,8 @@ const googleProject = `(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a
 	`[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?`
 
 var (
-	googleProjectForm    = regexp.MustCompile(`\A` + googleProject + `\z`)
-	googleKeyVersionForm = regexp.MustCompile(`\Aprojects/(` + googleProject + `)` +
+	googleProjectForm    = pattern(`\A` + googleProject + `\z`)
+	googleKeyVersionForm = pattern(`\Aprojects/(` + googleProject + `)` +
 		`/locations/([a-z][a-z0-9]{0,30}(?:-[a-z0-9]{1,30}){0,3})` +
 		`/keyRings/([a-zA-Z0-9_-]{1,63})` +
 		`/cryptoKeys/([a-zA-Z0-9_-]{1,63})` +
@@ -44,7 +43,7 @@ func ParseGoogleKeyVersion(s string) (GoogleKeyVersion, error) {
 	if len(s) > maxGoogleName {
 		return GoogleKeyVersion{}, ErrGoogleKeyVersion
 	}
-	m := googleKeyVersionForm.FindStringSubmatch(s)
+	m := googleKeyVersionForm().FindStringSubmatch(s)
 	if m == nil {
 		return GoogleKeyVersion{}, ErrGoogleKeyVersion
 	}
@@ -67,5 +66,5 @@ func (v GoogleKeyVersion) CryptoKey() string {
 
 // ValidGoogleProject reports whether s has the form of a Google Cloud project id.
 func ValidGoogleProject(s string) bool {
-	return len(s) <= maxGoogleName && googleProjectForm.MatchString(s)
+	return len(s) <= maxGoogleName && googleProjectForm().MatchString(s)
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"regexp"
 )
 
 // GoogleServiceAccountKey is the part of a service account's key file that Latchkey trusts. The
@@ -52,8 +51,8 @@ var (
 )
 
 var (
-	googleEmailForm = regexp.MustCompile(`\A[a-z0-9][a-z0-9.-]{0,63}@(?:[a-z0-9-]{1,63}\.){1,8}gserviceaccount\.com\z`)
-	googleKeyIDForm = regexp.MustCompile(`\A[a-zA-Z0-9_-]{1,128}\z`)
+	googleEmailForm = pattern(`\A[a-z0-9][a-z0-9.-]{0,63}@(?:[a-z0-9-]{1,63}\.){1,8}gserviceaccount\.com\z`)
+	googleKeyIDForm = pattern(`\A[a-zA-Z0-9_-]{1,128}\z`)
 )
 
 // maxGoogleKeyFile bounds a key file; Google's are under 3 KiB.
@@ -85,7 +84,7 @@ func ParseGoogleServiceAccountKey(s string) (GoogleServiceAccountKey, error) {
 	if file.Universe != "" && file.Universe != "googleapis.com" {
 		return GoogleServiceAccountKey{}, ErrGoogleKeyUniverse
 	}
-	if !googleEmailForm.MatchString(file.Email) || !ValidGoogleProject(file.Project) || !googleKeyIDForm.MatchString(file.KeyID) {
+	if !googleEmailForm().MatchString(file.Email) || !ValidGoogleProject(file.Project) || !googleKeyIDForm().MatchString(file.KeyID) {
 		return GoogleServiceAccountKey{}, ErrGoogleKeyMember
 	}
 	private, ok := parseRSAPrivateKey(file.PrivateKey)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"latchkey/shared/atlas"
@@ -130,12 +131,12 @@ func readFilter(r *httpapi.Request) (audit.Filter, error) {
 
 // typePattern is what names of event types look like. Types that never occur here are accepted,
 // since clients filter by the whole vocabulary of the real service.
-var typePattern = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,99}$`)
+var typePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,99}$`) })
 
 func readTypes(r *httpapi.Request, parameter string) ([]audit.Type, error) {
 	var types []audit.Type
 	for _, name := range r.Query[parameter] {
-		if !typePattern.MatchString(name) {
+		if !typePattern().MatchString(name) {
 			return nil, atlas.Fail(atlas.InvalidEnumValue, name)
 		}
 		types = append(types, audit.Type(name))

@@ -3,6 +3,7 @@ package identityapi
 import (
 	"fmt"
 	"regexp"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -21,7 +22,8 @@ const (
 	maxRoleList = 50 // more than there are roles
 )
 
-var plainText = regexp.MustCompile(`^[\p{L}\p{N}\-_.,' ]*$`)
+// plainText is compiled when it is first needed, as few requests do: a function should not wait for it to start.
+var plainText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\p{L}\p{N}\-_.,' ]*$`) })
 
 // checkOrgRoles refuses roles that are none in an organisation.
 func checkOrgRoles(orgID string, roles []identity.Role) error {
@@ -95,8 +97,8 @@ func (f *faults) text(field string, value *string, most int) {
 	case value == nil:
 	case *value == "" || utf8.RuneCountInString(*value) > most:
 		f.add(field, "size must be between 1 and %d", most)
-	case !plainText.MatchString(*value):
-		f.add(field, "must match \"%s\"", plainText)
+	case !plainText().MatchString(*value):
+		f.add(field, "must match \"%s\"", plainText())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"sync"
 )
 
 // ControlPlane are the addresses that the deployment calls from and is called at, for the allow
@@ -82,13 +83,13 @@ func strictly(text []byte, v any) error {
 }
 
 // regionPattern is how all three clouds spell their regions: us-east-1, eastus2, europe-west4.
-var regionPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{1,40}$`)
+var regionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-]{1,40}$`) })
 
 func (c ControlPlane) validate() error {
 	for _, clouds := range []CloudAddresses{c.Inbound, c.Outbound} {
 		for _, regions := range []map[string][]string{clouds.AWS, clouds.Azure, clouds.GCP} {
 			for region, ranges := range regions {
-				if !regionPattern.MatchString(region) {
+				if !regionPattern().MatchString(region) {
 					return fmt.Errorf("%q is no region", region)
 				}
 				if err := checkRanges(ranges); err != nil {
