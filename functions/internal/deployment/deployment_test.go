@@ -59,6 +59,25 @@ func TestEnvironment_saysEveryVariableThatIsWrongAtOnce(t *testing.T) {
 	}
 }
 
+func TestRole_isWhatLambdaPutsIntoTheEnvironment(t *testing.T) {
+	env := environment(map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "ASIA1", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token",
+	})
+	role := env.Role()
+	got, err := role.Credentials.Retrieve(t.Context())
+	if err != nil || env.Err() != nil {
+		t.Fatal(err, env.Err())
+	}
+	want := []string{"eu-west-1", "ASIA1", "secret", "token"}
+	if diff := cmp.Diff(want, []string{role.Region, got.AccessKeyID, got.SecretAccessKey, got.SessionToken}); diff != "" {
+		t.Error(diff)
+	}
+	bare := environment(nil)
+	if bare.Role(); bare.Err() == nil {
+		t.Error("a function starts without a role")
+	}
+}
+
 func TestStarter_needsAStateMachine(t *testing.T) {
 	for _, arns := range []string{"", "{}", "null", "arn:aws:states:…"} {
 		env := environment(map[string]string{"STATE_MACHINE_ARNS": arns})
