@@ -113,7 +113,7 @@ const (
 
 func (v *Visit) setCookie(name, value string, maxAge int) {
 	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // G124: Secure but for plain HTTP on this machine
-		Name: name, Value: value, Path: v.root + root, MaxAge: maxAge, Secure: v.place.Secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: name, Value: value, Path: v.root + "/", MaxAge: maxAge, Secure: v.place.Secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	})
 }
 
