@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"regexp"
 
+	"latchkey/bench/keyuse"
 	"latchkey/bench/programs"
 	"latchkey/bench/ratio"
 )
@@ -20,6 +21,7 @@ import (
 func sections() []ratio.Section {
 	return []ratio.Section{
 		programs.Section(),
+		keyuse.Section(),
 	}
 }
 
@@ -40,6 +42,7 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("only", "", "measure what this regular expression matches the name of")
 	turns := flags.Int("turns", 0, "take this many turns in each contest")
+	keep := flags.String("programs", "", "build programs with symbols into this folder and leave them there, for a profiler")
 	asJSON := flags.Bool("json", false, "write one JSON document")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -55,6 +58,7 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
+	lab.Programs = *keep
 	err = ratio.Run(ctx, w, lab, sections(), options)
 	return errors.Join(err, lab.Close())
 }

@@ -1,0 +1,5 @@
+package keyuse
+
+import "latchkey/bench/ratio"
+
+func releases() []ratio.Entry { return nil }
