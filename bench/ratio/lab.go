@@ -2,6 +2,7 @@ package ratio
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +16,9 @@ import (
 type Lab struct {
 	// Dir is a folder for files, which goes with the lab.
 	Dir string
+	// Programs is a folder for programs that outlive the lab and have their symbols, for a profiler to name what
+	// it saw. By default they have none and are in Dir.
+	Programs string
 
 	built map[string]string // programs by package
 	undo  []func()
@@ -49,8 +53,12 @@ func (l *Lab) Build(ctx context.Context, pkg string) (string, error) {
 	if path, ok := l.built[pkg]; ok {
 		return path, nil
 	}
-	path := filepath.Join(l.Dir, strings.ReplaceAll(pkg, "/", "-"))
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-trimpath", "-ldflags=-s -w", "-o", path, pkg) //nolint:gosec // G204: programs of this module
+	path := filepath.Join(cmp.Or(l.Programs, l.Dir), strings.ReplaceAll(pkg, "/", "-"))
+	args := []string{"build", "-tags", "lambda.norpc", "-trimpath", "-o", path}
+	if l.Programs == "" {
+		args = append(args, "-ldflags=-s -w")
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...) //nolint:gosec // G204: programs of this module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, bytes.TrimSpace(out))
