@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"fmt"
 	mathrand "math/rand" //nolint:depguard // the clouds' clients draw from it
 	"os"
@@ -104,6 +103,9 @@ func (w *World) days() error {
 	if err := w.populate(); err != nil {
 		return err
 	}
+	for _, t := range w.tenants {
+		w.run(t.name, t.live)
+	}
 	for until := time.Now().Add(w.cfg.For); time.Now().Before(until) && len(w.failed) == 0; {
 		w.weather()
 		w.conductor.run(time.Now().Add(time.Minute))
@@ -119,34 +121,6 @@ func (w *World) days() error {
 		w.mend()
 	}
 	return nil
-}
-
-// populate founds the tenants.
-func (w *World) populate() error {
-	founded := make(chan error, 1)
-	go func() {
-		var failed error
-		for n := range w.cfg.Groups {
-			t, err := w.found(n)
-			if err != nil {
-				failed = errors.Join(failed, err)
-				break
-			}
-			w.tenants = append(w.tenants, t)
-		}
-		founded <- failed
-	}()
-	for {
-		w.conductor.run(time.Now().Add(time.Second))
-		select {
-		case err := <-founded:
-			for _, t := range w.tenants {
-				w.run(t.name, t.live)
-			}
-			return err
-		default:
-		}
-	}
 }
 
 // each is what happens every minute.

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -11,11 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mongodb-forks/digest"
 	"go.mongodb.org/atlas-sdk/v20250312018/admin"
-
-	"latchkey/local/pocket"
-	"latchkey/shared/suite/operator"
 )
 
 // tenant is who has a project, and a key in a cloud of its own. It acts through the API with the official
@@ -52,39 +47,6 @@ type cluster struct {
 
 // unencrypted is the provider of clusters without encryption.
 const unencrypted = "NONE"
-
-// found founds an organisation with a project for a tenant.
-func (w *World) found(n int) (*tenant, error) {
-	t := &tenant{world: w, n: n, name: fmt.Sprintf("tenant %d", n), rng: stream(w.cfg.Seed, 100+uint64(n))} //nolint:gosec // n is small and positive
-	t.proc = &process{name: t.name, lasting: true}
-	public, private := fmt.Sprintf("public%02d", n), fmt.Sprintf("5ec2e700-0000-4000-8000-%012d", n)
-	w.secrets.add("the API key of "+t.name, []byte(private))
-	request, err := json.Marshal(operator.Request{ //nolint:gosec // that is how an organisation gets its API key
-		Operation: operator.CreateOrganization, Name: t.name, ProjectName: "Project", OwnerEmail: "owner@example.com",
-		PublicKey: public, PrivateKey: private,
-	})
-	if err != nil {
-		return nil, err
-	}
-	answer, err := w.functions["operator"].Invoke(within(w.ctx, t.proc), request)
-	if err != nil {
-		return nil, err
-	}
-	var made operator.Result
-	if err := json.Unmarshal(answer, &made); err != nil {
-		return nil, err
-	}
-	t.org, t.group = made.OrgID, made.GroupID
-	api := &wire{to: pocket.Transport(w.gateway), kind: asking, conductor: w.conductor, cut: func() bool { return w.apart }}
-	t.client, err = admin.NewClient(admin.UseBaseURL("https://api.latchkey.example"), admin.UseHTTPClient(&http.Client{
-		Transport: digest.NewTransportWithHTTPRoundTripper(public, private, &listener{api, w.secrets}),
-	}))
-	if err != nil {
-		return nil, err
-	}
-	t.keep(newKey(t))
-	return t, nil
-}
 
 // live is what a tenant does all its days.
 func (t *tenant) live(ctx context.Context) {
