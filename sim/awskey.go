@@ -43,7 +43,7 @@ const (
 var atlasRegions = map[string]string{awsRegion: "US_EAST_1", otherRegion: "EU_WEST_1"}
 
 // anAWSKey is a key in AWS that is not made yet.
-func anAWSKey(t *tenant) customerKey {
+func anAWSKey(t *tenant) *awsKey {
 	keys := t.world.clouds.Secrets.TenantAWS
 	return &awsKey{
 		tenant: t, static: t.isStatic(), region: awsRegion, role: fmt.Sprintf("atlas-kms-%d", t.n),
@@ -52,8 +52,25 @@ func anAWSKey(t *tenant) customerKey {
 }
 
 func (k *awsKey) provider() string { return "AWS" }
-func (k *awsKey) host() string     { return "kms." + k.region + ".amazonaws.com" }
 func (k *awsKey) isStatic() bool   { return k.static }
+
+// services implements customerKey. A user's key needs no token.
+func (k *awsKey) services() (kms, tokens []service) {
+	kms = []service{{host: "kms." + k.region + ".amazonaws.com"}, {host: "*.kms." + k.region + ".vpce.amazonaws.com"}}
+	if !k.static {
+		tokens = []service{{host: stsHost}}
+	}
+	return kms, tokens
+}
+
+// regions implements customerKey: keys have replicas in both.
+func (k *awsKey) regions() (all []region) {
+	for _, name := range []string{awsRegion, otherRegion} {
+		all = append(all, region{name, []service{{host: "*." + name + ".amazonaws.com"}, {host: "*." + name + ".vpce.amazonaws.com"}}})
+	}
+	return all
+}
+
 func (k *awsKey) adopt(e *admin.EncryptionAtRest) {
 	if !e.AwsKms.GetEnabled() {
 		return

@@ -32,17 +32,28 @@ type azureKey struct {
 type application struct{ id, secret string }
 
 const (
+	vaultDomain       = ".vault.azure.net"
 	azureVersion      = "?api-version=2025-07-01"
 	azureSubscription = "6f1b0000-0000-4000-8000-000000000003"
 	graph             = "https://graph.microsoft.com/v1.0"
 )
 
 func (k *azureKey) provider() string { return "AZURE" }
-func (k *azureKey) host() string     { return k.name() + ".vault.azure.net" }
+func (k *azureKey) host() string     { return k.name() + vaultDomain }
 func (k *azureKey) isStatic() bool   { return k.static }
 func (k *azureKey) name() string     { return fmt.Sprintf("kv-%d", k.tenant.n) }
 func (k *azureKey) vault() string {
 	return "https://management.azure.com/subscriptions/" + azureSubscription + "/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/" + k.name()
+}
+
+// services implements customerKey.
+func (k *azureKey) services() (kms, tokens []service) {
+	return []service{{host: k.host()}}, []service{{host: entraHost}}
+}
+
+// regions implements customerKey. Private endpoints lead to the vaults' own names.
+func (k *azureKey) regions() []region {
+	return []region{{"eastus2", []service{{host: "*" + vaultDomain}, {host: "management.azure.com"}}}}
 }
 
 func (k *azureKey) adopt(e *admin.EncryptionAtRest) {

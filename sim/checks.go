@@ -187,7 +187,7 @@ func (c *checks) nodes(k *custody) (running, overdue, encrypted int) {
 		encrypted++
 		if h.runs() {
 			running++
-			if !h.cut && time.Since(h.hindered) > c.bound(k) {
+			if time.Since(h.excusedUntil) > c.bound(k) {
 				overdue++
 			}
 		}
@@ -195,18 +195,9 @@ func (c *checks) nodes(k *custody) (running, overdue, encrypted int) {
 	return running, overdue, encrypted
 }
 
-// bound is by when a revocation that stays has been acted on: fifteen minutes, a check, and what the
-// mishaps of the weather may delay.
-func (c *checks) bound(k *custody) time.Duration {
-	b := 17*time.Minute + k.delay
-	if c.world.cfg.Rate > 0 && (c.world.calm.IsZero() || k.handedOver.Before(c.world.calm)) {
-		b += 30 * time.Minute
-	}
-	return b
-}
-
 // minute looks at what must have happened by now, and at what must never have happened.
 func (c *checks) minute() {
+	c.world.excuse()
 	c.leaks()
 	c.copied()
 	for _, h := range c.world.hosts {
@@ -223,7 +214,6 @@ func (c *checks) actedOn(k *custody) {
 	if encrypted == 0 {
 		return
 	}
-	excused := c.world.excused(k)
 	since := time.Since(k.handedOver)
 	switch {
 	case k.handedOver.IsZero():
@@ -234,13 +224,13 @@ func (c *checks) actedOn(k *custody) {
 			what += " (a role's trust)"
 		}
 		c.took(what, since)
-	case !k.revoked.IsZero() && overdue > 0 && min(since, time.Since(k.hindered)) > c.bound(k) && !excused:
-		c.world.failf("I2: %s took its key at %s away %s ago, and %d of %d nodes run", k.tenant.name, k.provider(), since, late, encrypted)
+	case !k.revoked.IsZero() && overdue > 0 && min(since, time.Since(k.excusedUntil)) > c.bound(k):
+		c.world.failf("I2: %s took its key at %s away %s ago, and %d of %d nodes run", k.tenant.name, k.provider(), since, overdue, encrypted)
 	case k.revoked.IsZero() && running == encrypted && !k.started:
 		k.started = true
 		c.took("key restored → all nodes running", since)
 	}
-	if !k.back.IsZero() && k.revoked.IsZero() && !excused && running == encrypted {
+	if !k.back.IsZero() && k.revoked.IsZero() && !c.world.excuses(k) && running == encrypted {
 		c.took("outage end → unavailable nodes back", time.Since(k.back))
 		k.back = time.Time{}
 	}

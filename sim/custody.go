@@ -14,8 +14,10 @@ import (
 // customerKey is a key in some cloud, with what lets Latchkey use it.
 type customerKey interface {
 	provider() string
-	// host is the address of the KMS.
-	host() string
+	// services are what has to be reached to use the key: the KMS, its address first and then by private endpoints, and
+	// those who issue tokens for it. regions are those that may fail, with all that fails with them.
+	services() (kms, tokens []service)
+	regions() []region
 	// bring makes the key, and what lets Latchkey use it, as far as they are not there yet, and returns the
 	// configuration that names them. away is the one that ends it, wrong one with a key that does not exist.
 	bring(ctx context.Context) (*admin.EncryptionAtRest, error)
@@ -81,11 +83,19 @@ type custody struct {
 	// handedOver is when the tenant last took the key away or gave it back, delay what the cloud takes to notice.
 	handedOver time.Time
 	delay      time.Duration
-	// hindered is until when something else than the suite kept it from following, back since when the KMS
-	// is back; zero once the nodes are.
-	hindered, back time.Time
+	// partial is that the tenant was interrupted as it took the key away or gave it back.
+	partial bool
+	// excusedUntil is until when something else than the suite kept it from following, back since when an outage
+	// is over; zero once the nodes are back.
+	excusedUntil, back time.Time
 	// stopped and started are whether it was seen that the nodes followed.
 	stopped, started bool
+}
+
+// host is the address of the KMS.
+func (k *custody) host() string {
+	kms, _ := k.services()
+	return kms[0].host
 }
 
 // keep adds a key at another provider.
@@ -174,11 +184,13 @@ func (t *tenant) revokeOrRestore(ctx context.Context) {
 func (k *custody) takeAway(ctx context.Context, way int) {
 	t := k.tenant
 	k.handedOver, k.delay = time.Now(), k.lag(way)
-	if err := k.revoke(ctx, way); err != nil {
+	err := k.revoke(ctx, way)
+	k.revoked, k.partial = k.handedOver, err != nil
+	if err != nil {
+		k.stopped = true // nobody measures it
 		t.world.trace.say("%s can't take its key away: %v", t.name, err)
 		return
 	}
-	k.revoked = k.handedOver
 	t.world.trace.say("%s: takes its key away %s (%d)", t.name, k.provider(), way)
 	t.world.checks.taken(k)
 }
@@ -186,10 +198,11 @@ func (k *custody) takeAway(ctx context.Context, way int) {
 func (k *custody) giveBack(ctx context.Context) {
 	t := k.tenant
 	if err := k.restore(ctx); err != nil {
+		k.partial = true
 		t.world.trace.say("%s can't give its key back: %v", t.name, err)
 		return
 	}
-	k.revoked, k.handedOver = time.Time{}, time.Now()
+	k.revoked, k.handedOver, k.partial = time.Time{}, time.Now(), false
 	t.world.trace.say("%s: gives its key back %s", t.name, k.provider())
 	t.world.checks.given(k)
 }
@@ -205,7 +218,9 @@ func (t *tenant) second(context.Context) {
 	if len(t.keys) > 1 {
 		return
 	}
-	others := []func(*tenant) customerKey{anAWSKey, aGoogleKey, anAzureKeyBySecret}
+	others := []func(*tenant) customerKey{
+		func(t *tenant) customerKey { return anAWSKey(t) }, aGoogleKey, anAzureKeyBySecret,
+	}
 	for draw := t.rng.IntN(len(others)); len(t.keys) < 2; draw++ {
 		if key := others[draw%len(others)](t); t.at(key.provider()) == nil {
 			t.keep(key)

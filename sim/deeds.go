@@ -87,7 +87,7 @@ func (t *tenant) validateTwice(ctx context.Context) {
 		return
 	}
 	w := t.world
-	w.fault(k.host(), pocket.Slow, 1)
+	w.fault(pocket.Fault{Host: k.host(), Kind: pocket.Slow, Count: 1})
 	var first sync.WaitGroup
 	first.Go(func() { t.validate(ctx) })
 	if w.sleep(ctx, time.Second) && w.awaitTurn(ctx, "asks again") {

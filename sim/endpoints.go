@@ -104,7 +104,7 @@ func (k *custody) endpoints(ctx context.Context) ([]admin.EARPrivateEndpoint, bo
 	k.networked = len(all) > 0
 	k.asked = k.asked && k.networked
 	if k.severed != "" && !slices.ContainsFunc(all, func(e admin.EARPrivateEndpoint) bool { return e.GetId() == k.severed || e.GetStatus() != active }) {
-		k.severed, k.hindered = "", time.Now()
+		k.severed, k.excusedUntil = "", time.Now()
 		t.said("is reached again " + k.provider())
 	}
 	return all, true

@@ -15,8 +15,9 @@ import (
 type googleKey struct {
 	spares // versions
 
-	tenant *tenant
-	static bool // by the key of a service account
+	tenant   *tenant
+	location string
+	static   bool // by the key of a service account
 	// members are the service accounts that may use the key.
 	members []string
 	file    string // a service account's key
@@ -31,10 +32,24 @@ const (
 )
 
 func (k *googleKey) provider() string { return "GCP" }
-func (k *googleKey) host() string     { return "cloudkms.googleapis.com" }
 func (k *googleKey) isStatic() bool   { return k.static }
 func (k *googleKey) ring() string {
-	return "projects/tenant-project/locations/us-east4/keyRings/kr" + strconv.Itoa(k.tenant.n)
+	return "projects/tenant-project/locations/" + k.location + "/keyRings/kr" + strconv.Itoa(k.tenant.n)
+}
+
+// services implements customerKey. An account of Latchkey's own is impersonated, which takes a token and makes one.
+func (k *googleKey) services() (kms, tokens []service) {
+	tokens = []service{{host: googleTokens}}
+	if !k.static {
+		tokens = append(tokens, service{host: googleAccount})
+	}
+	return []service{{host: "cloudkms.googleapis.com", path: "/locations/" + k.location + "/"}}, tokens
+}
+
+// regions implements customerKey.
+func (k *googleKey) regions() []region {
+	kms, _ := k.services()
+	return []region{{k.location, kms}}
 }
 
 func (k *googleKey) adopt(e *admin.EncryptionAtRest) {

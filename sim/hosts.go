@@ -34,9 +34,9 @@ type host struct {
 	engine *memengine.Engine
 	stop   context.CancelFunc
 	cut    bool // from the control plane
-	// hindered is until when something else than the suite kept the node from what it should do.
-	hindered time.Time
-	gone     bool
+	// excusedUntil is until when something else than the suite kept the node from what it should do.
+	excusedUntil time.Time
+	gone         bool
 
 	// overheard are its latest requests, by path.
 	overheard map[string]overheard

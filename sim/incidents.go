@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"net/http"
+	"slices"
 	"time"
 
 	"latchkey/local/pocket"
@@ -15,7 +15,7 @@ type incident struct {
 }
 
 // incidentsEvery is how many minutes pass between two incidents, on average.
-const incidentsEvery = 15
+const incidentsEvery = 9
 
 // weather begins and ends what befalls the world.
 func (w *World) weather() {
@@ -48,14 +48,42 @@ func (w *World) endIncidents(all bool) {
 	w.incidents = last
 }
 
+// happening is a kind of incident, or several that are alike.
+type happening struct {
+	weight int // how often, relative to the others
+	kinds  []string
+	// begin says which of the kinds it is, and how it ends; nil if it can't befall this world just now.
+	begin func(*World) (kind string, end func())
+}
+
+// happenings are all incidents.
+var happenings = []happening{
+	{3, fails("a KMS", append(slices.Clone(failures), pocket.Firewall)), (*World).kmsOutage},
+	{5, fails("a token service", failures), (*World).tokenOutage},
+	{3, fails("a region", failures), (*World).regionOutage},
+	{1, []string{"nobody reaches the control plane"}, (*World).separation},
+	{1, []string{"a node reaches nobody"}, (*World).cable},
+	{1, []string{"a full disk"}, (*World).fullDisk},
+	{1, []string{"a database crashes"}, (*World).databaseCrash},
+	{1, []string{"a deployment"}, (*World).deployment},
+	{1, []string{"a clock jumps"}, (*World).clockJump},
+	{1, []string{"a cluster's machines lose power"}, (*World).powerCut},
+	{2, []string{"a thief"}, (*World).theft},
+}
+
 // befall begins an incident.
 func (w *World) befall() {
-	kinds := []func(lasts time.Duration) (what string, end func()){
-		w.outage, w.outage, w.outage, w.separation, w.cable, w.fullDisk, w.databaseCrash, w.deployment, w.clockJump, w.powerCut, w.theft, w.theft,
+	total := 0
+	for _, h := range happenings {
+		total += h.weight
 	}
-	lasts := time.Duration(w.rng.ExpFloat64() * float64(30*time.Minute))
-	what, end := kinds[w.rng.IntN(len(kinds))](lasts)
-	if end == nil {
+	lasts, draw := time.Duration(w.rng.ExpFloat64()*float64(30*time.Minute)), w.rng.IntN(total)
+	i := 0
+	for ; draw >= happenings[i].weight; i++ {
+		draw -= happenings[i].weight
+	}
+	what, end := happenings[i].begin(w)
+	if end == nil { // it can't befall this world just now
 		return
 	}
 	w.trace.say("for %s: %s", lasts, what)
@@ -63,42 +91,13 @@ func (w *World) befall() {
 	w.incidents = append(w.incidents, &incident{what: what, until: time.Now().Add(lasts), end: end})
 }
 
-// outage is that a tenant's KMS answers nobody as it should.
-func (w *World) outage(time.Duration) (string, func()) {
-	all := w.tenants[w.rng.IntN(len(w.tenants))].keys
-	kinds := []pocket.FaultKind{pocket.Down, pocket.Timeout, pocket.ServerError, pocket.Throttle, pocket.Firewall}
-	kind, host := kinds[w.rng.IntN(len(kinds))], all[w.rng.IntN(len(all))].host()
-	if w.outages[host] != "" {
-		return "", nil
-	}
-	w.outages[host] = kind
-	w.fault(host, kind, 0)
-	return "a KMS fails: " + string(kind), func() {
-		delete(w.outages, host)
-		w.cloudFaults(http.MethodDelete, "")
-		for host, kind := range w.outages {
-			w.fault(host, kind, 0)
-		}
-		for k := range w.custodies() {
-			if k.host() == host {
-				k.hindered, k.back = time.Now(), time.Now()
-			}
-		}
-	}
-}
-
 // separation is that nobody reaches the control plane.
-func (w *World) separation(time.Duration) (string, func()) {
+func (w *World) separation() (string, func()) {
 	if w.apart {
 		return "", nil
 	}
 	w.apart = true
-	return "nobody reaches the control plane", func() {
-		w.apart = false
-		for k := range w.custodies() {
-			k.hindered = time.Now()
-		}
-	}
+	return "nobody reaches the control plane", func() { w.apart = false }
 }
 
 func (w *World) someHost() *host {
@@ -109,30 +108,27 @@ func (w *World) someHost() *host {
 }
 
 // cable is that one node reaches nobody.
-func (w *World) cable(time.Duration) (string, func()) {
+func (w *World) cable() (string, func()) {
 	h := w.someHost()
 	if h == nil || h.cut {
 		return "", nil
 	}
 	h.cut = true
-	return "a node reaches nobody", func() { h.cut, h.hindered = false, time.Now() }
+	return "a node reaches nobody", func() { h.cut = false }
 }
 
 // fullDisk is that an agent can store nothing.
-func (w *World) fullDisk(time.Duration) (string, func()) {
+func (w *World) fullDisk() (string, func()) {
 	h := w.someHost()
 	if h == nil || w.faults.full[h.name()] {
 		return "", nil
 	}
 	w.faults.full[h.name()] = true
-	return "a full disk", func() {
-		delete(w.faults.full, h.name())
-		h.hindered = time.Now()
-	}
+	return "a full disk", func() { delete(w.faults.full, h.name()) }
 }
 
 // databaseCrash is that a database ends by itself.
-func (w *World) databaseCrash(time.Duration) (string, func()) {
+func (w *World) databaseCrash() (string, func()) {
 	h := w.someHost()
 	if h == nil || !h.runs() {
 		return "", nil
@@ -142,7 +138,7 @@ func (w *World) databaseCrash(time.Duration) (string, func()) {
 }
 
 // deployment is that all functions start cold.
-func (w *World) deployment(time.Duration) (string, func()) {
+func (w *World) deployment() (string, func()) {
 	for _, f := range w.made {
 		f.idle = nil
 	}
@@ -150,7 +146,7 @@ func (w *World) deployment(time.Duration) (string, func()) {
 }
 
 // clockJump is that a node's clock is wrong all of a sudden.
-func (w *World) clockJump(time.Duration) (string, func()) {
+func (w *World) clockJump() (string, func()) {
 	h := w.someHost()
 	if h == nil {
 		return "", nil
@@ -160,7 +156,7 @@ func (w *World) clockJump(time.Duration) (string, func()) {
 }
 
 // powerCut is that all machines of a cluster go down at once.
-func (w *World) powerCut(time.Duration) (string, func()) {
+func (w *World) powerCut() (string, func()) {
 	h := w.someHost()
 	if h == nil {
 		return "", nil

@@ -26,7 +26,10 @@ func newKey(t *tenant) customerKey {
 // isStatic draws whether Latchkey is let in by static credentials.
 func (t *tenant) isStatic() bool { return t.rng.IntN(3) == 0 }
 
-func aGoogleKey(t *tenant) customerKey { return &googleKey{tenant: t, static: t.isStatic()} }
+func aGoogleKey(t *tenant) customerKey {
+	locations := []string{"us-east4", "europe-west3"}
+	return &googleKey{tenant: t, location: locations[t.rng.IntN(len(locations))], static: t.isStatic()}
+}
 
 func anAzureKey(t *tenant, static bool) customerKey {
 	return &azureKey{tenant: t, static: static, floating: t.rng.IntN(2) == 0}

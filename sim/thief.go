@@ -42,8 +42,18 @@ func (g gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// What thieves try.
+const (
+	anothersToken = "the token of another node"
+	formerToken   = "a token of before"
+	usedToken     = "an enrolment token that was used"
+	noToken       = "no token"
+)
+
+var thefts = []string{anothersToken, formerToken, usedToken, noToken}
+
 // theft is that somebody tries what agents were overheard to say.
-func (w *World) theft(time.Duration) (string, func()) {
+func (w *World) theft() (string, func()) {
 	victim, other := w.someHost(), w.someHost()
 	if victim == nil || victim == other {
 		return "", nil
@@ -55,17 +65,17 @@ func (w *World) theft(time.Duration) (string, func()) {
 	}
 	w.run("thief", func(ctx context.Context) {
 		t := thief{w, ctx}
-		t.tries("the token of another node", protocol.ReleasePath, beat.bearer, asked.body)
+		t.tries(anothersToken, protocol.ReleasePath, beat.bearer, asked.body)
 		if time.Since(asked.at) > protocol.TokenLife+protocol.Leeway+time.Minute+skewed(victim) {
-			t.tries("a token of before", protocol.ReleasePath, asked.bearer, asked.body)
+			t.tries(formerToken, protocol.ReleasePath, asked.bearer, asked.body)
 		}
 		again, err := json.Marshal(protocol.EnrolRequest{Token: victim.token, PublicKey: bytes.Repeat([]byte{7}, 32)})
 		if err != nil {
 			w.fail(err)
 			return
 		}
-		t.tries("an enrolment token that was used", protocol.EnrolPath, "", again)
-		t.tries("no token", protocol.ReleasePath, "", asked.body)
+		t.tries(usedToken, protocol.EnrolPath, "", again)
+		t.tries(noToken, protocol.ReleasePath, "", asked.body)
 	})
 	return "a thief", func() {}
 }

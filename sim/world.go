@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -87,7 +86,7 @@ type World struct {
 	hosts     []*host
 	vault     *vault
 	tenants   []*tenant
-	outages   map[string]pocket.FaultKind // of the clouds' hosts
+	outages   []*outage
 	incidents []*incident
 	calm      time.Time // since when there are no more mishaps; zero while there are
 	weathered bool      // since the first minute it is decided how often steps fail
@@ -132,7 +131,7 @@ func newWorld(cfg Config, dir string, keys pool) (*World, error) {
 	}
 	w := &World{
 		cfg: cfg, dir: dir, pool: keys, rng: stream(cfg.Seed, 1), trace: newTrace(cfg.Trace), faults: newFaults(stream(cfg.Seed, 2)),
-		secrets: newSecrets(), starting: make(chan struct{}, 1), vault: &vault{saved: map[string]savedSnapshot{}}, outages: map[string]pocket.FaultKind{}, journal: journal.Memory(),
+		secrets: newSecrets(), starting: make(chan struct{}, 1), vault: &vault{saved: map[string]savedSnapshot{}}, journal: journal.Memory(),
 	}
 	w.checks, w.book = newChecks(w), &book{secrets: w.secrets}
 	w.log = slog.New(slog.NewJSONHandler(w.book, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -201,29 +200,10 @@ func (w *World) aroundClouds(clouds http.RoundTripper) http.RoundTripper {
 	return &wire{
 		to: &overhearer{clouds, w.secrets}, kind: calling, conductor: w.conductor,
 		refuse: func(r *http.Request, draw uint64) {
-			w.fault(r.URL.Hostname(), cloudRefuses[draw%uint64(len(cloudRefuses))], 1)
+			w.fault(pocket.Fault{Host: r.URL.Hostname(), Kind: cloudRefuses[draw%uint64(len(cloudRefuses))], Count: 1})
 		},
-		silent: func(r *http.Request) { w.fault(r.URL.Hostname(), pocket.Timeout, 1) },
+		silent: func(r *http.Request) { w.fault(pocket.Fault{Host: r.URL.Hostname(), Kind: pocket.Timeout, Count: 1}) },
 	}
-}
-
-// fault has a host of the clouds fail a number of times, 0 until faults are cleared.
-func (w *World) fault(hostname string, kind pocket.FaultKind, count int) {
-	w.cloudFaults(http.MethodPost, fmt.Sprintf(`{"host":%q,"fault":%q,"count":%d}`, hostname, kind, count))
-}
-
-func (w *World) cloudFaults(method, body string) {
-	r, err := http.NewRequestWithContext(w.ctx, method, "http://127.0.0.1/_pocket/faults", strings.NewReader(body))
-	if err != nil {
-		w.fail(err)
-		return
-	}
-	resp, err := w.inside.RoundTrip(r)
-	if err != nil || resp.StatusCode >= http.StatusBadRequest {
-		w.failf("faults of the clouds: %v %v", resp, err)
-		return
-	}
-	resp.Body.Close() //nolint:errcheck // not read
 }
 
 // startWorkflows starts the engine of workflows over its journal.
@@ -465,9 +445,4 @@ func (w *World) custodies() iter.Seq[*custody] {
 			}
 		}
 	}
-}
-
-// excused is whether something else than the suite may keep a revocation from being acted on.
-func (w *World) excused(k *custody) bool {
-	return w.apart || w.outages[k.host()] != "" || k.severed != ""
 }

@@ -11,6 +11,23 @@ var mutations = []mutation{
 	{"I1", "a KMS that is busy has refused", "shared/verdict/verdict.go", "RateLimited: Throttled,", "RateLimited: Invalid,"},
 	{"I1", "a KMS that does not let our address in has refused", "shared/verdict/verdict.go", "NetworkRefused: Unreachable,", "NetworkRefused: Invalid,"},
 	{
+		"I1", "an STS that fails or is busy has refused", "shared/kms/awskms/classify.go",
+		"\tcode := api.ErrorCode()\n\tif reason, ok := commonReasons[code]; ok {\n\t\treturn reason, true",
+		"\tcode := api.ErrorCode()\n\tif _, ok := commonReasons[code]; ok {\n\t\treturn verdict.RoleDenied, true",
+	},
+	{
+		"I1", "an Entra ID that fails or is busy has refused", "shared/kms/azurekv/classify.go",
+		"\t\tf.Reason = reason\n\t\treturn\n\t}\n\tfor _, code := range r.Codes {", "\t\tf.Reason = verdict.RoleDenied\n\t\treturn\n\t}\n\tfor _, code := range r.Codes {",
+	},
+	{
+		"I1", "a Google that fails to issue a token has refused", "shared/access/googleaccount/exchange.go",
+		"\tcase f.Reason != \"\":", "\tcase f.Reason != \"\":\n\t\tf.Reason = verdict.CredentialsInvalid",
+	},
+	{
+		"I1", "a Google that fails to impersonate has refused", "shared/access/googleaccount/status.go",
+		"\tif f.Reason != \"\" {\n\t\treturn f", "\tif f.Reason != \"\" {\n\t\tf.Reason = verdict.CredentialsInvalid\n\t\treturn f",
+	},
+	{
 		"I1", "a key stops what is under the key of another cloud", "shared/cluster/enforce.go",
 		"v.Class() == verdict.Invalid && d.DependsOn(p)", "v.Class() == verdict.Invalid",
 	},
