@@ -2,8 +2,6 @@ package sim
 
 import (
 	"errors"
-	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -104,11 +102,25 @@ func (f *faults) befalls(s *step) fault {
 
 func (f *faults) note(k kind, what string) { f.count[k.String()+": "+what]++ }
 
-// String lists what was injected.
-func (f *faults) String() string {
-	var out strings.Builder
-	for _, what := range slices.Sorted(maps.Keys(f.count)) {
-		fmt.Fprintf(&out, "  %-28s %d\n", what, f.count[what])
+// Kinds are the names of all that can befall a world, as a Report counts it.
+func Kinds() []string {
+	all := []string{storing.String() + ": full disk"}
+	for k, mishaps := range possible {
+		for _, m := range mishaps {
+			all = append(all, k.String()+": "+m.String())
+		}
 	}
-	return out.String()
+	for _, h := range happenings {
+		for _, what := range h.kinds {
+			all = append(all, "incident: "+what)
+		}
+	}
+	for _, of := range outagesOf {
+		all = append(all, "outage: "+of)
+	}
+	for _, what := range thefts {
+		all = append(all, "thief: "+what)
+	}
+	slices.Sort(all)
+	return all
 }

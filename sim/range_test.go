@@ -93,6 +93,30 @@ func (a *tally) tell(t *testing.T) {
 		t.Logf("%s: %d times, p50 %s, p99 %s, max %s", what, len(took), at(0.5), at(0.99), at(1))
 	}
 	summary = fmt.Sprintf("%d seeds, %d with violations", a.seeds, a.violated)
+	a.demandAll(t)
+}
+
+// enough is how many seeds meet everything that can befall them.
+const enough = 200
+
+// demandAll demands that every kind of fault was met in a long range of worlds as they usually are, and that none is
+// counted by another name: what befalls nobody proves nothing.
+func (a *tally) demandAll(t *testing.T) {
+	t.Helper()
+	if a.seeds < enough || arguments() != "" {
+		return
+	}
+	kinds := sim.Kinds()
+	for _, kind := range kinds {
+		if a.faults[kind] == 0 {
+			t.Errorf("%d seeds have not met %q: it is too rare, or does not happen any more", a.seeds, kind)
+		}
+	}
+	for kind := range a.faults {
+		if !slices.Contains(kinds, kind) {
+			t.Errorf("%q is counted, and not among the kinds of faults", kind)
+		}
+	}
 }
 
 // report tells the process that shares out the seeds what came of one.
