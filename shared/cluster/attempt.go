@@ -37,8 +37,8 @@ type input struct {
 	Attempt   int64  `json:"attempt"`
 }
 
-// execution is the present attempt at the plan.
-func (p Plan) execution() workflow.Execution {
+// Execution is the present attempt at the plan.
+func (p Plan) Execution() workflow.Execution {
 	return workflow.Execution{
 		Kind: workflow.EncryptCluster, GroupID: p.GroupID, Subject: p.ClusterID, Version: []int64{p.Spec.Revision, p.Attempt},
 		Input: input{ClusterID: p.ClusterID, GroupID: p.GroupID, Revision: p.Spec.Revision, Attempt: p.Attempt},
@@ -87,7 +87,7 @@ func (s *Service) NextAttempt(ctx context.Context, clusterID string, revision, a
 	if err != nil || !c.IsCarriedOutBy(revision, attempt+1) || c.Suspended() {
 		return err
 	}
-	return s.Starter.Start(ctx, c.Plan.execution())
+	return s.Starter.Start(ctx, c.Plan.Execution())
 }
 
 // NoteKey notes since when the key that the plan of a revision needs can't be used, or that it
@@ -180,7 +180,7 @@ func (s *Service) resume(ctx context.Context, x Executions, clusterID string, r 
 		return s.resumeSuspended(ctx, d)
 	}
 	r.Oldest = max(r.Oldest, s.Now().Sub(d.Plan.Started))
-	ended, err := x.Ensure(ctx, d.Plan.execution())
+	ended, err := x.Ensure(ctx, d.Plan.Execution())
 	if err != nil || !ended {
 		return err
 	}

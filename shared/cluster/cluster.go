@@ -18,6 +18,7 @@ import (
 	"latchkey/shared/atlas"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
+	"latchkey/shared/workflow"
 )
 
 // Cluster is a cluster's record.
@@ -36,6 +37,8 @@ type Cluster struct {
 	// Plan is the work in progress; nil when there is none. While Spec is of a later revision
 	// than the plan, the change waits for the plan's end.
 	Plan *Plan `json:"plan,omitempty"`
+	// Last is the plan that ended last; nil if none has.
+	Last *EndedPlan `json:"last,omitempty"`
 	// Settings take effect at once, without work on nodes.
 	Settings Settings    `json:"settings"`
 	Args     ProcessArgs `json:"processArgs"`
@@ -83,6 +86,30 @@ type Plan struct {
 	Attempt int64 `json:"attempt"`
 	// Blocked is since when the key of Spec.Provider can't be used for the plan; zero while it can.
 	Blocked time.Time `json:"blocked,omitzero"`
+}
+
+// EndedPlan is what is remembered of a plan that has ended, or given way to another.
+type EndedPlan struct {
+	Kind     PlanKind  `json:"kind"`
+	Revision int64     `json:"revision"`
+	Attempt  int64     `json:"attempt"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended"`
+}
+
+// Execution is the last attempt at the plan of a cluster that has ended.
+func (e EndedPlan) Execution(c Cluster) workflow.Execution {
+	return Plan{ClusterID: c.ID, GroupID: c.GroupID, Spec: Spec{Revision: e.Revision}, Attempt: e.Attempt}.Execution()
+}
+
+// remembering returns the cluster with what is remembered of the plan that it had before.
+func (c Cluster) remembering(before *Plan, now time.Time) Cluster {
+	if before != nil && (c.Plan == nil || c.Plan.Spec.Revision != before.Spec.Revision) {
+		c.Last = &EndedPlan{
+			Kind: before.Kind, Revision: before.Spec.Revision, Attempt: before.Attempt, Started: before.Started, Ended: now.UTC(),
+		}
+	}
+	return c
 }
 
 // Name identifies an attempt at the plan for ever, so that starting it twice is harmless.

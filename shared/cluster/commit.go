@@ -14,6 +14,7 @@ import (
 // commit writes a changed record with its events and more. before is the cluster as it was
 // read, zero for a new one. The record of the name follows a plan that begins or ends.
 func (s *Service) commit(ctx context.Context, before, after Cluster, events []audit.Event, more ...store.Op) (Cluster, error) {
+	after = after.remembering(before.Plan, s.Now())
 	record, err := after.put()
 	if err != nil {
 		return Cluster{}, err
@@ -110,7 +111,7 @@ func (s *Service) carryOut(ctx context.Context, c Cluster) {
 	ctx = context.WithoutCancel(ctx)
 	err := s.Settle(ctx, c.ID)
 	if err == nil && c.Plan != nil {
-		err = s.Starter.Start(ctx, c.Plan.execution())
+		err = s.Starter.Start(ctx, c.Plan.Execution())
 	}
 	if err != nil {
 		s.Log.ErrorContext(ctx, "work on cluster not begun", slog.String("clusterId", c.ID), slog.String("error", err.Error()))

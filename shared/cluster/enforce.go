@@ -104,7 +104,7 @@ func (s *Service) Enforce(ctx context.Context, clusterID string, verdicts map[at
 	if err := s.Settle(ctx, clusterID); err != nil || !resumes {
 		return err
 	}
-	return s.Starter.Start(ctx, c.Plan.execution())
+	return s.Starter.Start(ctx, c.Plan.Execution())
 }
 
 // Disable stops the nodes of a cluster that a provider's key encrypts, which is INVALID for a

@@ -255,6 +255,23 @@ func (s *Service) InOrg(ctx context.Context, orgID string) (map[string][]Deploym
 	return groups, nil
 }
 
+// InGroup lists the records of a group's clusters, by name and without their nodes, in one read however
+// many there are. It reads the index, which may be behind.
+func (s *Service) InGroup(ctx context.Context, orgID, groupID string) ([]Cluster, error) {
+	place := keys.ClustersOf(orgID, groupID, "")
+	items, err := store.All(ctx, s.Table, store.Query{Index: true, PK: place.PK, Prefix: place.SK})
+	if err != nil {
+		return nil, fmt.Errorf("list clusters of %s: %w", groupID, err)
+	}
+	all := make([]Cluster, len(items))
+	for i, item := range items {
+		if all[i], err = store.Decode[Cluster](item); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
 // attempts bounds how often a change is made again because something else was written to the
 // same records at the same time. Clashes are rare and resolve in one more round.
 const attempts = 5

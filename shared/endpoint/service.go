@@ -285,22 +285,51 @@ func (n Network) Ways(ctx context.Context, groupID string, p atlas.Provider) (wa
 // InForce lists the providers to whose keys a group's traffic has private endpoints as its only way,
 // in one read however many there are.
 func (n Network) InForce(ctx context.Context, groupID string) ([]atlas.Provider, error) {
+	sets, err := n.sets(ctx, groupID)
+	var providers []atlas.Provider
+	for _, set := range sets {
+		if set.InForce() {
+			providers = append(providers, set.Provider)
+		}
+	}
+	return providers, err
+}
+
+func (n Network) sets(ctx context.Context, groupID string) ([]Set, error) {
 	q := store.Query{PK: keys.PrivateEndpoints(groupID, "").PK, Prefix: keys.PrivateEndpointsPrefix}
 	items, err := store.All(ctx, n.Table, q)
 	if err != nil {
 		return nil, fmt.Errorf("list private endpoints of %s: %w", groupID, err)
 	}
-	var providers []atlas.Provider
-	for _, item := range items {
-		set, err := store.Decode[Set](item)
-		if err != nil {
+	sets := make([]Set, len(items))
+	for i, item := range items {
+		if sets[i], err = store.Decode[Set](item); err != nil {
 			return nil, err
 		}
-		if set.InForce() {
-			providers = append(providers, set.Provider)
+	}
+	return sets, nil
+}
+
+// Work is a private endpoint and the execution that carries it on, or did last.
+type Work struct {
+	Endpoint
+
+	Provider  atlas.Provider
+	Execution workflow.Execution
+	// IsUnderWay is whether there is work to be done, rather than the cloud to be watched.
+	IsUnderWay bool
+}
+
+// Works lists the work on a group's private endpoints in one read.
+func (n Network) Works(ctx context.Context, groupID string) ([]Work, error) {
+	sets, err := n.sets(ctx, groupID)
+	var all []Work
+	for _, set := range sets {
+		for _, e := range set.Endpoints {
+			all = append(all, Work{Endpoint: e, Provider: set.Provider, Execution: execution(groupID, set.Provider, e), IsUnderWay: e.moves()})
 		}
 	}
-	return providers, nil
+	return all, err
 }
 
 // CheckLocations demands that nodes are where private networking lets them be: "Atlas creates all

@@ -80,20 +80,42 @@ func (e *Enforcer) Enforce(ctx context.Context, groupID string, p atlas.Provider
 	if err != nil || !pending {
 		return err
 	}
-	return e.Start.Start(ctx, workflow.Execution{
-		Kind: workflow.EnforceValidity, GroupID: groupID, Subject: string(p),
-		Version: e.version(*state), Input: input{GroupID: groupID, Provider: p, Revision: state.Revision},
-	})
+	return e.Start.Start(ctx, execution(groupID, p, *state, turn(*state, e.Now())))
 }
 
-// version tells executions apart by the verdict that they enforce. A key may be taken away and given back
+// Executions are the executions that may enforce the stored verdict on a provider's key: of the first of
+// the five minutes since when it holds, and of the last two. There is none for a verdict that demands
+// nothing; which of them were started is not stored.
+func Executions(settings encryption.Settings, p atlas.Provider, now time.Time) []workflow.Execution {
+	state := settings.Key(p)
+	if state == nil || directionOf(state.Verdict) == Leave {
+		return nil
+	}
+	last := turn(*state, now)
+	all := []workflow.Execution{execution(settings.GroupID, p, *state, 0)}
+	for n := max(1, last-1); n <= last; n++ {
+		all = append(all, execution(settings.GroupID, p, *state, n))
+	}
+	return all
+}
+
+// turn counts the five minutes since when a verdict holds.
+func turn(state encryption.KeyState, now time.Time) int64 {
+	return int64(max(0, now.Sub(state.Verdict.Since)) / retryEvery)
+}
+
+// execution is told apart from others by the verdict that it enforces. A key may be taken away and given back
 // within a second, so its direction and milliseconds count, or else the nodes would stay as they are.
-func (e *Enforcer) version(state encryption.KeyState) []int64 {
+func execution(groupID string, p atlas.Provider, state encryption.KeyState, turn int64) workflow.Execution {
 	v, direction := state.Verdict, int64(0)
 	if directionOf(v) == Start {
 		direction = 1
 	}
-	return []int64{state.Revision, max(0, v.Since.UnixMilli()), direction, int64(max(0, e.Now().Sub(v.Since)) / retryEvery)}
+	return workflow.Execution{
+		Kind: workflow.EnforceValidity, GroupID: groupID, Subject: string(p),
+		Version: []int64{state.Revision, max(0, v.Since.UnixMilli()), direction, turn},
+		Input:   input{GroupID: groupID, Provider: p, Revision: state.Revision},
+	}
 }
 
 // isPending reports whether a cluster that uses the key is not as the verdicts want.

@@ -114,7 +114,7 @@ func (s *Service) begin(ctx context.Context, groupID string, a *Attendance) erro
 		return err
 	}
 	a.Begun++
-	return s.Executions.Start(ctx, next.execution())
+	return s.Executions.Start(ctx, next.Execution())
 }
 
 // look does what is due of a group.
@@ -165,7 +165,7 @@ func (s *Service) lookAt(ctx context.Context, groupID string, a *Attendance) err
 // resume sees to it that a rotation is carried out: it starts what was never started, and the next
 // attempt where one has ended.
 func (s *Service) resume(ctx context.Context, r Rotation, a *Attendance) error {
-	ended, err := s.Executions.Ensure(ctx, r.execution())
+	ended, err := s.Executions.Ensure(ctx, r.Execution())
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (s *Service) resume(ctx context.Context, r Rotation, a *Attendance) error {
 		return err
 	}
 	a.Restarted++
-	return s.Executions.Start(ctx, next.execution())
+	return s.Executions.Start(ctx, next.Execution())
 }
 
 // catchUp tells the nodes that have returned since the rotation ended. A node that returns has disturbed

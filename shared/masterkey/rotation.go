@@ -91,8 +91,8 @@ type input struct {
 	Attempt int64  `json:"attempt"`
 }
 
-// execution is the present attempt at the rotation.
-func (r Rotation) execution() workflow.Execution {
+// Execution is the present attempt at the rotation.
+func (r Rotation) Execution() workflow.Execution {
 	return workflow.Execution{
 		Kind: workflow.RotateMasterKeys, GroupID: r.GroupID, Subject: "nodes", Version: []int64{r.Number, r.Attempt},
 		Input: input{GroupID: r.GroupID, Number: r.Number, Attempt: r.Attempt},

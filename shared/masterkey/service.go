@@ -284,5 +284,5 @@ func (s *Service) NextAttempt(ctx context.Context, groupID string, number, attem
 	if err != nil || !r.IsCarriedOutBy(number, attempt+1) {
 		return err
 	}
-	return s.Executions.Start(ctx, r.execution())
+	return s.Executions.Start(ctx, r.Execution())
 }
