@@ -25,7 +25,7 @@ var wide = map[string]string{
 	"AssumeTenantRoles": "tenants' roles are in accounts and under names that only they choose",
 	"SendMail":          "the sender may be an identity of its own or of its domain's; the condition names the address",
 	"SendTextMessages":  "telephones have no ARN",
-	"SeeExecutions":     "executions of the one state machine, each named for what it carries out",
+	"SeeExecutions":     "executions of state machines that are named, each named for what it carries out",
 	"SeeEndpoints":      "descriptions have no resources",
 	"MakeEndpoints":     "endpoints get their ids from AWS; they must bear the tag of Latchkey's",
 	"UseNetworks":       "which networks is a parameter; the endpoint that is made in them must bear the tag",
@@ -52,6 +52,7 @@ var evidence = map[string]*regexp.Regexp{
 	"ses:SendEmail":                 regexp.MustCompile(`sesv2\.SendEmailInput\{`),
 	"sns:Publish":                   regexp.MustCompile(`sns\.PublishInput\{`),
 	"states:DescribeExecution":      regexp.MustCompile(`sfn\.DescribeExecutionInput\{`),
+	"states:GetExecutionHistory":    regexp.MustCompile(`sfn\.GetExecutionHistoryInput\{`),
 	"states:StartExecution":         regexp.MustCompile(`sfn\.StartExecutionInput\{`),
 	"sts:AssumeRole":                regexp.MustCompile(`stscreds\.NewAssumeRoleProvider\(`),
 }
@@ -66,7 +67,7 @@ var onItsBehalf = []string{
 // of the table are left out: its adapter has the code for all, whoever uses it.
 var mutual = []string{
 	"ec2:CreateTags", "ec2:CreateVpcEndpoint", "ec2:DeleteVpcEndpoints", "ec2:DescribeVpcEndpoints", "kms:Decrypt", "kms:GenerateDataKey",
-	"secretsmanager:GetSecretValue", "states:StartExecution", "sts:AssumeRole", "events:PutEvents", "ses:SendEmail", "sns:Publish",
+	"secretsmanager:GetSecretValue", "states:GetExecutionHistory", "states:StartExecution", "sts:AssumeRole", "events:PutEvents", "ses:SendEmail", "sns:Publish",
 }
 
 // opensOnly are functions that make no secrets, and so need not seal.

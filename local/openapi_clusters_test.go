@@ -84,6 +84,7 @@ func estateSteps() []step {
 		{200, "", "GET", "/api/latchkey/v1/groups/{group}/clusters", "", ""},
 		{200, "", "GET", "/api/latchkey/v1/groups/{group}/clusters/A", "", ""},
 		{404, "", "GET", "/api/latchkey/v1/groups/{group}/clusters/nobodys", "", ""},
+		{200, "", "GET", "/api/latchkey/v1/groups/{group}/workflows", "", "ran=results.0.steps.0.state"},
 		{200, "2023-01-01", "GET", clustersAt + "/provider/regions?providers=AWS&tier=M10", "", ""},
 		{200, "2023-01-01", "GET", clustersAt + "/provider/regions", "", ""},
 		{200, "2023-01-01", "GET", inGroup + "/containers/all", "", "container=results.0.id"},

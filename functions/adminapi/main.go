@@ -1,6 +1,6 @@
 // Command adminapi serves the operations that need the table and workflows alone. Its role may use
-// the table, seal the secrets of identities and of notifications, and start workflows; it reaches no
-// tenant's cloud.
+// the table, seal the secrets of identities and of notifications, start workflows, and read what they went
+// through; it reaches no tenant's cloud.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/executions"
 	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/suite/adminapi"
@@ -24,7 +25,7 @@ func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, e
 	}
 	return apigw.New(adminapi.New(adminapi.Deps{
 		Table: env.Table(), Sealer: env.Sealer(), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
-		ControlPlane: controlPlane, Build: commit(), Start: workflows.Starter(env), Domain: env.NodeDomain(),
+		ControlPlane: controlPlane, Build: commit(), Start: workflows.Starter(env), Runs: executions.Reader(env), Domain: env.NodeDomain(),
 	})), nil
 }
 

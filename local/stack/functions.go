@@ -147,9 +147,13 @@ func adminapiFunction(s Surroundings, env map[string]string) (lambdasvc.Invoker,
 	if err != nil {
 		return nil, err
 	}
+	runs, err := s.Workflows.Reader(env, s.Now)
+	if err != nil {
+		return nil, err
+	}
 	return apigw.New(adminapi.New(adminapi.Deps{
 		Table: s.Table, Sealer: s.Sealer, Now: s.Now, Log: s.Log,
-		EventRetention: retention, ControlPlane: addresses, Start: starter, Domain: env["NODE_DOMAIN"],
+		EventRetention: retention, ControlPlane: addresses, Start: starter, Runs: runs, Domain: env["NODE_DOMAIN"],
 	})), nil
 }
 

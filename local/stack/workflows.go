@@ -25,6 +25,7 @@ import (
 	"latchkey/local/states/sfnapi"
 	"latchkey/local/template"
 	"latchkey/shared/workflow"
+	"latchkey/shared/workflow/awshistory"
 	"latchkey/shared/workflow/awssfn"
 )
 
@@ -119,16 +120,36 @@ func (w *Workflows) invoke(ctx context.Context, name string, payload []byte) ([]
 // Starter starts the state machines that the template names to a function in its environment, as that
 // function does when it is deployed: by the official client.
 func (w *Workflows) Starter(env map[string]string) (*awssfn.Starter, error) {
+	arns, err := machinesIn(env, "STATE_MACHINE_ARNS")
+	if err != nil {
+		return nil, err
+	}
+	return awssfn.NewStarter(w.client(), arns), nil
+}
+
+// Reader reads the executions of the state machines that the template names to a function for that.
+func (w *Workflows) Reader(env map[string]string, now func() time.Time) (*awshistory.Reader, error) {
+	arns, err := machinesIn(env, "SHOWN_STATE_MACHINE_ARNS")
+	if err != nil {
+		return nil, err
+	}
+	return awshistory.NewReader(w.client(), arns, now), nil
+}
+
+func machinesIn(env map[string]string, variable string) (map[workflow.Kind]string, error) {
 	arns := map[workflow.Kind]string{}
-	if err := json.Unmarshal([]byte(env["STATE_MACHINE_ARNS"]), &arns); err != nil {
-		return nil, fmt.Errorf("STATE_MACHINE_ARNS: %w", err)
+	if err := json.Unmarshal([]byte(env[variable]), &arns); err != nil {
+		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
 	if len(arns) == 0 {
-		return nil, errors.New("STATE_MACHINE_ARNS names no state machine")
+		return nil, errors.New(variable + " names no state machine")
 	}
-	client := sfn.New(sfn.Options{
+	return arns, nil
+}
+
+func (w *Workflows) client() *sfn.Client {
+	return sfn.New(sfn.Options{
 		Region: Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 		HTTPClient: &http.Client{Transport: w.transport},
 	})
-	return awssfn.NewStarter(client, arns), nil
 }

@@ -20,8 +20,11 @@ type Clusters interface {
 	Get(ctx context.Context, groupID, name string) (progress.Cluster, error)
 }
 
-// API serves the operations of this package.
-type API struct{ Clusters Clusters }
+// API serves the operations of this package. All fields are required.
+type API struct {
+	Clusters  Clusters
+	Workflows Workflows
+}
 
 const group = "/api/latchkey/v1/groups/{groupId}"
 
@@ -35,6 +38,7 @@ func (a API) Routes() []httpapi.Route {
 	return []httpapi.Route{
 		get("listGroupClusterProgress", "/clusters", httpapi.LimitClusters, a.listClusters),
 		get("getGroupClusterProgress", "/clusters/{clusterName}", httpapi.LimitClusters, a.getCluster),
+		get("listGroupWorkflows", "/workflows", httpapi.LimitEvents, a.listWorkflows), // "events; processes and monitoring" are one set
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"latchkey/shared/identity/keyring"
 	"latchkey/shared/maintenance/maintenanceapi"
 	"latchkey/shared/masterkey/masterkeyapi"
+	"latchkey/shared/progress"
 	"latchkey/shared/progress/progressapi"
 	"latchkey/shared/project/projectapi"
 	"latchkey/shared/snapshot/snapshotapi"
@@ -41,6 +42,8 @@ type Deps struct {
 	Build string
 	// Start starts the workflows that carry out what clients ask of clusters.
 	Start suite.Starter
+	// Runs tells what workflows went through; without it, nothing is known of those that run.
+	Runs progress.Runs
 	// Domain is what the host names of the clusters' nodes lie in.
 	Domain string
 	// More are routes of other packages that this function serves too.
@@ -69,7 +72,9 @@ func New(d Deps) *httpapi.API {
 		auditapi.API{Journal: journal, Groups: projects}.Routes(),
 		changeoverapi.API{Reports: suite.KeyReports(d.Table, d.Now)}.Routes(),
 		masterkeyapi.API{Reports: rotations, Now: d.Now}.Routes(),
-		progressapi.API{Clusters: suite.Progress(d.Table, clusters, d.Now)}.Routes(),
+		progressapi.API{
+			Clusters: suite.Progress(d.Table, clusters, d.Now), Workflows: suite.Workflows(d.Table, d.Runs, d.Now, d.Log),
+		}.Routes(),
 		identityapi.API{
 			Directory: identities, Groups: projects, Now: d.Now,
 			Keyring: &keyring.Keyring{Table: d.Table, Sealer: d.Sealer, Now: d.Now},

@@ -60,10 +60,11 @@ func newFleet(t *testing.T) *fleet {
 	return newFleetOver(t, identitytest.Table(t))
 }
 
-func newFleetOver(t testing.TB, table store.Table) *fleet {
+func newFleetOver(t testing.TB, table store.Table, configure ...func(*adminapi.Deps)) *fleet {
 	t.Helper()
 	f := &fleet{}
-	f.rig = newRigOver(t, table, func(d *adminapi.Deps) { d.Start, d.Domain = f, "example.net" })
+	configure = append(configure, func(d *adminapi.Deps) { d.Start, d.Domain = f, "example.net" })
+	f.rig = newRigOver(t, table, configure...)
 	f.group = f.create("databases").GetId()
 	item, err := f.table.Get(t.Context(), keys.Encryption(f.group))
 	if err != nil {
