@@ -1,0 +1,193 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/local/pocket"
+	"latchkey/local/pocket/awscloud/awssdk"
+	"latchkey/local/schedule"
+	"latchkey/local/stack"
+	"latchkey/local/template"
+	"latchkey/shared/encryption"
+	"latchkey/shared/store"
+	"latchkey/shared/store/dynamo"
+	"latchkey/shared/store/keys"
+)
+
+// Checks are what the schedules take for groups whose keys are well.
+type Checks struct {
+	Groups int
+	// IdleRun is a run of the checks in which nothing is due, IdleReminder one of what falls due.
+	IdleRun, IdleReminder Usage
+	// Hour is what an hour of checks takes besides, of all groups together: four checks of each, one of them thorough.
+	Hour Usage
+	// Day is what a day's reminders take besides.
+	Day Usage
+	// CheckCPU is how long a check takes on one core of the machine that measures, waiting for nothing.
+	CheckCPU time.Duration
+	// SettingsBytes is how large a group's settings are in the index, GroupBytes all that is stored of a new group
+	// with a key, in the table and its index.
+	SettingsBytes, GroupBytes int
+}
+
+// settled is how long it takes until nothing that is done after a change is done any more.
+const settled = 26 * time.Hour
+
+// Checks measures an hour of checks of some groups, and a day.
+func (w *World) Checks(ctx context.Context, groups int) (c Checks, err error) {
+	c = Checks{Groups: groups}
+	if c.IdleRun, err = w.run(ctx, "validate"); err != nil {
+		return c, err
+	}
+	if c.IdleReminder, err = w.run(ctx, "remind"); err != nil {
+		return c, err
+	}
+	var ids []string
+	for n := range groups {
+		s := step{"POST", "2023-01-01", v2 + "/groups", fmt.Sprintf(`{"name":"checked %d","orgId":"{org}"}`, n), "checked=id"}
+		if _, err := w.take(ctx, w.account(), s); err != nil {
+			return c, err
+		}
+		ids = append(ids, w.known["checked"])
+		if err := w.bringKey(ctx, w.known["checked"]); err != nil {
+			return c, err
+		}
+	}
+	if err := w.rest(ctx); err != nil {
+		return c, err
+	}
+	if c.Hour, err = w.hour(ctx, c.IdleRun); err != nil {
+		return c, err
+	}
+	if c.Day, err = w.day(ctx, c.IdleReminder); err != nil {
+		return c, err
+	}
+	if err := w.time(ctx, &c); err != nil {
+		return c, err
+	}
+	if c.SettingsBytes, c.GroupBytes, err = w.stored(ctx, ids); err != nil {
+		return c, err
+	}
+	return c, w.signIn(ctx) // the days that passed have ended the token
+}
+
+// run makes one run of a scheduled function twice and counts the second: of the first, what happens once is a part.
+func (w *World) run(ctx context.Context, function string) (Usage, error) {
+	for {
+		if _, err := w.invoke(ctx, function, "{}"); err != nil {
+			return Usage{}, err
+		}
+		w.pass(time.Minute)
+		return w.invoke(ctx, function, "{}")
+	}
+}
+
+// rest lets a day pass, and everything be done that is due after a change.
+func (w *World) rest(ctx context.Context) error {
+	for range 2 {
+		w.pass(settled)
+		for _, function := range []string{"validate", "remind"} {
+			if _, err := w.run(ctx, function); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hour is what an hour of checks takes, minute by minute, besides what it takes without any groups.
+func (w *World) hour(ctx context.Context, idle Usage) (sum Usage, err error) {
+	for range 60 {
+		w.pass(time.Minute)
+		u, err := w.invoke(ctx, "validate", "{}")
+		if err != nil {
+			return sum, err
+		}
+		sum = sum.Plus(u).Less(idle)
+	}
+	return sum, nil
+}
+
+// day is what the reminders of a day take besides what they take without any groups.
+func (w *World) day(ctx context.Context, idle Usage) (Usage, error) {
+	if _, err := w.run(ctx, "remind"); err != nil {
+		return Usage{}, err
+	}
+	w.pass(24*time.Hour + 10*time.Minute)
+	u, err := w.invoke(ctx, "remind", "{}")
+	return u.Less(idle), err
+}
+
+// overhead is about what an item's attributes take besides its keys and its body: their names, the version,
+// and the name of the write.
+const overhead = 60
+
+// stored is how large what is kept of groups is on average.
+func (w *World) stored(ctx context.Context, ids []string) (settings, all int, err error) {
+	table := dynamo.New(dynamodb.NewFromConfig(awssdk.Config(pocket.Transport(w.clouds.Served), stack.Region, w.clouds.Secrets.OperatorRoot)), tableName)
+	size := func(item store.Item) int {
+		return len(item.PK) + len(item.SK) + len(item.Index.PK) + len(item.Index.SK) + len(item.Body) + overhead
+	}
+	for _, id := range ids {
+		for _, pk := range []string{keys.Group(id).PK, keys.EventPartition(keys.GroupScope(id))} {
+			items, err := store.All(ctx, table, store.Query{PK: pk})
+			if err != nil {
+				return 0, 0, err
+			}
+			for _, item := range items {
+				all += size(item)
+				if item.Index != (store.Key{}) {
+					all += size(item)
+				}
+				if item.SK == keys.Encryption(id).SK {
+					settings += size(item)
+				}
+			}
+		}
+	}
+	return settings / len(ids), all / len(ids), nil
+}
+
+// ChecksPerHour is how often each group is checked in an hour, once of them thoroughly.
+const ChecksPerHour = 60 / encryption.SweepSlots
+
+// RunsPerMonth is how often a template's schedules invoke functions in some time, a month say.
+func RunsPerMonth(tmpl *template.Template, month time.Duration) (float64, error) {
+	all, err := schedule.Read(tmpl)
+	if err != nil {
+		return 0, err
+	}
+	var runs float64
+	begin := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	for _, s := range all {
+		for at := s.Expression.Next(begin, begin); at.Before(begin.Add(month)); at = s.Expression.Next(at, begin) {
+			runs++
+		}
+	}
+	return runs, nil
+}
+
+// time measures how long checks take when nothing is waited for: answers that came before come again.
+func (w *World) time(ctx context.Context, c *Checks) error {
+	for _, again := range []bool{false, true} { // the first run keeps the answers that the others get
+		w.memory.again.Store(again)
+		const rounds = 4
+		var busy time.Duration
+		var checks int
+		for range rounds {
+			w.pass(encryption.SweepSlots * time.Minute)
+			u, err := w.invoke(ctx, "validate", "{}")
+			if err != nil {
+				return err
+			}
+			busy, checks = busy+u.Busy, checks+u.TenantKMS
+		}
+		c.CheckCPU = busy / time.Duration(max(1, checks))
+	}
+	w.memory.again.Store(false)
+	return nil
+}
