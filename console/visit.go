@@ -31,7 +31,8 @@ type Visit struct {
 	loopback bool
 	session  session.Session
 	page     Page
-	err      error // for the log
+	saying   string // what the next page says
+	err      error  // for the log
 }
 
 type visitKey struct{}
@@ -87,10 +88,9 @@ func (v *Visit) Page(segments ...string) string {
 	return client.Path(groupsPath+"/"+url.PathEscape(v.GroupID()), segments...)
 }
 
-// Say has the next page say that something was done.
-func (v *Visit) Say(sentence string) {
-	v.setCookie(flashCookie, base64.RawURLEncoding.EncodeToString([]byte(sentence)), 60)
-}
+// Say has the page that the browser goes on to say that something was done. If the action fails after
+// all, nothing is said.
+func (v *Visit) Say(sentence string) { v.saying = sentence }
 
 // Refuse is an error that shows the form again, with what is wrong in its fields by name. It is for
 // what the console sees before the API does.
@@ -189,6 +189,9 @@ func (v *Visit) url(path string) string { return v.root + path }
 func (v *Visit) redirect(to string) {
 	if !isLocal(to) {
 		to = groupsPath
+	}
+	if v.saying != "" {
+		v.setCookie(flashCookie, base64.RawURLEncoding.EncodeToString([]byte(v.saying)), 60)
 	}
 	v.w.Header().Set("Location", v.url(to))
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")

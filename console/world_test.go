@@ -38,6 +38,7 @@ type world struct {
 	clock   *identitytest.Clock
 	log     *bytes.Buffer
 	api     *fakeAPI
+	handler *console.Console
 	console *httptest.Server
 	browser *http.Client
 	stage   string
@@ -51,6 +52,7 @@ func open(t *testing.T, stage string) *world {
 	handler := console.New(console.Deps{
 		Sealer: identitytest.NewSealer(t), Now: w.clock.Now, Log: slog.New(slog.NewJSONHandler(w.log, nil)), API: w.api.url,
 	})
+	w.handler = handler
 	w.console = httptest.NewUnstartedServer(nil)
 	w.console.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		base := "http://" + r.Host
