@@ -23,10 +23,13 @@ const UrgentSlot = "URGENT"
 
 // SweepMinute is the minute of the hour, 0 to 59, at which a group's keys are inspected. Their
 // turn comes at that minute and every SweepSlots minutes before and after.
-func SweepMinute(groupID string) int {
+func SweepMinute(groupID string) int { return SweepMinuteOf(groupID, 60) }
+
+// SweepMinuteOf is the same in a longer period: so many minutes, of whole hours.
+func SweepMinuteOf(groupID string, minutes int) int {
 	h := fnv.New32a()
 	h.Write([]byte(groupID))
-	return int(h.Sum32() % 60)
+	return int(h.Sum32() % uint32(minutes)) //nolint:gosec // of a week at most
 }
 
 // Slot names the n-th slot.

@@ -168,19 +168,23 @@ func (r *run) isEnforced(t *turn, settings encryption.Settings, p atlas.Provider
 	return false
 }
 
+// week is how often, in minutes, alerts are told again of a key that is well. They know it, and look at its
+// dates by themselves; it is a precaution, of which each costs two reads.
+const week = 7 * 24 * 60
+
 // tell tells alerts what is stored of a key. What holds is told again by every run for some minutes after
-// a change, then in the group's own minute, and the dates once an hour.
+// a change, then in the group's own minute, and the dates of a key that is well once a week.
 func (r *run) tell(ctx context.Context, t *turn, settings encryption.Settings, p atlas.Provider) error {
 	state := settings.Key(p)
 	if state == nil {
 		return nil
 	}
-	slots := encryption.SweepSlots
+	period := encryption.SweepSlots
 	if state.Valid && !state.Unreachable {
-		slots = 60
+		period = week
 	}
-	isTime := slots < 60 && r.now.Sub(state.Verdict.Since) < enforceEachRun
-	again := isTime || t.includes(encryption.SweepMinute(settings.GroupID)%slots, slots)
+	isTime := period < week && r.now.Sub(state.Verdict.Since) < enforceEachRun
+	again := isTime || t.includes(encryption.SweepMinuteOf(settings.GroupID, week)%period, period)
 	return r.Settings.Tell(ctx, &settings, p, again)
 }
 
