@@ -90,23 +90,57 @@ func (i *isolated) rotate(j journey) {
 		})
 	}
 	change(*made.KeyMetadata.Arn)
+	i.workflowEnded("rotate-key")
 	change(former) // which is what the rest of the test takes and gives
 }
 
 // report is what the tenant reads of the project's key.
 func (i *isolated) report() reported {
 	i.t.Helper()
-	address := i.base + "/api/latchkey/v1/groups/" + i.owner.GroupID + "/encryptionAtRest/keys"
+	var page struct{ Results []reported }
+	if body := i.read("/encryptionAtRest/keys", &page); len(page.Results) != 1 {
+		i.t.Fatalf("the reports are %s", body)
+	}
+	return page.Results[0]
+}
+
+// workflowEnded demands that the tenant is shown an execution that ended well, with its steps.
+func (i *isolated) workflowEnded(kind string) {
+	i.t.Helper()
+	var page struct {
+		Results []struct {
+			Kind, Status string
+			Steps        []struct{ State string }
+		}
+	}
+	i.until("the end of "+kind+" is shown", func() bool {
+		page.Results = nil
+		body := i.read("/workflows", &page)
+		for _, w := range page.Results {
+			if w.Status == "UNKNOWN" {
+				i.t.Fatalf("Step Functions does not tell: %s", body)
+			}
+			if w.Kind == kind && w.Status == "SUCCEEDED" && len(w.Steps) > 0 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// read is what the owner reads of the project in Latchkey's own API.
+func (i *isolated) read(path string, into any) (body []byte) {
+	i.t.Helper()
+	address := i.base + "/api/latchkey/v1/groups/" + i.owner.GroupID + path
 	req, err := http.NewRequestWithContext(i.t.Context(), http.MethodGet, address, http.NoBody)
 	i.must(err)
 	resp, err := (&http.Client{Transport: digest.NewTransport(i.owner.PublicKey, i.owner.PrivateKey)}).Do(req)
 	i.must(err)
 	defer resp.Body.Close() //nolint:errcheck // it was only read
-	body, err := io.ReadAll(resp.Body)
+	body, err = io.ReadAll(resp.Body)
 	i.must(err)
-	var page struct{ Results []reported }
-	if err := json.Unmarshal(body, &page); err != nil || len(page.Results) != 1 {
-		i.t.Fatalf("the reports are %s %s", resp.Status, body)
+	if err := json.Unmarshal(body, into); err != nil || resp.StatusCode != http.StatusOK {
+		i.t.Fatalf("%s: %s %s", path, resp.Status, body)
 	}
-	return page.Results[0]
+	return body
 }

@@ -84,7 +84,8 @@ func questions() []asked {
 		v2 + "/eventTypes?pretty=true", clustersAt + "?includeDeletedWithRetainedBackups=true", clustersAt + "/A", clustersAt + "/A/status", clustersAt + "/A/processArgs",
 		clustersAt + "/provider/regions?providers=AWS&tier=M10", inGroup + "/containers?providerName=AZURE", inGroup + "/containers/{none}", inGroup + "/processes", inGroup + "/processes/a:27017",
 		clustersAt + "/A/backup/schedule", clustersAt + "/A/backup/snapshots/{snapshot}", inGroup + "/alerts/{alert}/alertConfigs", clustersAt + "/%00/backup/snapshots?pageNum=-1", inGroup + "/flexClusters/%ff", windowAt, inGroup + "/settings",
-		"/api/atlas/v1.0/groups/{group}/clusters/A", "/api/latchkey/v1/groups/{group}/masterKeys", "/api/latchkey/v1/groups/{group}/encryptionAtRest/keys", "/api/private/ipinfo", "/api//atlas/v2/", "/%2e%2e/%2f",
+		"/api/atlas/v1.0/groups/{group}/clusters/A", "/api/latchkey/v1/groups/{group}/masterKeys", "/api/latchkey/v1/groups/{group}/encryptionAtRest/keys",
+		"/api/latchkey/v1/groups/{group}/clusters", "/api/latchkey/v1/groups/{group}/clusters/A", "/api/latchkey/v1/groups/{group}/workflows", "/api/private/ipinfo", "/api//atlas/v2/", "/%2e%2e/%2f",
 	} {
 		all = append(all, asked{"GET", at, path, ""})
 	}
