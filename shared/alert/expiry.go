@@ -195,7 +195,12 @@ func (r Rotation) condition(now time.Time) Condition {
 	}
 }
 
-// next is when the key's age in days changes.
-func (r Rotation) next(now time.Time) time.Time {
-	return r.Since.Add(time.Duration(r.Days(now)+1)*day + time.Second)
+// reaches is when the key's age in days comes to what a configuration asks about, or beyond that changes. It is a
+// little later than the day ends: 90 days and a moment are above 90 days.
+func (r Rotation) reaches(t *Threshold, now time.Time) time.Time {
+	days := r.Days(now) + 1
+	if t != nil {
+		days = max(days, t.Number)
+	}
+	return r.Since.Add(time.Duration(days)*day + time.Second)
 }

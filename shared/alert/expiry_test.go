@@ -163,6 +163,34 @@ func TestTheThresholdOfRotationCountsAtOnce(t *testing.T) {
 	}
 }
 
+// A key that nobody asks about yet costs a look a week; a configuration that asks earlier than the one before is
+// heard at its day all the same.
+func TestAYoungKeyIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	c := w.rotation(365)
+	w.watch(atlas.AWS, alert.Dates{Rotation: alert.Rotation{Name: "k1", Since: w.clock.Now()}})
+	looks := 0
+	w.table.crash = func([]store.Op) bool { looks++; return false }
+	w.days(28)
+	if looks > 4 {
+		t.Errorf("in four weeks it was looked at %d times", looks)
+	}
+	w.table.crash = nil
+	asked := int64(30)
+	_, err := w.alerts.Replace(t.Context(), owner, groupID, c.ID, alert.Draft{
+		Type: c.Type, Enabled: true, Threshold: &alert.ThresholdDraft{Number: &asked}, Notifications: []alert.NotificationDraft{pager()},
+	})
+	w.must(err)
+	w.days(2)
+	if len(w.all()) > 0 {
+		t.Error("30 days are above 30")
+	}
+	w.clock.Advance(time.Minute)
+	_, err = w.alerts.AttendAll(t.Context())
+	w.must(err)
+	w.want(alert.Open, "1")
+}
+
 func TestASecretThatExpiresIsWarnedOfAtEveryStage(t *testing.T) {
 	w := newWorld(t) // with the standard configurations of a new project
 	end := w.clock.Now().AddDate(0, 0, 40)

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -28,20 +29,30 @@ type watch struct {
 	version int64
 }
 
-func (w watch) put(now time.Time) (store.Op, error) {
+// put stores the record until it is looked at next.
+func (s *Service) put(ctx context.Context, w watch, now time.Time) (store.Op, error) {
+	configs, err := s.configs(ctx, w.GroupID)
+	if err != nil {
+		return store.Op{}, err
+	}
 	key := keys.AlertWatch(w.GroupID, string(w.Provider))
 	item, err := store.Encode(key, w.version, w)
-	item.Index = keys.AlertDue(w.next(now), w.GroupID, key.SK)
+	item.Index = keys.AlertDue(w.next(configs, now), w.GroupID, key.SK)
 	return store.Put(item), err
 }
 
-// next is when any of the dates means something else than it does now. They are looked at about
-// every day in any case, for configurations that changed: a little later than the days of a key's
-// age end, or that look would come just too early and the right one a day too late.
-func (w watch) next(now time.Time) time.Time {
-	soonest := now.Add(look + time.Minute)
-	if !w.Dates.Rotation.Since.IsZero() {
-		soonest = due.Earlier(soonest, w.Dates.Rotation.next(now))
+// rest is how often dates are looked at even if none of them means anything else than before. What a
+// configuration asks for that was changed is looked at when it is changed.
+const rest = 7 * 24 * time.Hour
+
+// next is when any of the dates may mean something else than it does now. A key's age does once it comes to
+// where a configuration asks for a rotation, and from then on each day.
+func (w watch) next(configs []Config, now time.Time) time.Time {
+	soonest := now.Add(rest)
+	for _, c := range configs {
+		if r := w.Dates.Rotation; !r.Since.IsZero() && c.Enabled && c.Type == NeedsRotation(w.Provider) {
+			soonest = due.Earlier(soonest, r.reaches(c.Threshold, now))
+		}
 	}
 	for _, e := range w.Dates.Expiries {
 		if at, ok := e.Next(now); ok {
@@ -77,7 +88,7 @@ func (s *Service) Watch(ctx context.Context, groupID string, p atlas.Provider, d
 		if err := s.heed(ctx, w, before.Dates.Expiries, now); err != nil {
 			return err
 		}
-		record, err := w.put(now)
+		record, err := s.put(ctx, w, now)
 		if err != nil {
 			return err
 		}
@@ -144,7 +155,12 @@ func (s *Service) attendWatch(ctx context.Context, item store.Item) error {
 	if err := s.heed(ctx, w, nil, now); err != nil {
 		return err
 	}
-	record, err := w.put(now)
+	return s.putOff(ctx, w, now)
+}
+
+// putOff has dates looked at when they mean something else.
+func (s *Service) putOff(ctx context.Context, w watch, now time.Time) error {
+	record, err := s.put(ctx, w, now)
 	if err != nil {
 		return err
 	}
@@ -152,14 +168,15 @@ func (s *Service) attendWatch(ctx context.Context, item store.Item) error {
 }
 
 // reconsiderDates looks at a group's dates again after a configuration that may ask for them was
-// changed. What fails here follows within a day.
+// changed. What fails here follows within a week.
 func (s *Service) reconsiderDates(ctx context.Context, c Config) {
 	if !dated(c.Type) {
 		return
 	}
 	for _, p := range atlas.Providers() {
 		if w, err := s.watched(ctx, c.GroupID, p); err == nil && w.version > 0 {
-			_ = s.heed(ctx, w, nil, s.now()) // see above
+			now := s.now()
+			_ = errors.Join(s.heed(ctx, w, nil, now), s.putOff(ctx, w, now)) // see above
 		}
 	}
 }
