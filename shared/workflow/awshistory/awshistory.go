@@ -1,8 +1,8 @@
 // Package awshistory reads what executions of AWS Step Functions went through.
 //
 // Its invariant: of an execution it returns names of states, codes and times, and nothing that it was told
-// or has answered. What has ended never changes, so it is read once; what runs, every few seconds at most,
-// since all tenants share the account's quota.
+// or has answered. What has ended changes only where an operator redrives it, so it is hardly ever read again;
+// what runs, every few seconds at most, since all tenants share the account's quota.
 package awshistory
 
 import (
@@ -34,8 +34,9 @@ const (
 	// maxEvents bounds what is read of a history, from its end, in pages of pageEvents: about 40 steps.
 	maxEvents  = 200
 	pageEvents = 100
-	// freshFor is how long what was read of an execution that runs is good for.
+	// freshFor is how long what was read of an execution that runs is good for, endedFor that of one that has ended.
 	freshFor = 5 * time.Second
+	endedFor = 10 * time.Minute
 	// maxKept bounds how many executions are remembered. Each costs some kilobytes.
 	maxKept = 500
 )
@@ -86,7 +87,11 @@ func (r *Reader) known(name string) (reading, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k, ok := r.kept[name]
-	return k, ok && (!k.run.Stopped.IsZero() || r.now().Sub(k.at) < freshFor)
+	good := freshFor
+	if !k.run.Stopped.IsZero() {
+		good = endedFor
+	}
+	return k, ok && r.now().Sub(k.at) < good
 }
 
 func (r *Reader) keep(name string, k reading) {

@@ -135,7 +135,7 @@ func TestRead_tells_the_steps_and_nothing_that_was_said(t *testing.T) {
 			t.Errorf("while it waits it went through %s", got)
 		}
 		time.Sleep(53 * time.Second)
-		if run, err = w.Read(t.Context(), x); err != nil || path(run.Steps) != "Ask/1 Again?/0 Wait/0 Ask/2BUSY" && path(run.Steps) != "Ask/1 Again?/0 Wait/0 Ask/1BUSY" {
+		if run, err = w.Read(t.Context(), x); err != nil || path(run.Steps) != "Ask/1 Again?/0 Wait/0 Ask/2BUSY" {
 			t.Errorf("while it tries again it went through %s, %v", path(run.Steps), err)
 		}
 		time.Sleep(time.Minute)
@@ -147,7 +147,7 @@ func TestRead_tells_the_steps_and_nothing_that_was_said(t *testing.T) {
 			t.Errorf("it tells what was said: %s, %v", text, err)
 		}
 		before := w.calls.Load()
-		time.Sleep(time.Hour)
+		time.Sleep(9 * time.Minute)
 		if _, err := w.Read(t.Context(), x); err != nil || w.calls.Load() != before {
 			t.Errorf("what has ended is asked about again: %d calls, %v", w.calls.Load()-before, err)
 		}
