@@ -23,6 +23,7 @@ func Section() ratio.Section {
 	for _, name := range functions() {
 		entries = append(entries, s.coldStart(name), s.coldStartWall(name))
 	}
+	entries = append(entries, s.warm())
 	return ratio.Section{Title: "Programs", Entries: entries}
 }
 
@@ -60,10 +61,11 @@ func (s *shared) estate(ctx context.Context, lab *ratio.Lab) (*estate, error) {
 // tenants are the functions that reach tenants' keys, and so hold the SDKs of three clouds.
 var tenants = []string{"encryption", "keytasks", "nodes", "validate"}
 
-// The budgets of a cold start.
+// The budgets.
 const (
-	ownCloud    = 1.8 // of a function that knows one cloud
-	threeClouds = 3   // of a function that knows all of them
+	ownCloud    = 1.8 // the start of a function that knows one cloud
+	threeClouds = 3   // the start of a function that knows all of them
+	warmGet     = 3   // a request
 )
 
 func startBudget(name string) ratio.Budget {

@@ -171,6 +171,9 @@ func (r Result) failed(err error) Result {
 	return r
 }
 
+// Median is the middle one of values, or halfway between the two in the middle.
+func Median(values []float64) float64 { return quantile(values, 0.5) }
+
 // quantile returns the value below which the share q of all values lies.
 func quantile(values []float64, q float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
