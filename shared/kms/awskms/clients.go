@@ -2,6 +2,7 @@ package awskms
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"sync"
 
@@ -71,12 +72,41 @@ func (t target) baseEndpoint() *string {
 	return &t.url
 }
 
-// httpClient bounds each attempt and follows no redirects: AWS sends none.
-func (o Options) httpClient() *http.Client {
-	return &http.Client{
-		Transport: o.Transport, Timeout: attemptDuration,
+// httpClient follows no redirects: AWS sends none.
+func (o Options) httpClient() attempts {
+	return attempts{&http.Client{
+		Transport:     o.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// attempts bounds each attempt, until all of its answer was read. http.Client's own Timeout does the same, but starts a
+// goroutine for every request that goes over another transport than net/http's.
+type attempts struct{ client *http.Client }
+
+// Do implements aws.HTTPClient.
+func (a attempts) Do(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), attemptDuration)
+	resp, err := a.client.Do(r.WithContext(ctx))
+	if err != nil {
+		cancel()
+		return nil, err
 	}
+	resp.Body = ending{resp.Body, cancel}
+	return resp, nil
+}
+
+// ending is a body with which an attempt ends.
+type ending struct {
+	io.ReadCloser
+
+	cancel context.CancelFunc
+}
+
+// Close closes the body.
+func (e ending) Close() error {
+	defer e.cancel()
+	return e.ReadCloser.Close()
 }
 
 // newRetryer bounds the attempts of each call. There is no bound on those of all calls together: tenants share
