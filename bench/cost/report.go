@@ -71,18 +71,19 @@ func (r report) background() {
 	r.table("What goes on by itself.", "what\treads\twrites\tRRU\tWRU\ttenant's KMS\tSTS\tbytes logged", func(row func(string, ...any)) {
 		groups := float64(c.Groups)
 		hour := c.Hour
-		hour.ReadUnits -= hour.IndexUnits
+		hour.ReadUnits -= hour.IndexUnits // which are told of below, without what rounding adds for so few
 		usage(row, "authorizer, a request with a token", r.seen.operations[0].Authorizer, 1)
 		usage(row, "authorizer, a request with an API key", r.seen.digest, 1)
 		usage(row, "a run of the checks with nobody to check", c.IdleRun, 1)
 		usage(row, "a group's hour: 4 checks, one of them thorough", hour, groups)
 		usage(row, "a run of the reminders with nobody to remind", c.IdleReminder, 1)
-		usage(row, "a group's day of reminders", c.Day, groups)
+		usage(row, "a group's week, besides", c.Week, groups)
 		usage(row, "a node's enrolment", n.Enrolment, 1)
 		usage(row, "a master key is wrapped", n.Wrap, 1)
 		usage(row, "a master key is released", n.Release, 1)
 		usage(row, "a heartbeat of a steady node", n.Heartbeat, 1)
 		usage(row, "an hour of a steady node", n.Hour, 1)
+		usage(row, "an hour of an instance of the nodes' function, besides", n.Instance, 1)
 	})
 	fmt.Fprintf(r.w, "\nA check reads %d bytes of the index besides, %.3g RRU. A new group with a key has %d bytes in the table and its index.\n",
 		c.SettingsBytes, float64(c.SettingsBytes)/(8<<10), c.GroupBytes)

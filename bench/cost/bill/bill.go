@@ -24,7 +24,7 @@ type Counts struct {
 	// the units that a day of reminders takes. HourWrites should be nothing.
 	HourReads, HourWrites, DayReads, DayWrites float64
 	HourTenantKMS                              float64       // requests for the tenant's key
-	CheckCPU                                   time.Duration // of one core
+	CheckCPU                                   time.Duration // of one core, with a check's share of what is thorough
 
 	// RunReads, RunWrites and RunLogged are what a run of the checks takes with nobody to check, ReminderReads and
 	// ReminderLogged a run of the reminders.
@@ -93,8 +93,8 @@ func scaled(cpu time.Duration, memory float64) float64 {
 
 // runSeconds is how long a run of the checks of a minute takes: as long as it computes, or as it waits for keys.
 func (c Counts) runSeconds(a Assumed, groups float64) float64 {
-	due := groups * c.ChecksPerHour / 60
-	return a.RunOver.Seconds() + math.Max(due*scaled(c.CheckCPU, c.ChecksMemory), due*a.KeyWait.Seconds()/a.CheckLanes)
+	checks, requests := groups*c.ChecksPerHour/60, groups*c.HourTenantKMS/60
+	return a.RunOver.Seconds() + math.Max(checks*scaled(c.CheckCPU, c.ChecksMemory), requests*a.KeyWait.Seconds()/a.CheckLanes)
 }
 
 func (c Counts) checksGBSeconds(a Assumed, groups float64) float64 {

@@ -59,12 +59,12 @@ func Quotas(c Counts, a Assumed) []Quota {
 	beats := func(groups float64) float64 { return groups * nodesPerGroup * c.HeartbeatsPerHour / secondsPerHour }
 	return append([]Quota{
 		{
-			"Checks of one host in a run (32 lanes, 40 s)", hostLanes * runBudget / a.KeyWait.Seconds(), "checks a minute", "",
-			func(n float64) float64 { return n * perMinute }, "the rest is checked by the next runs: late, counted, alarmed; other hosts are not held up",
+			"Requests of one host in a run (32 lanes, 40 s)", hostLanes * runBudget / a.KeyWait.Seconds(), "requests a minute", "",
+			func(n float64) float64 { return n * c.HourTenantKMS / 60 }, "the rest is checked by the next runs: late, counted, alarmed; other hosts are not held up",
 		},
 		{
-			"Checks of one provider in a run (128 lanes, 40 s)", a.CheckLanes * runBudget / a.KeyWait.Seconds(), "checks a minute", "",
-			func(n float64) float64 { return n * perMinute }, "the same",
+			"Requests of one provider in a run (128 lanes, 40 s)", a.CheckLanes * runBudget / a.KeyWait.Seconds(), "requests a minute", "",
+			func(n float64) float64 { return n * c.HourTenantKMS / 60 }, "the same",
 		},
 		{
 			"Computing of a run (one instance, 40 s)", runBudget, "seconds", "",

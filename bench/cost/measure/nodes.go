@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"time"
 
 	"latchkey/local/pocket"
@@ -23,8 +22,9 @@ import (
 // Node is what a node takes.
 type Node struct {
 	Enrolment, Wrap, Release Usage
-	// Heartbeat is one of a steady node that stores nothing, Hour all of an hour.
-	Heartbeat, Hour Usage
+	// Heartbeat is one of a steady node that stores nothing, Hour all of an hour, of a node that is not the only
+	// one. Instance is what an instance of the function takes in an hour, however many nodes it serves.
+	Heartbeat, Hour, Instance Usage
 	// PerHour is how many heartbeats an hour has.
 	PerHour int
 	// AnswerBytes are about what an answer to a heartbeat has, with its headers.
@@ -53,17 +53,24 @@ func (w *World) Node(ctx context.Context) (n Node, err error) {
 	if _, err := w.take(ctx, w.account(), cluster); err != nil {
 		return n, err
 	}
-	a := &agent{world: w}
-	if n.Enrolment, err = a.enrol(ctx); err != nil {
+	var agents [2]*agent
+	for i := range agents {
+		a := &agent{world: w}
+		agents[i] = a
+		if n.Enrolment, err = a.enrol(ctx); err != nil {
+			return n, err
+		}
+		if n.Wrap, n.Release, err = a.bringKey(ctx); err != nil {
+			return n, err
+		}
+		if err := a.settle(ctx); err != nil {
+			return n, err
+		}
+	}
+	if err := n.steady(ctx, agents[0], agents[1]); err != nil {
 		return n, err
 	}
-	if n.Wrap, n.Release, err = a.bringKey(ctx); err != nil {
-		return n, err
-	}
-	if err := a.settle(ctx); err != nil {
-		return n, err
-	}
-	return n, a.steady(ctx, &n)
+	return n, agents[1].time(ctx, &n)
 }
 
 // call asks something of the control plane.
@@ -202,25 +209,35 @@ func (a *agent) settle(ctx context.Context) error {
 	return errors.New("the node does not get steady")
 }
 
-// steady measures an hour of heartbeats.
-func (a *agent) steady(ctx context.Context, n *Node) error {
+// beat is a heartbeat of a steady node.
+func (a *agent) beat(ctx context.Context) (Usage, error) {
+	var told protocol.HeartbeatResponse
+	u, err := a.call(ctx, protocol.HeartbeatPath, protocol.HeartbeatRequest{Report: a.report}, &told)
+	if err == nil && told.Next() != protocol.DefaultInterval {
+		err = fmt.Errorf("the node was steady and is asked to call in %s", told.Next())
+	}
+	return u, err
+}
+
+// steady measures an hour of heartbeats of two nodes, the second of which finds fresh whatever both need.
+func (n *Node) steady(ctx context.Context, first, second *agent) error {
 	n.PerHour = int(time.Hour / protocol.DefaultInterval)
 	for range n.PerHour {
-		var told protocol.HeartbeatResponse
-		u, err := a.call(ctx, protocol.HeartbeatPath, protocol.HeartbeatRequest{Report: a.report}, &told)
+		u, err := first.beat(ctx)
 		if err != nil {
 			return err
 		}
-		if told.Next() != protocol.DefaultInterval {
-			return fmt.Errorf("the node was steady and is asked to call in %s", told.Next())
+		n.Instance = n.Instance.Plus(u)
+		if u, err = second.beat(ctx); err != nil {
+			return err
 		}
-		n.Hour = n.Hour.Plus(u)
+		n.Hour, n.Instance = n.Hour.Plus(u), n.Instance.Less(u)
 		if u.Writes() == 0 {
-			n.Heartbeat, n.AnswerBytes = u, u.Answered+a.headers
+			n.Heartbeat, n.AnswerBytes = u, u.Answered+second.headers
 		}
-		a.world.pass(told.Next())
+		first.world.pass(protocol.DefaultInterval)
 	}
-	return a.time(ctx, n)
+	return nil
 }
 
 // time measures how long a heartbeat takes, without what the table takes.
@@ -233,15 +250,16 @@ func (a *agent) time(ctx context.Context, n *Node) error {
 	}
 	a.world.table.again.Store(true)
 	defer a.world.table.again.Store(false)
-	runtime.GC()
-	var busy time.Duration
+	began, err := used()
+	if err != nil {
+		return err
+	}
 	for range times {
-		u, err := a.call(ctx, protocol.HeartbeatPath, protocol.HeartbeatRequest{Report: a.report}, nil)
-		if err != nil {
+		if _, err := a.call(ctx, protocol.HeartbeatPath, protocol.HeartbeatRequest{Report: a.report}, nil); err != nil {
 			return err
 		}
-		busy += u.Busy
 	}
-	n.CPU = busy / times
-	return nil
+	ended, err := used()
+	n.CPU = (ended - began) / times
+	return err
 }

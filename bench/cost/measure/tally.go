@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -34,8 +33,6 @@ type Usage struct {
 	Lines  int
 	// Answered are the bytes of the bodies that functions answered with.
 	Answered int
-	// Busy is how long functions took, one after the other.
-	Busy time.Duration
 }
 
 // Requests are all requests to DynamoDB.
@@ -50,7 +47,6 @@ func (u Usage) Less(o Usage) Usage {
 	u.ReadUnits, u.IndexUnits, u.WriteUnits = u.ReadUnits-o.ReadUnits, u.IndexUnits-o.IndexUnits, u.WriteUnits-o.WriteUnits
 	u.OwnKMS, u.TenantKMS, u.STS = u.OwnKMS-o.OwnKMS, u.TenantKMS-o.TenantKMS, u.STS-o.STS
 	u.Logged, u.Lines, u.Answered = u.Logged-o.Logged, u.Lines-o.Lines, u.Answered-o.Answered
-	u.Busy -= o.Busy
 	return u
 }
 
@@ -60,7 +56,6 @@ func (u Usage) Plus(o Usage) Usage {
 	u.ReadUnits, u.IndexUnits, u.WriteUnits = u.ReadUnits+o.ReadUnits, u.IndexUnits+o.IndexUnits, u.WriteUnits+o.WriteUnits
 	u.OwnKMS, u.TenantKMS, u.STS = u.OwnKMS+o.OwnKMS, u.TenantKMS+o.TenantKMS, u.STS+o.STS
 	u.Logged, u.Lines, u.Answered = u.Logged+o.Logged, u.Lines+o.Lines, u.Answered+o.Answered
-	u.Busy += o.Busy
 	return u
 }
 
