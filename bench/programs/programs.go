@@ -23,7 +23,14 @@ func Section() ratio.Section {
 	for _, name := range functions() {
 		entries = append(entries, s.coldStart(name), s.coldStartWall(name))
 	}
-	entries = append(entries, s.warm())
+	const digestFloor, bearerFloor = "the nonce's HMAC and three MD5 sums made", "one signature checked"
+	entries = append(entries, s.warm(),
+		authorize("digest", digestFloor, byDigest), bare("digest", digestFloor, byDigest),
+		authorize("bearer", bearerFloor, byBearer), bare("bearer", bearerFloor, byBearer),
+		s.ready(), s.readyCPU())
+	for _, name := range functions() {
+		entries = append(entries, size(name), initAllocations(name))
+	}
 	return ratio.Section{Title: "Programs", Entries: entries}
 }
 
@@ -66,6 +73,7 @@ const (
 	ownCloud    = 1.8 // the start of a function that knows one cloud
 	threeClouds = 3   // the start of a function that knows all of them
 	warmGet     = 3   // a request
+	authorized  = 5   // a request that is let in
 )
 
 func startBudget(name string) ratio.Budget {
