@@ -3,6 +3,7 @@ package sweep
 import (
 	"context"
 	"sync"
+	"time"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
@@ -10,28 +11,40 @@ import (
 
 // How many checks run at once: of one tenant's keys at one host, of one host, of one provider.
 // A host that does not answer holds its own checks back and takes a quarter of its provider's;
-// a tenant whose keys don't answer takes a quarter of its host's. A healthy check takes a
-// twentieth of a second, so that one host has room for 25,000 in a run.
+// a tenant whose keys don't answer takes a quarter of its host's, until they step aside. A healthy check
+// takes a twentieth of a second, so that one host has room for 25,000 in a run.
 const (
 	perTenant   = 8
 	perHost     = 32
 	perProvider = 128
 )
 
+// A check that takes longer than patience steps aside: it gives its place at the host and the provider to
+// others, and keeps the tenant's. So a tenant whose keys don't answer slows others down for that long only.
+// As many may stand aside at a host as it has places: a host that does not answer at all shall not
+// be asked ever more.
+const (
+	patience = 500 * time.Millisecond // ten healthy checks
+	perAside = perHost
+)
+
 // lanes bound what runs at once. Waiting in one lane takes no room in a wider one.
 type lanes struct {
 	mu   sync.Mutex
-	room map[string]chan struct{}
+	room map[string]lane
 }
 
-func (l *lanes) lane(name string, width int) chan struct{} {
+// lane has something in it for each that is in it.
+type lane chan struct{}
+
+func (l *lanes) lane(name string, width int) lane {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.room == nil {
-		l.room = map[string]chan struct{}{}
+		l.room = map[string]lane{}
 	}
 	if l.room[name] == nil {
-		l.room[name] = make(chan struct{}, width)
+		l.room[name] = make(lane, width)
 	}
 	return l.room[name]
 }
@@ -40,24 +53,55 @@ func (l *lanes) lane(name string, width int) chan struct{} {
 func (l *lanes) enter(ctx context.Context, s encryption.Settings, p atlas.Provider) (leave func(), ok bool) {
 	provider := string(p)
 	host := provider + "/" + s.KeyHost(p)
-	taken := make([]chan struct{}, 0, 3)
-	leave = func() {
-		for _, lane := range taken {
-			<-lane
-		}
-	}
-	for _, lane := range []chan struct{}{l.lane(host+"/"+s.OrgID, perTenant), l.lane(host, perHost), l.lane(provider, perProvider)} {
+	in := &place{}
+	for _, lane := range []lane{l.lane(host+"/"+s.OrgID, perTenant), l.lane(host, perHost), l.lane(provider, perProvider)} {
 		select {
 		case <-ctx.Done():
-			leave()
+			in.leave()
 			return nil, false
 		case lane <- struct{}{}:
-			taken = append(taken, lane)
+			in.taken = append(in.taken, lane)
 		}
 	}
 	if ctx.Err() != nil { // both were ready
-		leave()
+		in.leave()
 		return nil, false
 	}
-	return leave, true
+	aside := l.lane(host+" aside", perAside)
+	timer := time.AfterFunc(patience, func() { in.stepAside(aside) })
+	return func() { timer.Stop(); in.leave() }, true
+}
+
+// place is where a check is.
+type place struct {
+	mu    sync.Mutex
+	taken []lane // the tenant's first; none once the check is over
+}
+
+// stepAside takes a place aside for those in the wider lanes, if there is one.
+func (in *place) stepAside(aside lane) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.taken) == 0 {
+		return
+	}
+	select {
+	case aside <- struct{}{}:
+		release(in.taken[1:])
+		in.taken = []lane{in.taken[0], aside}
+	default:
+	}
+}
+
+func (in *place) leave() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	release(in.taken)
+	in.taken = nil
+}
+
+func release(taken []lane) {
+	for _, lane := range taken {
+		<-lane
+	}
 }

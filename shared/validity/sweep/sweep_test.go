@@ -266,6 +266,34 @@ func TestASlowTenantDelaysNobody(t *testing.T) {
 	})
 }
 
+func TestATenantWhoseKeysHangSlowsTheOthersDownByLessThanATwentieth(t *testing.T) {
+	inWorld(t, 300, func(w *world) {
+		large := fmt.Sprintf("67%022x", 0)
+		for i := range 8 {
+			w.add(300+i, large)
+		}
+		hanging := w.groups[300:]
+		var last atomic.Int64
+		for _, g := range w.groups[:300] {
+			g.key.OnCall(func(string) { time.Sleep(100 * time.Millisecond); last.Store(time.Now().UnixNano()) })
+		}
+		took := func() time.Duration {
+			time.Sleep(time.Hour) // all are inspected each time
+			began := time.Now()
+			w.mustRun()
+			return time.Unix(0, last.Load()).Sub(began)
+		}
+		took()
+		alone := took()
+		for _, g := range hanging {
+			slowly(g.key, 30*time.Second)
+		}
+		if beside := took(); beside > alone+alone/20 {
+			t.Errorf("the others' checks took %v, and %v beside keys that hang", alone, beside)
+		}
+	})
+}
+
 func TestAnOutageOfEverythingLeavesNobodyOut(t *testing.T) {
 	const n = 400
 	inWorld(t, n, func(w *world) {
