@@ -47,6 +47,7 @@ type Clouds struct {
 	now     func() time.Time
 	latency atomic.Int64
 	silent  atomic.Pointer[string]
+	last    atomic.Int64
 	counts  [operations]atomic.Int64
 }
 
@@ -56,8 +57,11 @@ func New(now func() time.Time) *Clouds { return &Clouds{now: now} }
 // Delay has every request answered after d.
 func (c *Clouds) Delay(d time.Duration) { c.latency.Store(int64(d)) }
 
-// Hush has the keys whose names begin so answer after Silence; "" has all answer.
-func (c *Clouds) Hush(prefix string) { c.silent.Store(&prefix) }
+// Hush has the keys in whose names this occurs answer after Silence; "" has all answer.
+func (c *Clouds) Hush(part string) { c.silent.Store(&part) }
+
+// Last is when a request was answered last, but for those about keys that were hushed.
+func (c *Clouds) Last() time.Time { return time.Unix(0, c.last.Load()) }
 
 // Count is how many requests for an operation were answered.
 func (c *Clouds) Count(op Operation) int64 { return c.counts[op].Load() }
@@ -129,11 +133,19 @@ func (c *Clouds) serve(r *http.Request, body []byte) answer {
 	return answer{status: http.StatusNotFound, kind: "text/plain"}
 }
 
+// isHushed reports whether a key answers after Silence.
+func (c *Clouds) isHushed(key string) bool {
+	part := c.silent.Load()
+	return part != nil && *part != "" && strings.Contains(key, *part)
+}
+
 // wait lets the time pass that an answer takes.
 func (c *Clouds) wait(ctx context.Context, key string) error {
-	d := time.Duration(c.latency.Load())
-	if hushed := c.silent.Load(); hushed != nil && *hushed != "" && strings.HasPrefix(key, *hushed) {
+	d, isHushed := time.Duration(c.latency.Load()), c.isHushed(key)
+	if isHushed {
 		d = Silence
+	} else {
+		defer func() { c.last.Store(c.now().UnixNano()) }()
 	}
 	if d == 0 {
 		return ctx.Err()

@@ -78,6 +78,7 @@ type schedule struct {
 
 	name     string
 	groups   int
+	large    int // of the first groups are one tenant's
 	function *validate.Function
 	checked  int // by all runs so far
 	peak     uint64
@@ -92,6 +93,7 @@ func (s *schedule) open(ctx context.Context, lab *ratio.Lab) error {
 		if s.world, s.err = open(ctx, lab, s.name, regions...); s.err != nil {
 			return
 		}
+		s.estate.Large = s.large
 		s.function = validate.New(validate.Deps{
 			Table: s.estate.Table, Now: s.clock.now, Log: slog.New(slog.DiscardHandler), Keys: s.ring,
 		})
