@@ -6,6 +6,12 @@ func pages() []Page {
 		{Path: groupsPath, Title: "Projects", Template: "projects", Load: loadProjects},
 		{Path: root + "/orgs", Title: "Organisations", Template: "orgs", Load: loadOrgs},
 		{Path: groupsPath + "/{groupId}", Title: "Overview", Nav: Overview, Template: "overview", Load: loadOverview},
+		{Path: advancedPath, Title: "Advanced", Nav: Advanced, Template: "advanced", Load: loadAdvanced},
+		{Path: advancedPath + "/{provider}", Nav: Advanced, Template: "keyform", Load: loadKey(keyEdit)},
+		{Path: advancedPath + "/{provider}/key", Nav: Advanced, Template: "keyform", Load: loadKey(keyRotate)},
+		{Path: advancedPath + "/{provider}/role", Nav: Advanced, Template: "keyform", Load: loadKey(keySwitch)},
+		{Path: advancedPath + "/{provider}/region", Nav: Advanced, Template: "keyform", Load: loadKey(keyMove)},
+		{Path: advancedPath + "/{provider}/off", Nav: Advanced, Template: "keyoff", Load: loadKeyOff},
 
 		{Path: clustersPath, Title: "Clusters", Nav: Clusters, Template: "clusters", Load: loadClusters},
 		{Path: newClusterPath, Title: "Create a cluster", Nav: Clusters, Template: "cluster-form", Load: loadCreate},
@@ -30,6 +36,9 @@ func fragments() []Fragment {
 	return []Fragment{
 		{Path: groupsPath + "/{groupId}/overview/state", Template: "overview", Block: "state", Load: loadOverview},
 
+		{Path: advancedPath + "/state", Template: "advanced", Block: "keys", Load: loadAdvanced},
+		{Path: advancedPath + "/{provider}/check/{member}", Template: "keyform", Block: "note", Load: loadKeyNote, Posted: true},
+		{Path: advancedPath + "/{provider}/documents", Template: "keyform", Block: "documents", Load: loadDocuments, Posted: true},
 		{Path: groupsPath + "/{groupId}/fragments/clusters", Template: "clusters", Block: "list", Load: loadClusters},
 		{Path: clusterPath + "/state", Template: "cluster", Block: "state", Load: loadCluster},
 		{Path: clusterPath + "/backup/state", Template: "backup", Block: "state", Load: loadBackup},
@@ -39,6 +48,13 @@ func fragments() []Fragment {
 // actions are what forms do.
 func actions() []Action {
 	return []Action{
+		{Path: advancedPath + "/try-again", Form: advancedPath, Do: tryAgain},
+		{Path: advancedPath + "/search-nodes", Form: advancedPath, Do: setSearchNodes},
+		{Path: advancedPath + "/{provider}", Form: advancedPath + "/{provider}", Do: saveKey(keyEdit)},
+		{Path: advancedPath + "/{provider}/key", Form: advancedPath + "/{provider}/key", Do: saveKey(keyRotate)},
+		{Path: advancedPath + "/{provider}/role", Form: advancedPath + "/{provider}/role", Do: saveKey(keySwitch)},
+		{Path: advancedPath + "/{provider}/region", Form: advancedPath + "/{provider}/region", Do: saveKey(keyMove)},
+		{Path: advancedPath + "/{provider}/off", Form: advancedPath + "/{provider}/off", Do: turnOff},
 		{Path: newClusterPath + "/review", Form: newClusterPath + "/review", Do: createCluster},
 		{Path: clusterPath + "/review", Form: clusterPath + "/review", Do: applyEdit},
 		{Path: clusterPath + "/delete", Form: clusterPath + "/delete", Do: deleteCluster},

@@ -3,6 +3,7 @@ package console_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -148,6 +149,7 @@ type fakeAPI struct {
 	mu       sync.Mutex
 	answers  map[string]any // "GET /api/…" -> the body, or a refusal
 	requests []string
+	bodies   map[string]string // the last of each route
 	now      func() time.Time
 }
 
@@ -170,7 +172,7 @@ func newAPI(t *testing.T, now func() time.Time) *fakeAPI {
 		return map[string]any{"results": items, "totalCount": len(items), "links": []any{}}
 	}
 	group := "GET /api/atlas/v2/groups/" + groupID
-	a := &fakeAPI{now: now, answers: map[string]any{
+	a := &fakeAPI{now: now, bodies: map[string]string{}, answers: map[string]any{
 		"GET /api/atlas/v2":        map[string]any{"appName": "x"},
 		"GET /api/atlas/v2/orgs":   list(map[string]any{"id": orgID, "name": "Acme"}),
 		"GET /api/atlas/v2/groups": list(map[string]any{"id": groupID, "name": "Shop", "orgId": orgID, "created": "2026-01-02T03:04:05Z", "clusterCount": 2}),
@@ -203,6 +205,13 @@ func (a *fakeAPI) asked() []string {
 	return all
 }
 
+// sent is the body of the last request of a route, "" if there was none.
+func (a *fakeAPI) sent(route string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.bodies[route]
+}
+
 // ServeHTTP implements http.Handler.
 func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
@@ -223,6 +232,8 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, refused{401, "UNEXPECTED_ERROR", "You are not authorized for this resource.", ""})
 		return
 	}
+	body, _ := io.ReadAll(r.Body)
+	a.bodies[route] = string(body)
 	answer, ok := a.answers[route]
 	if !ok {
 		answer = refused{404, "RESOURCE_NOT_FOUND", "Cannot find resource.", ""}
