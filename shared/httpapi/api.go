@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -360,13 +359,20 @@ func truncate(s string, n int) string { return s[:min(len(s), n)] }
 // the API to the client, who can quote it. The log line of the request has the same id.
 const RequestIDHeader = "X-Request-Id"
 
-// requestIDPattern keeps what ids look like (those of API Gateway are UUIDs) and nothing that a
-// log or a header could be broken with.
-var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._=-]{1,128}$`)
+// maxRequestID bounds the ids that are believed; those of API Gateway are UUIDs.
+const maxRequestID = 128
+
+// isRequestID tells what ids look like from what a log or a header could be broken with.
+func isRequestID(id string) bool {
+	foreign := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._=-", r)
+	}
+	return id != "" && len(id) <= maxRequestID && !strings.ContainsFunc(id, foreign)
+}
 
 // requestID is the id that the gateway gave the request, or else a new one.
 func requestID(r *http.Request) string {
-	if id := r.Header.Get(RequestIDHeader); requestIDPattern.MatchString(id) {
+	if id := r.Header.Get(RequestIDHeader); isRequestID(id) {
 		return id
 	}
 	var b [8]byte

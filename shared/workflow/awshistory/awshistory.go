@@ -201,10 +201,11 @@ func failureOf(e types.HistoryEvent) string {
 // unnamed stands for an error that is no code.
 const unnamed = "UNKNOWN"
 
-var codeForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]{0,79}$`)
+// codeForm is compiled when it is first needed, by one operation of many.
+var codeForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]{0,79}$`) })
 
 func code(said string) string {
-	if said == "" || codeForm.MatchString(said) {
+	if said == "" || codeForm().MatchString(said) {
 		return said
 	}
 	return unnamed
