@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -47,6 +48,7 @@ func New(cfg aws.Config, lookup func(string) string, now func() time.Time, log *
 // Run is the whole of a main: it serves invocations with the handler that assemble makes, and
 // ends the program if there is none.
 func Run(assemble func(ctx context.Context, env *Environment) (lambda.Handler, error)) {
+	collectLate(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
 	log := lambdacontext.NewLogger()
 	handler, err := start(context.Background(), log, assemble)
 	if err != nil {
@@ -54,6 +56,25 @@ func Run(assemble func(ctx context.Context, env *Environment) (lambda.Handler, e
 		os.Exit(1)
 	}
 	lambda.Start(handler)
+}
+
+// How much of its memory a function may fill before the garbage collector works for it, and what the collector
+// lets a heap grow to, in per cent of what is in use.
+const (
+	memoryShare = 0.75 // the rest is the program's own and the kernel's
+	heapGrowth  = 400
+)
+
+// collectLate has garbage collected late. Memory is paid for whether it is used or not, and the time of the
+// processor is what requests wait for: by default a function would collect its few megabytes over and over, the
+// first time before its first event. The limit keeps a large request from growing beyond what there is.
+func collectLate(megabytes string) {
+	size, err := strconv.Atoi(megabytes)
+	if err != nil {
+		return // nobody knows how much there is
+	}
+	debug.SetMemoryLimit(int64(memoryShare * float64(size<<20)))
+	debug.SetGCPercent(heapGrowth)
 }
 
 func start(

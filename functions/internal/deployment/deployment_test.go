@@ -2,6 +2,7 @@ package deployment_test
 
 import (
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,27 @@ func TestRole_isWhatLambdaPutsIntoTheEnvironment(t *testing.T) {
 	bare := environment(nil)
 	if bare.Role(); bare.Err() == nil {
 		t.Error("a function starts without a role")
+	}
+}
+
+func TestCollectLate_leavesAQuarterOfTheMemory(t *testing.T) {
+	limit, growth := debug.SetMemoryLimit(-1), debug.SetGCPercent(100)
+	t.Cleanup(func() {
+		debug.SetMemoryLimit(limit)
+		debug.SetGCPercent(growth)
+	})
+	for _, unknown := range []string{"", "much"} {
+		deployment.CollectLate(unknown)
+		if got := debug.SetMemoryLimit(-1); got != limit {
+			t.Errorf("a function of %q MB is limited to %d bytes", unknown, got)
+		}
+	}
+	deployment.CollectLate("256")
+	if got, want := debug.SetMemoryLimit(-1), int64(192<<20); got != want {
+		t.Errorf("the limit is %d bytes, want %d", got, want)
+	}
+	if got := debug.SetGCPercent(100); got <= 100 {
+		t.Errorf("garbage is collected at %d%%", got)
 	}
 }
 

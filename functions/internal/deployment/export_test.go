@@ -1,0 +1,4 @@
+package deployment
+
+// CollectLate is what Run does first.
+var CollectLate = collectLate
