@@ -40,7 +40,8 @@ func (s *schedule) untilOthers(silent string, unreachable int) ratio.Turn {
 		s.clock.advance((encryption.SweepSlots - 1) * time.Minute)
 		began := wallClock()
 		result, err := s.run(ctx)
-		if err == nil && (result.Verdicts[verdict.Valid] != s.groups-unreachable || result.Verdicts[verdict.Unreachable] != unreachable) {
+		// Those that are valid again may be found twice in a run: where they were, and where they are now.
+		if err == nil && (result.Verdicts[verdict.Valid] < s.groups-unreachable || result.Verdicts[verdict.Unreachable] != unreachable) {
 			err = fmt.Errorf("%d of %d keys hang, and a run ended with %v", unreachable, s.groups, result.Verdicts)
 		}
 		return s.clouds.Last().Sub(began).Seconds(), err

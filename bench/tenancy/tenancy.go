@@ -83,13 +83,21 @@ const appID = "9efedfcc-2eca-4b27-a613-0cad1e114cb7"
 
 // Keyring reaches the keys of an estate over a transport.
 func Keyring(ctx context.Context, c *clouds.Clouds, now func() time.Time) (*keyring.Keyring, error) {
-	token, expires := c.Token()
 	return keyring.New(ctx, keyring.Config{
 		Transport: c, Now: now,
 		AWS:    credentials.NewStaticCredentialsProvider("AKIALATCHKEY00000000", "secret", ""),
 		Azure:  azurekv.App{ClientID: appID, Secret: "secret"},
-		Google: googleaccount.Own(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token, Expiry: expires}), now),
+		Google: googleaccount.Own(ownIdentity{c}, now),
 	})
+}
+
+// ownIdentity is our own at Google.
+type ownIdentity struct{ clouds *clouds.Clouds }
+
+// Token implements oauth2.TokenSource.
+func (i ownIdentity) Token() (*oauth2.Token, error) {
+	token, expires := i.clouds.Token()
+	return &oauth2.Token{AccessToken: token, Expiry: expires}, nil
 }
 
 // Fill stores n groups with keys in AWS KMS.
