@@ -17,6 +17,7 @@ type function struct {
 	conductor *conductor
 	start     func() (lambdasvc.Invoker, error) // a cold start
 	idle      []lambdasvc.Invoker
+	deployed  int // how often; instances of before are not used again
 	ran       int // invocations
 	fail      func(error)
 }
@@ -35,6 +36,7 @@ func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	p := &process{name: fmt.Sprintf("%s.%d<%s", f.name, f.ran, by.name), died: stop}
+	of := f.deployed
 	instance, err := f.instance()
 	if err != nil {
 		f.fail(fmt.Errorf("%s does not start: %w", f.name, err))
@@ -47,7 +49,9 @@ func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if p.dead {
 		return nil, errExit
 	}
-	f.idle = append(f.idle, instance)
+	if of == f.deployed {
+		f.idle = append(f.idle, instance)
+	}
 	if met.kind == lost {
 		return nil, errExit
 	}

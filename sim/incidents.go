@@ -140,7 +140,7 @@ func (w *World) databaseCrash() (string, func()) {
 // deployment is that all functions start cold.
 func (w *World) deployment() (string, func()) {
 	for _, f := range w.made {
-		f.idle = nil
+		f.idle, f.deployed = nil, f.deployed+1
 	}
 	return "a deployment", func() {}
 }
