@@ -29,7 +29,8 @@ type awsKey struct {
 	trust  string
 	roleID string
 	key    string
-	region string
+	home   string // the region that keys are made in
+	region string // the one that the present key is used in
 	undo   func(context.Context) error
 }
 
@@ -39,14 +40,15 @@ const (
 	otherRegion = "eu-west-1"
 )
 
-// atlasRegions are the names that the API has for them.
-var atlasRegions = map[string]string{awsRegion: "US_EAST_1", otherRegion: "EU_WEST_1"}
+// atlasName is how the API spells a region of AWS, awsName how AWS does.
+func atlasName(region string) string { return strings.ToUpper(strings.ReplaceAll(region, "-", "_")) }
+func awsName(region string) string   { return strings.ToLower(strings.ReplaceAll(region, "_", "-")) }
 
 // anAWSKey is a key in AWS that is not made yet.
 func anAWSKey(t *tenant) *awsKey {
 	keys := t.world.clouds.Secrets.TenantAWS
 	return &awsKey{
-		tenant: t, static: t.isStatic(), region: awsRegion, role: fmt.Sprintf("atlas-kms-%d", t.n),
+		tenant: t, static: t.isStatic(), home: awsRegion, region: awsRegion, role: fmt.Sprintf("atlas-kms-%d", t.n),
 		cloud: awssdk.Config(patient{t.world.inside, t.world}, awsRegion, awscloud.Keys{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey}),
 	}
 }
@@ -79,10 +81,7 @@ func (k *awsKey) adopt(e *admin.EncryptionAtRest) {
 	k.replace(bare(k.key), bare(now))
 	k.key = now
 	k.static = e.AwsKms.GetRoleId() == ""
-	k.region = awsRegion
-	if e.AwsKms.GetRegion() == "EU_WEST_1" {
-		k.region = otherRegion
-	}
+	k.region = awsName(e.AwsKms.GetRegion())
 }
 
 func (k *awsKey) tells(e *admin.EncryptionAtRest) (enabled, private bool) {
@@ -123,11 +122,14 @@ func (k *awsKey) allow(ctx context.Context, policy string) error {
 
 // makeKey makes a multi-Region key, with a replica.
 func (k *awsKey) makeKey(ctx context.Context) (arn string, err error) {
-	made, err := kms.NewFromConfig(k.cloud).CreateKey(ctx, &kms.CreateKeyInput{MultiRegion: new(true)})
+	made, err := k.in(k.home).CreateKey(ctx, &kms.CreateKeyInput{MultiRegion: new(true)})
 	if err != nil {
 		return "", err
 	}
-	_, err = kms.NewFromConfig(k.cloud).ReplicateKey(ctx, &kms.ReplicateKeyInput{KeyId: made.KeyMetadata.Arn, ReplicaRegion: new(otherRegion)})
+	if k.home == otherRegion {
+		return *made.KeyMetadata.Arn, nil
+	}
+	_, err = k.in(k.home).ReplicateKey(ctx, &kms.ReplicateKeyInput{KeyId: made.KeyMetadata.Arn, ReplicaRegion: new(otherRegion)})
 	return *made.KeyMetadata.Arn, err
 }
 
@@ -139,7 +141,7 @@ func (k *awsKey) bring(ctx context.Context) (*admin.EncryptionAtRest, error) {
 		}
 		k.key = arn
 	}
-	c := &admin.AWSKMSConfiguration{Enabled: new(true), CustomerMasterKeyID: &k.key, Region: new(atlasRegions[k.region])}
+	c := &admin.AWSKMSConfiguration{Enabled: new(true), CustomerMasterKeyID: &k.key, Region: new(atlasName(k.region))}
 	letIn := k.letRoleIn
 	if k.static && k.roleID == "" {
 		letIn = k.letUserIn

@@ -34,6 +34,7 @@ func traceOf(content []byte) bool {
 // book is what everybody logs.
 type book struct {
 	secrets *secrets
+	crowd   *crowd // nil in most worlds
 	last    [100][]byte
 	n       int
 }
@@ -44,5 +45,8 @@ func (b *book) Write(line []byte) (int, error) {
 	b.secrets.look("the log", kept)
 	b.last[b.n%len(b.last)] = kept
 	b.n++
+	if b.crowd != nil && bytes.Contains(line, []byte(`"VerdictsHeld":`)) { // the operator has an alarm on it
+		b.crowd.pages++
+	}
 	return len(line), nil
 }

@@ -27,7 +27,7 @@ func (k *awsKey) require(is bool) *admin.EncryptionAtRest {
 	return &admin.EncryptionAtRest{AwsKms: &admin.AWSKMSConfiguration{RequirePrivateNetworking: &is}}
 }
 
-func (k *awsKey) endpointRegion() string { return atlasRegions[k.region] }
+func (k *awsKey) endpointRegion() string { return atlasName(k.region) }
 
 func (k *azureKey) require(is bool) *admin.EncryptionAtRest {
 	return &admin.EncryptionAtRest{AzureKeyVault: &admin.AzureKeyVault{RequirePrivateNetworking: &is}}

@@ -39,10 +39,13 @@ func (w *World) populate() error {
 	}
 }
 
-// found founds a tenant: an organisation with a project.
+// found founds a tenant: an organisation with a project, or one more project of a customer who has several.
 func (w *World) found(n int) (*tenant, error) {
 	t := &tenant{world: w, n: n, name: fmt.Sprintf("tenant %d", n), rng: stream(w.cfg.Seed, 100+uint64(n))} //nolint:gosec // n is small and positive
 	t.proc = &process{name: t.name, lasting: true}
+	if w.crowd != nil && 0 < n && n < w.crowd.customers {
+		return t, w.crowd.join(t, w.tenants[0])
+	}
 	public, private := fmt.Sprintf("public%02d", n), fmt.Sprintf("5ec2e700-0000-4000-8000-%012d", n)
 	w.secrets.add("the API key of "+t.name, []byte(private))
 	request, err := json.Marshal(operator.Request{ //nolint:gosec // that is how an organisation gets its API key

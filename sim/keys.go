@@ -13,6 +13,9 @@ import (
 // newKey is a customer key that is not made yet. Tenants differ in their clouds, and in how they let
 // Latchkey in.
 func newKey(t *tenant) customerKey {
+	if t.world.crowd != nil {
+		return aKeyOfTheCrowd(t)
+	}
 	switch (uint64(t.n) + t.world.cfg.Seed) % 4 { //nolint:gosec // n is small and positive
 	case 0:
 		return anAzureKey(t, t.isStatic())

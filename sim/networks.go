@@ -74,11 +74,16 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	case w.cut != nil && w.cut(), f.kind == refused && w.refuse == nil:
 		return nil, errInjected
 	}
+	return w.carry(ctx, s, f, what)
+}
+
+// carry sends the request at its turn, and has it meet its mishap.
+func (w *wire) carry(ctx context.Context, s sent, f fault, what string) (*http.Response, error) {
 	switch f.kind { //nolint:exhaustive // the others pass
 	case refused:
-		w.refuse(r, f.draw)
+		w.refuse(s.Request, f.draw)
 	case silent:
-		w.silent(r)
+		w.silent(s.Request)
 	case repeated:
 		if resp, err := s.to(w.to, ctx); err == nil {
 			resp.Body.Close() //nolint:errcheck // nobody reads it

@@ -72,7 +72,7 @@ func (a *tally) add(t *testing.T, o outcome) {
 // arguments are the flags that make a seed's world what it is.
 func arguments() string {
 	var given []string
-	for _, name := range []string{"for", "groups", "rate", "quiet"} {
+	for _, name := range []string{"for", "groups", "rate", "crowd", "quiet"} {
 		if f := flag.Lookup(name); f.Value.String() != f.DefValue {
 			given = append(given, fmt.Sprintf("-%s=%s", name, f.Value))
 		}

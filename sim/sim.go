@@ -103,6 +103,10 @@ func (w *World) days() error {
 	if err := w.populate(); err != nil {
 		return err
 	}
+	if w.crowd != nil {
+		w.crowd.days()
+		return nil
+	}
 	for _, t := range w.tenants {
 		w.run(t.name, t.live)
 	}

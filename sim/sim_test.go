@@ -25,6 +25,7 @@ var (
 	last   = flag.Duration("for", 0, "how long tenants act, in virtual time; 0 leaves it to the seed")
 	groups = flag.Int("groups", 0, "how many projects there are; 0 leaves it to the seed")
 	rate   = flag.Float64("rate", 0.01, "chance of a step to meet a mishap in bad weather")
+	crowd  = flag.Bool("crowd", false, "25 projects and more, all of whose keys are refused at once")
 	eager  = flag.Bool("until-violated", false, "stop at the first seed with a violation")
 	quiet  = flag.Bool("quiet", false, "tenants keep a cluster and do nothing")
 )
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 }
 
 func config(seed uint64) sim.Config {
-	return sim.Config{Seed: seed, For: *last, Groups: *groups, Rate: *rate, Quiet: *quiet}
+	return sim.Config{Seed: seed, For: *last, Groups: *groups, Rate: *rate, Crowd: *crowd, Quiet: *quiet}
 }
 
 // Seeds find what nobody thought of. "make sim" runs as many as there is time for.
@@ -98,6 +99,17 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 				t.Error(r)
 			}
 		})
+	}
+}
+
+// So many keys in so many hands as it takes to disbelieve that all of them were taken away.
+func TestACrowdIsNotStoppedForWhatWeLostAndIsObeyedInWhatItDoes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
+	r := sim.Run(t, sim.Config{Seed: *first, Crowd: true})
+	if len(r.Failed) > 0 {
+		t.Error(r)
 	}
 }
 

@@ -17,11 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"latchkey/agent"
-	"latchkey/agent/memengine"
-	"latchkey/agent/statedir/statedirtest"
 	"latchkey/local/feed"
-	"latchkey/local/fleet"
 	"latchkey/local/lambdasvc"
 	"latchkey/local/pocket"
 	"latchkey/local/stack"
@@ -42,6 +38,8 @@ type Config struct {
 	Groups int
 	// Rate is the chance of a step to meet a mishap while the weather is bad.
 	Rate float64
+	// Crowd is that there are 25 projects and more, all of whose keys are refused at once; see crowd.
+	Crowd bool
 	// Quiet is that tenants keep clusters and do nothing with them: what a simulated hour costs then is
 	// what runs by itself.
 	Quiet bool
@@ -94,6 +92,7 @@ type World struct {
 	pool      pool
 	rsaKeys   int
 	checks    *checks
+	crowd     *crowd // nil in most worlds
 }
 
 // deployment is what all worlds share: nothing changes it.
@@ -133,7 +132,10 @@ func newWorld(cfg Config, dir string, keys pool) (*World, error) {
 		cfg: cfg, dir: dir, pool: keys, rng: stream(cfg.Seed, 1), trace: newTrace(cfg.Trace), faults: newFaults(stream(cfg.Seed, 2)),
 		secrets: newSecrets(), starting: make(chan struct{}, 1), vault: &vault{saved: map[string]savedSnapshot{}}, journal: journal.Memory(),
 	}
-	w.checks, w.book = newChecks(w), &book{secrets: w.secrets}
+	if cfg.Crowd {
+		w.crowd = crowded(w)
+	}
+	w.checks, w.book = newChecks(w), &book{secrets: w.secrets, crowd: w.crowd}
 	w.log = slog.New(slog.NewJSONHandler(w.book, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.conductor = newConductor(stream(cfg.Seed, 3), w.faults, w.trace)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -206,46 +208,6 @@ func (w *World) aroundClouds(clouds http.RoundTripper) http.RoundTripper {
 	}
 }
 
-// startWorkflows starts the engine of workflows over its journal.
-func (w *World) startWorkflows(d *deployment) {
-	p := &process{name: "states"}
-	w.engine = p
-	cfg := d.machines
-	cfg.Journal = &records{Journal: w.journal, conductor: w.conductor, by: p, secrets: w.secrets}
-	cfg.Now, cfg.Log = time.Now, w.log
-	cfg.Rand = rand.NewPCG(w.cfg.Seed, 4+uint64(len(w.closers)))
-	// Functions go on with the engine that there is now, whichever they began with.
-	cfg.Wrap = func(http.RoundTripper) http.RoundTripper { return roundTrip(w.toWorkflows) }
-	w.workflows = stack.NewWorkflows(cfg)
-}
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func (w *World) toWorkflows(r *http.Request) (*http.Response, error) {
-	present := roundTrip(func(r *http.Request) (*http.Response, error) {
-		return pocket.Transport(w.oneByOne(w.workflows.API)).RoundTrip(r)
-	})
-	return (&wire{to: present, kind: calling, conductor: w.conductor, silent: func(*http.Request) {}}).RoundTrip(r)
-}
-
-// oneByOne handles one request at a time. The engine keeps others out by a lock while it waits for the journal, and a lock
-// stops the world that would have to come to the journal's turn: a channel does not.
-func (w *World) oneByOne(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		select {
-		case w.starting <- struct{}{}:
-		default:
-			w.starting <- struct{}{}
-			w.awaitTurn(r.Context(), "is let in")
-		}
-		defer func() { <-w.starting }()
-		h.ServeHTTP(out, r)
-	})
-}
-
 // makeFunctions makes the functions of the template, each of which can die.
 func (w *World) makeFunctions(d *deployment) (all []lambdasvc.Function) {
 	around := stack.Surroundings{
@@ -296,33 +258,6 @@ func (w *World) run(name string, act func(context.Context)) {
 	w.running.Go(func() { act(ctx) })
 }
 
-// runEngine runs the engine of workflows, and starts it again when it was killed.
-func (w *World) runEngine(d *deployment) {
-	p, engine := w.engine, w.workflows.Engine
-	ctx, stop := context.WithCancel(within(w.ctx, p))
-	p.died = stop
-	w.running.Go(func() {
-		defer stop()
-		err := engine.Run(ctx)
-		if w.ctx.Err() != nil {
-			return
-		}
-		if !p.dead {
-			w.failf("the engine of workflows ends: %w", err)
-			return
-		}
-		w.after(time.Duration(1+w.cfg.Seed%20)*time.Second, "states start again", func() {
-			functions := make([]lambdasvc.Function, 0, len(w.functions))
-			for _, f := range w.functions {
-				functions = append(functions, f)
-			}
-			w.startWorkflows(d)
-			w.workflows.Call(functions)
-			w.runEngine(d)
-		})
-	})
-}
-
 // after has something happen later, at a turn of its own.
 func (w *World) after(d time.Duration, what string, act func()) {
 	w.running.Go(func() {
@@ -353,61 +288,6 @@ func (w *World) sleep(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
-
-// provision gives each node that waits a machine with an agent, as an operator's provisioning does.
-func (w *World) provision(ctx context.Context) {
-	operator := fleet.Operator{Function: w.functions["operator"]}
-	for w.sleep(ctx, 30*time.Second) && w.awaitTurn(ctx, "looks for nodes") {
-		waiting, err := operator.Waiting(ctx)
-		if err != nil {
-			continue
-		}
-		for _, node := range waiting {
-			if slices.ContainsFunc(w.hosts, func(h *host) bool { return h.NodeID == node.NodeID }) {
-				continue
-			}
-			token, err := operator.IssueToken(ctx, node.ClusterID, node.NodeID)
-			if err != nil {
-				continue
-			}
-			w.secrets.add("the enrolment token of "+node.NodeID, []byte(token))
-			w.settle(node, token)
-		}
-	}
-}
-
-func (w *World) settle(node fleet.Waiting, token string) {
-	h := &host{
-		Waiting: node, world: w, token: token, rng: stream(w.cfg.Seed, 1000+uint64(len(w.hosts))), disk: &statedirtest.Disk{}, data: &memengine.Disk{},
-		has: map[string]string{}, overheard: map[string]overheard{},
-	}
-	if !w.cfg.Quiet {
-		h.skew.Store(int64(h.rng.NormFloat64() * float64(20*time.Second)))
-	}
-	w.hosts = append(w.hosts, h)
-	h.boot()
-}
-
-func (w *World) forget(h *host) {
-	w.hosts = slices.DeleteFunc(w.hosts, func(other *host) bool { return other == h })
-}
-
-// members are the machines of a replica set.
-func (w *World) members(clusterID string, shard int) (all []*host) {
-	for _, h := range w.hosts {
-		if h.ClusterID == clusterID && h.Shard == shard && !h.gone {
-			all = append(all, h)
-		}
-	}
-	return all
-}
-
-// populated is whether another member has data that a new one would have to copy.
-func (w *World) populated(clusterID string, shard int, but *host) bool {
-	return slices.ContainsFunc(w.members(clusterID, shard), func(h *host) bool { return h != but && len(h.has) > 0 })
-}
-
-func (h *host) runs() bool { return !h.gone && h.engine.Status().Phase == agent.Running }
 
 // end ends everything.
 func (w *World) end() error {

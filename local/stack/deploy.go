@@ -25,11 +25,14 @@ func (c *Clouds) awsConfig() awscloud.Config {
 	}
 }
 
+// KeysRole is the role that the functions of one process use tenants' keys as.
+const KeysRole = "latchkey-encryption"
+
 // operatorsAccount has the role that the encryption function runs as, and the canary. As in the
 // template, the role assumes other roles with an external id only, and none of its own account
 // but the canary.
 func (c *Clouds) operatorsAccount() awscloud.Account {
-	const root, function = "arn:aws:iam::" + OperatorAccount + ":root", "latchkey-encryption"
+	const root, function = "arn:aws:iam::" + OperatorAccount + ":root", KeysRole
 	const own = "arn:aws:iam::" + OperatorAccount + ":role/"
 	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + root + `"},"Action":"sts:AssumeRole"}]}`
 	const canaryTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + root + `"},"Action":"sts:AssumeRole",

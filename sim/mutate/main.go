@@ -36,24 +36,35 @@ func run(ctx context.Context, seeds int, only string) error {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // the system tidies its temporary files
 	var unnoticed []string
-	for _, m := range mutations {
-		if !strings.Contains(m.name, only) {
-			continue
+	for _, w := range worlds {
+		for _, m := range w.mutations {
+			if !strings.Contains(m.name, only) {
+				continue
+			}
+			violation, err := m.try(ctx, dir, append(w.flags, fmt.Sprint("-seeds=", seeds)))
+			if err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+			if violation == "" {
+				unnoticed = append(unnoticed, m.name)
+				violation = "NOT NOTICED"
+			}
+			fmt.Printf("%s: %s\n    %s\n", m.promise, m.name, violation)
 		}
-		violation, err := m.try(ctx, dir, seeds)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
-		}
-		if violation == "" {
-			unnoticed = append(unnoticed, m.name)
-			violation = "NOT NOTICED"
-		}
-		fmt.Printf("%s: %s\n    %s\n", m.promise, m.name, violation)
 	}
 	if len(unnoticed) > 0 {
 		return fmt.Errorf("not noticed: %s", strings.Join(unnoticed, "; "))
 	}
 	return nil
+}
+
+// worlds are those that broken guards are tried in, and the flags that make them.
+var worlds = []struct {
+	mutations []mutation
+	flags     []string
+}{
+	{mutations, []string{"-rate=0.05", "-groups=3", "-for=90m"}},
+	{crowdMutations, []string{"-crowd"}},
 }
 
 // mutation is a guard and how it is broken.
@@ -65,7 +76,7 @@ type mutation struct {
 }
 
 // try breaks the guard and simulates. It returns the first violation, "" if there is none.
-func (m mutation) try(ctx context.Context, dir string, seeds int) (string, error) {
+func (m mutation) try(ctx context.Context, dir string, flags []string) (string, error) {
 	source, err := os.ReadFile(m.file)
 	if err != nil {
 		return "", err
@@ -82,7 +93,7 @@ func (m mutation) try(ctx context.Context, dir string, seeds int) (string, error
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it does not build: %s", out)
 	}
-	simulate := exec.CommandContext(ctx, program, "-test.run=^TestSeeds$", "-test.timeout=0", "-until-violated", "-rate=0.05", "-groups=3", "-for=90m", fmt.Sprint("-seeds=", seeds)) //nolint:gosec // it was just built
+	simulate := exec.CommandContext(ctx, program, append([]string{"-test.run=^TestSeeds$", "-test.timeout=0", "-until-violated"}, flags...)...) //nolint:gosec // it was just built
 	out, err := simulate.CombinedOutput()
 	if err == nil {
 		return "", nil

@@ -11,13 +11,13 @@ var mutations = []mutation{
 	{"I1", "a KMS that is busy has refused", "shared/verdict/verdict.go", "RateLimited: Throttled,", "RateLimited: Invalid,"},
 	{"I1", "a KMS that does not let our address in has refused", "shared/verdict/verdict.go", "NetworkRefused: Unreachable,", "NetworkRefused: Invalid,"},
 	{
-		"I1", "an STS that fails or is busy has refused", "shared/kms/awskms/classify.go",
-		"\tcode := api.ErrorCode()\n\tif reason, ok := commonReasons[code]; ok {\n\t\treturn reason, true",
-		"\tcode := api.ErrorCode()\n\tif _, ok := commonReasons[code]; ok {\n\t\treturn verdict.RoleDenied, true",
+		"I1", "an STS that fails or is busy has refused", "shared/kms/awskms/credential.go", // behind its code is the canary
+		"\tif s.canary == nil || refused.Class() != verdict.Invalid {\n",
+		"\tif s.canary == nil || refused.Class() != verdict.Invalid {\n\t\trefused.Reason = verdict.RoleDenied\n",
 	},
 	{
 		"I1", "an Entra ID that fails or is busy has refused", "shared/kms/azurekv/classify.go",
-		"\t\tf.Reason = reason\n\t\treturn\n\t}\n\tfor _, code := range r.Codes {", "\t\tf.Reason = verdict.RoleDenied\n\t\treturn\n\t}\n\tfor _, code := range r.Codes {",
+		"\t\tf.Reason = reason\n\t\treturn\n\t}\n\tfor _, code := range r.Codes {", "\t\tf.Reason, _ = verdict.RoleDenied, reason\n\t\treturn\n\t}\n\tfor _, code := range r.Codes {",
 	},
 	{
 		"I1", "a Google that fails to issue a token has refused", "shared/access/googleaccount/exchange.go",
@@ -94,4 +94,17 @@ var mutations = []mutation{
 		"ReleaseResponse{Sealed: sealed}, nil", "ReleaseResponse{Sealed: append(sealed, secret...)}, nil",
 	},
 	{"I9", "a database does not encrypt", "agent/memengine/memengine.go", "\tif secret != nil {\n\t\tblock, err", "\tif secret != nil && len(database) == 0 {\n\t\tblock, err"},
+}
+
+// crowdMutations break the guard against mass failures, which needs a crowd to do anything.
+var crowdMutations = []mutation{
+	{
+		"I1", "any number of keys may become invalid at once", "shared/validity/sweep/breaker.go",
+		"if n >= implausibleGroups && isMost", "if n >= 100*implausibleGroups && isMost",
+	},
+	{"I1", "the operator is not told", "shared/validity/sweep/breaker.go", `obs.Count{Name: "VerdictsHeld"`, `obs.Count{Name: "Verdicts"`},
+	{
+		"I2", "one customer of many projects is not believed", "shared/validity/sweep/breaker.go",
+		"len(tenants[c]) >= implausibleTenants", "len(tenants[c]) > 0",
+	},
 }

@@ -10,7 +10,7 @@ import (
 // Whoever changes a guard sees here that there is something to break elsewhere now.
 func TestEveryGuardIsWhereItIsBroken(t *testing.T) {
 	t.Parallel()
-	for _, m := range mutations {
+	for _, m := range append(mutations, crowdMutations...) {
 		source, err := os.ReadFile(filepath.Join("..", "..", m.file))
 		if err != nil {
 			t.Fatal(err)
