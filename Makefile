@@ -70,6 +70,11 @@ mutations: ## break the guard of each promise in turn, and see the simulation no
 .PHONY: bench
 bench: ## hold what the suite costs against its floors and budgets (docs/performance.md); ARGS="-only start" chooses some
 	go run ./bench $(ARGS)
+	$(if $(ARGS),,go run ./bench/cost)
+
+.PHONY: cost
+cost: ## count what operations take of AWS, and compute what that costs a month (docs/cost.md)
+	go run ./bench/cost $(ARGS)
 
 .PHONY: microbench
 microbench: ## run the benchmarks of packages

@@ -1,5 +1,5 @@
 // Command cost counts what operations of the suite take of AWS, over the pocket clouds, and computes what that costs a
-// month. It fails if a budget is broken. docs/performance.md explains the figures.
+// month. It fails if a budget is broken. docs/cost.md explains the figures.
 package main
 
 import (

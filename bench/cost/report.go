@@ -5,7 +5,9 @@ import (
 	"io"
 	"maps"
 	"math"
+	"net/http"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"latchkey/bench/cost/bill"
@@ -28,21 +30,34 @@ type report struct {
 	groups  float64
 }
 
+// say prints. Whoever reads no longer needs no error.
+func (r report) say(format string, args ...any) {
+	fmt.Fprintf(r.w, format, args...) //nolint:errcheck // see above
+}
+
+// withHead prints a head before the rows.
+func withHead(head string, rows func(row func(format string, args ...any))) func(row func(format string, args ...any)) {
+	return func(row func(format string, args ...any)) {
+		row("%s", head)
+		rows(row)
+	}
+}
+
 // table prints rows whose cells are separated by tabs.
 func (r report) table(title, head string, rows func(row func(format string, args ...any))) {
-	fmt.Fprintf(r.w, "\n%s\n\n", title)
+	r.say("\n%s\n\n", title)
 	t := tabwriter.NewWriter(r.w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, head)
-	rows(func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) })
+	rows = withHead(head, rows)
+	rows(func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }) //nolint:errcheck // Flush tells
 	if err := t.Flush(); err != nil {
-		fmt.Fprintln(r.w, err)
+		r.say("%v\n", err)
 	}
 }
 
 func (r report) print() {
 	r.operations()
 	r.background()
-	fmt.Fprintf(r.w, "\nPrices: %s, %s. %s\n", r.prices.Region, r.prices.Date, r.prices.Note)
+	r.say("\nPrices: %s, %s. %s\n", r.prices.Region, r.prices.Date, r.prices.Note)
 	r.bill(fmt.Sprintf("%s groups with a healthy key, a month; budget %g dollars per million", count(r.groups), groupsBudget), r.prices.Groups(r.counts, r.assumed, r.groups))
 	r.bill(fmt.Sprintf("One steady node, a month; budget %g dollars", nodeBudget), r.prices.Node(r.counts, r.assumed))
 	release := r.seen.node.Release
@@ -85,9 +100,9 @@ func (r report) background() {
 		usage(row, "an hour of a steady node", n.Hour, 1)
 		usage(row, "an hour of an instance of the nodes' function, besides", n.Instance, 1)
 	})
-	fmt.Fprintf(r.w, "\nA check reads %d bytes of the index besides, %.3g RRU. A new group with a key has %d bytes in the table and its index.\n",
+	r.say("\nA check reads %d bytes of the index besides, %.3g RRU. A new group with a key has %d bytes in the table and its index.\n",
 		c.SettingsBytes, float64(c.SettingsBytes)/(8<<10), c.GroupBytes)
-	fmt.Fprintf(r.w, "Computing, on a core of this machine: a check %s, a heartbeat %s.\n", c.CheckCPU, n.CPU)
+	r.say("Computing, on a core of this machine: a check %s, a heartbeat %s.\n", c.CheckCPU, n.CPU)
 }
 
 func (r report) bill(title string, b bill.Bill) {
@@ -102,7 +117,7 @@ func (r report) bill(title string, b bill.Bill) {
 // tenants is what tenants pay their own cloud, which is AWS here.
 func (r report) tenants() {
 	requests := r.groups * r.counts.HourTenantKMS * bill.HoursPerMonth
-	fmt.Fprintf(r.w, "\nTenants pay their own clouds: %s requests of AWS KMS for all groups, %s dollars, %s each.\n", count(requests),
+	r.say("\nTenants pay their own clouds: %s requests of AWS KMS for all groups, %s dollars, %s each.\n", count(requests),
 		dollars(r.prices.Tenants(requests).Total()), dollars(r.prices.Tenants(requests).Total()/r.groups))
 }
 
@@ -139,11 +154,11 @@ func (r report) growth() {
 	r.table("Growth: how much of each quota is used, the first to break first.",
 		"quota\tlimit\tunit\t1,000 groups\t100,000\t1,000,000\t10,000,000\tbreaks at\tthen", func(row func(string, ...any)) {
 			for _, q := range quotas {
-				cells := ""
+				var cells []string
 				for _, n := range sizes() {
-					cells += fmt.Sprintf("%.3g %%\t", 100*q.Demand(n)/q.Limit)
+					cells = append(cells, fmt.Sprintf("%.3g %%", 100*q.Demand(n)/q.Limit))
 				}
-				row("%s\t%s\t%s\t%s%s\t%s", q.Name, count(q.Limit), q.Unit, cells, count(q.Breaks()), q.Then)
+				row("%s\t%s\t%s\t%s\t%s\t%s", q.Name, count(q.Limit), q.Unit, strings.Join(cells, "\t"), count(q.Breaks()), q.Then)
 			}
 		})
 }
@@ -171,9 +186,9 @@ func (r report) broken() (broken []error) {
 func exact(o measure.Operation) (limit [2]int, ok bool) {
 	const settings = "/api/atlas/v2/groups/{group}/encryptionAtRest"
 	switch {
-	case o.Path == settings && o.Method == "GET":
+	case o.Path == settings && o.Method == http.MethodGet:
 		return [2]int{1, 0}, true
-	case o.Path == settings && o.Method == "PATCH" && o.What == measure.NoKeyChanged:
+	case o.Path == settings && o.Method == http.MethodPatch && o.What == measure.NoKeyChanged:
 		return [2]int{1, 1}, true
 	}
 	return limit, false

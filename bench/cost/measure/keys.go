@@ -54,11 +54,15 @@ func (w *World) permit(ctx context.Context, name string) error {
 
 // The steps by which a project brings a key.
 var (
-	askRole = step{"POST", "2023-01-01", inGroup + "/cloudProviderAccess", `{"providerName":"AWS"}`,
-		"role=roleId,external=atlasAssumedRoleExternalId,principal=atlasAWSAccountArn"}
+	askRole = step{
+		"POST", "2023-01-01", inGroup + "/cloudProviderAccess", `{"providerName":"AWS"}`,
+		"role=roleId,external=atlasAssumedRoleExternalId,principal=atlasAWSAccountArn",
+	}
 	authorizeRole = step{"PATCH", "2023-01-01", inGroup + "/cloudProviderAccess/{role}", `{"providerName":"AWS","iamAssumedRoleArn":"{arn}"}`, ""}
-	useKey        = step{"PATCH", "2023-01-01", inGroup + "/encryptionAtRest",
-		`{"awsKms":{"enabled":true,"roleId":"{role}","customerMasterKeyID":"{key}","region":"US_EAST_1"}}`, ""}
+	useKey        = step{
+		"PATCH", "2023-01-01", inGroup + "/encryptionAtRest",
+		`{"awsKms":{"enabled":true,"roleId":"{role}","customerMasterKeyID":"{key}","region":"US_EAST_1"}}`, "",
+	}
 )
 
 // bringKey has a project use a key of its own, through a role of its own.

@@ -86,7 +86,7 @@ func checkCapacity(wanted string) error {
 }
 
 // told is a ConsumedCapacity; nil if it is not wanted.
-func (c capacity) told(name, wanted string) map[string]any {
+func (c *capacity) told(name, wanted string) map[string]any {
 	if wanted != capacityTotal && wanted != capacityIndexes {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (c capacity) told(name, wanted string) map[string]any {
 }
 
 // answerWith adds to an answer what the operation took, if that is wanted.
-func (c capacity) answerWith(answer map[string]any, name, wanted string) map[string]any {
+func (c *capacity) answerWith(answer map[string]any, name, wanted string) map[string]any {
 	if told := c.told(name, wanted); told != nil {
 		answer["ConsumedCapacity"] = told
 	}

@@ -102,12 +102,12 @@ func (d *dynamo) query(r *awscloud.Request) (any, error) {
 }
 
 // capacity is what a page takes: its items are counted together.
-func (in queryIn) capacity(p page) capacity {
+func (in queryIn) capacity(p page) *capacity {
 	n := readUnits(p.size, in.ConsistentRead)
 	if in.IndexName == "" {
-		return capacity{table: n}
+		return &capacity{table: n}
 	}
-	return capacity{indexes: map[string]float64{in.IndexName: n}}
+	return &capacity{indexes: map[string]float64{in.IndexName: n}}
 }
 
 // scan is a query in terms of a bucket's keys: low <= key < high, beginning behind after.
