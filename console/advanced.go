@@ -161,7 +161,7 @@ func (r advancedRead) card(v *Visit, p atlas.Provider) keyCard {
 	c.HasSecret = values["roleId"] == ""
 	c.Moves = p == atlas.AWS && mayMove(values["customerMasterKeyID"])
 	if c.Key != nil {
-		c.Version = strings.TrimPrefix(c.Key.Version, c.Key.Key+"#") // AWS: the key's material
+		c.Version = versionOf(c.Key.Key, c.Key.Version)
 		c.Badge = VerdictBadge(c.Key.Status.Class, c.Key.Status.Reason)
 		c.Sentence, c.Remedy = statusSentence(c.Key.Status), remedy(p, c.Key.Status)
 	}
@@ -170,10 +170,17 @@ func (r advancedRead) card(v *Visit, p atlas.Provider) keyCard {
 
 func (r advancedRead) former(f formerKey) formerView {
 	view := formerView{formerKey: f}
+	view.Version = versionOf(f.Key, f.Version)
 	for _, node := range f.Nodes {
 		view.NodeOf = append(view.NodeOf, nodeOf{node, r.clusters[node]})
 	}
 	return view
+}
+
+// versionOf is a version beside its key, "" if it says no more. AWS names a key's material by its ARN,
+// the material's id behind a hash.
+func versionOf(key, version string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(version, key), "#")
 }
 
 // every is how often a card is worth being read again.

@@ -295,7 +295,7 @@ func documentsOf(v *Visit, r keyRead, stored map[string]string, fields []Field) 
 	}
 	return documentsView{
 		URL: v.keyPath(r.provider, "documents"), Fields: documentFields,
-		Documents: keyDocuments(r.provider, r.roles, func(name string) string { return now[name] }),
+		Documents: keyDocuments(r, func(name string) string { return now[name] }),
 	}
 }
 
@@ -315,5 +315,5 @@ func loadDocuments(v *Visit) (any, error) {
 			now[name] = v.Form(name)
 		}
 	}
-	return keyDocuments(r.provider, r.roles, func(name string) string { return now[name] }), nil
+	return keyDocuments(r, func(name string) string { return now[name] }), nil
 }

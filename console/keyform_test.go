@@ -213,7 +213,7 @@ func TestDocuments_followTheFormAndTheStoredRole(t *testing.T) {
 	part.hides(t, "<html")
 	// A form that names a key alone is about the role that is stored.
 	w.api.set("GET "+settingsAPI, awsConfiguration(multiRegion))
-	w.post(advanced+"/AWS/documents", fields("customerMasterKeyID", keyARN)).shows(t, "arn:aws:iam::111122223333:role/latchkey", keyARN)
+	w.post(advanced+"/AWS/documents", fields("customerMasterKeyID", keyARN)).shows(t, "arn:aws:iam::111122223333:role/latchkey", keyARN, "arn:aws:kms:*:111122223333:key/mrk-0f0e0d0c")
 	_, params, _ := strings.Cut(page.body, `hx-include="#key-form" hx-params="`)
 	params, _, _ = strings.Cut(params, `"`)
 	for _, secret := range []string{"secret", "secretAccessKey", "serviceAccountKey"} {

@@ -79,11 +79,12 @@ func firstReady(roles []keyRole) string {
 
 // keyDocuments are what is pasted at a provider for the role and the key of a form, by the names of its
 // fields.
-func keyDocuments(p atlas.Provider, roles atlas.CloudProviderAccess, value func(string) string) []Document {
+func keyDocuments(r keyRead, value func(string) string) []Document {
+	p, roles := r.provider, r.roles
 	role := roleOf(roles, p, value("roleId"))
 	switch p {
 	case atlas.AWS:
-		use := AWSKeyUse{RoleARN: role.name, Key: value("customerMasterKeyID"), Region: value("region")}
+		use := AWSKeyUse{RoleARN: role.name, Key: value("customerMasterKeyID"), Region: value("region"), Others: r.keysInUse(value("customerMasterKeyID"))}
 		documents := AWSDocuments(use)
 		if role.id != "" {
 			documents = append(documents, AWSTrustPolicy(role.account, role.external))
@@ -98,4 +99,18 @@ func keyDocuments(p atlas.Provider, roles atlas.CloudProviderAccess, value func(
 		return GoogleDocuments(GoogleKeyUse{ServiceAccount: role.name, KeyVersion: value("keyVersionResourceID")})
 	}
 	return nil
+}
+
+// keysInUse are the other keys that the role must go on using.
+func (r keyRead) keysInUse(chosen string) []string {
+	var others []string
+	if present := text(r.settings.AWSKMS.CustomerMasterKeyID); present != "" && present != chosen {
+		others = append(others, present)
+	}
+	for _, former := range r.reports[atlas.AWS].Former {
+		if former.Key != chosen {
+			others = append(others, former.Key)
+		}
+	}
+	return others
 }

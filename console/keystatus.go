@@ -1,8 +1,6 @@
 package console
 
 import (
-	"fmt"
-
 	"latchkey/shared/atlas"
 	"latchkey/shared/verdict"
 )
@@ -189,13 +187,6 @@ func (view *changeView) progress(c *keyChange) {
 		view.Badge = Badge{Warning, "Waiting for the key"}
 		view.Wait = "It goes on once the key can be used" + because(c.Reason) + "."
 	case "NODES":
-		view.Wait = fmt.Sprintf("It goes on once %s done.", areDone(c.Left))
+		view.Wait = "It waits for " + count(c.Left, "node") + "."
 	}
-}
-
-func areDone(n int) string {
-	if n == 1 {
-		return "1 node is"
-	}
-	return fmt.Sprintf("%d nodes are", n)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 
 	"latchkey/shared/atlas"
@@ -36,6 +37,9 @@ type AWSKeyUse struct {
 	RoleARN string
 	Key     string // as the tenant names it
 	Region  string // in either spelling
+	// Others are keys that the role must go on using: the present one until another is in use, and former
+	// ones. A policy that is pasted takes the place of the one that was there.
+	Others []string
 }
 
 type awsPolicy struct {
@@ -77,21 +81,39 @@ func AWSCreateRole(name string) Document {
 	}
 }
 
-// AWSPermissionPolicy lets a role use one key. A multi-Region key is allowed in all regions: where its
-// own is down, it must be possible to move, and IAM may not take changes just then.
+// AWSPermissionPolicy lets a role use a key, and those that it has used so far. A multi-Region key is
+// allowed in all Regions: where its own is down, it must be possible to move, and IAM may not take
+// changes just then.
 func AWSPermissionPolicy(use AWSKeyUse) Document {
-	statement := awsStatement{Effect: "Allow", Action: awsKeyActions}
-	resource, alias := use.resource()
-	statement.Resource = []string{resource}
-	if alias != "" {
-		statement.Condition = map[string]any{"ForAnyValue:StringEquals": map[string]string{"kms:ResourceAliases": alias}}
+	var resources []string
+	var byAlias []awsStatement
+	for _, key := range append([]string{use.Key}, use.Others...) {
+		named := use
+		named.Key = key
+		resource, alias := named.resource()
+		switch {
+		case alias != "": // policies do not heed an alias's own ARN
+			byAlias = append(byAlias, awsStatement{
+				Effect: "Allow", Action: awsKeyActions, Resource: []string{resource},
+				Condition: map[string]any{"ForAnyValue:StringEquals": map[string]string{"kms:ResourceAliases": alias}},
+			})
+		case !slices.Contains(resources, resource):
+			resources = append(resources, resource)
+		}
+	}
+	statements := byAlias
+	if len(resources) > 0 {
+		statements = append([]awsStatement{{Effect: "Allow", Action: awsKeyActions, Resource: resources}}, byAlias...)
 	}
 	where := "In the AWS console: IAM, Roles, the role, Add permissions, Create inline policy, JSON. " +
 		"With kms:ListKeyRotations too, the reminder to rotate the key counts from its last rotation."
-	if strings.Contains(resource, ":kms:*:") {
+	if slices.ContainsFunc(resources, func(r string) bool { return strings.Contains(r, ":kms:*:") }) {
 		where += " The star stands for the Regions of the key's replicas, so that you can move there in an outage."
 	}
-	return Document{ID: "permission-policy", Label: "Access policy of the IAM role", Where: where, Text: indented(awsPolicy{awsPolicyVersion, []awsStatement{statement}})}
+	if len(resources)+len(byAlias) > 1 {
+		where += " It keeps the keys that are still needed."
+	}
+	return Document{ID: "permission-policy", Label: "Access policy of the IAM role", Where: where, Text: indented(awsPolicy{awsPolicyVersion, statements})}
 }
 
 // AWSPutRolePolicy attaches a permission policy that was saved as a file.
@@ -124,8 +146,7 @@ func AWSKeyPolicyStatement(use AWSKeyUse) Document {
 	})}
 }
 
-// resource is the key's ARN; of an alias, whose ARN policies do not heed, all keys beside the condition
-// that names it.
+// resource is the key's ARN; of an alias all keys, beside the name for a condition.
 func (u AWSKeyUse) resource() (arn, alias string) {
 	partition, region, account := "aws", placeRegion, placeAccount
 	if r, err := atlas.ParseAWSRegion(u.Region); err == nil {
@@ -355,25 +376,25 @@ func or(value, placeholder string) string {
 // bare are the words that a shell takes as they are.
 var bare = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`).MatchString
 
-// command is a line for a shell, with an option on each line once it grows long. Names come from
+// command is a line for a shell; a long one has each option on a line of its own. Names come from
 // tenants: each is one word, whatever is in it.
 func command(words ...string) string {
-	var line strings.Builder
-	width := 0
+	quoted := make([]string, len(words))
+	length := 0
 	for i, word := range words {
+		quoted[i] = word
 		if !bare(word) {
-			word = `'` + strings.ReplaceAll(word, `'`, `'\''`) + `'`
+			quoted[i] = `'` + strings.ReplaceAll(word, `'`, `'\''`) + `'`
 		}
-		switch {
-		case i == 0:
-		case width > 60 && strings.HasPrefix(word, "--"):
-			line.WriteString(" \\\n  ")
-			width = 2
-		default:
-			line.WriteString(" ")
-		}
-		line.WriteString(word)
-		width += len(word) + 1
+		length += len(quoted[i]) + 1
 	}
-	return line.String()
+	if length <= 80 {
+		return strings.Join(quoted, " ")
+	}
+	for i, word := range quoted {
+		if strings.HasPrefix(word, "--") {
+			quoted[i] = "\\\n  " + word
+		}
+	}
+	return strings.Join(quoted, " ")
 }

@@ -59,6 +59,26 @@ func TestTheAccessPolicyNamesExactlyTheKey(t *testing.T) {
 	}
 }
 
+// A policy that is pasted takes the place of the one before: a rotation must not take the present key away.
+func TestTheAccessPolicyKeepsTheKeysThatAreNeeded(t *testing.T) {
+	use := console.AWSKeyUse{RoleARN: roleARN, Key: "new", Region: "US_EAST_1", Others: []string{keyARN, "alias/old", keyARN}}
+	actions := []any{"kms:Decrypt", "kms:Encrypt", "kms:DescribeKey"}
+	want := map[string]any{"Version": "2012-10-17", "Statement": []any{
+		map[string]any{"Effect": "Allow", "Action": actions, "Resource": []any{"arn:aws:kms:us-east-1:123456789012:key/new", keyARN}},
+		map[string]any{
+			"Effect": "Allow", "Action": actions, "Resource": []any{"arn:aws:kms:us-east-1:123456789012:key/*"},
+			"Condition": map[string]any{"ForAnyValue:StringEquals": map[string]any{"kms:ResourceAliases": "alias/old"}},
+		},
+	}}
+	document := console.AWSPermissionPolicy(use)
+	if diff := cmp.Diff(want, decoded(t, document.Text)); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(document.Where, "still needed") {
+		t.Errorf("where: %q", document.Where)
+	}
+}
+
 func TestTheKeyPolicyIsNeededWhereAccountsDiffer(t *testing.T) {
 	other := strings.Replace(keyARN, "123456789012", "210987654321", 1)
 	for key, needed := range map[string]bool{keyARN: false, "0f0e0d0c": false, other: true} {
