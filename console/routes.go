@@ -28,6 +28,15 @@ func pages() []Page {
 		{Path: snapshotPath + "/restore", Title: "Restore a snapshot", Nav: Clusters, Template: "restore", Load: loadRestore},
 		{Path: snapshotPath + "/restore/review", Title: "Restore a snapshot", Nav: Clusters, Template: "restore", Load: loadRestoreReview},
 		{Path: clusterPath + "/restores/{restoreJobId}/cancel", Nav: Clusters, Template: "cluster-confirm", Load: loadRestoreCancel},
+
+		{Path: rolesPath, Title: "Access roles", Nav: Advanced, Template: "roles", Load: loadRoles},
+		{Path: rolesPath + "/new", Title: "New access role", Nav: Advanced, Template: "role-new", Load: loadRoleNew},
+		{Path: rolePath, Nav: Advanced, Template: "role", Load: loadRole},
+		{Path: rolePath + "/delete", Title: "Delete an access role", Nav: Advanced, Template: "role-delete", Load: loadRoleDelete},
+		{Path: endpointsPath, Nav: Advanced, Template: "endpoints", Load: loadEndpoints},
+		{Path: endpointsPath + "/require", Nav: Advanced, Template: "endpoints-require", Load: loadPrivateToggle},
+		{Path: endpointsPath + "/new", Nav: Advanced, Template: "endpoint-new", Load: loadEndpointNew},
+		{Path: endpointsPath + "/{endpointId}/delete", Nav: Advanced, Template: "endpoint-delete", Load: loadEndpointDelete},
 	}
 }
 
@@ -42,6 +51,11 @@ func fragments() []Fragment {
 		{Path: groupsPath + "/{groupId}/fragments/clusters", Template: "clusters", Block: "list", Load: loadClusters},
 		{Path: clusterPath + "/state", Template: "cluster", Block: "state", Load: loadCluster},
 		{Path: clusterPath + "/backup/state", Template: "backup", Block: "state", Load: loadBackup},
+
+		{Path: groupsPath + "/{groupId}/fragments/roles", Template: "roles", Block: "state", Load: loadRoles},
+		{Path: rolePath + "/state", Template: "role", Block: "state", Load: loadRole},
+		{Path: rolePath + "/check/{member}", Template: "role", Block: "note", Load: loadRoleNote, Posted: true},
+		{Path: endpointsPath + "/state", Template: "endpoints", Block: "state", Load: loadEndpoints},
 	}
 }
 
@@ -64,5 +78,12 @@ func actions() []Action {
 		{Path: snapshotPath + "/delete", Form: snapshotPath + "/delete", Do: deleteSnapshot},
 		{Path: snapshotPath + "/restore/review", Form: snapshotPath + "/restore/review", Do: restoreSnapshot},
 		{Path: clusterPath + "/restores/{restoreJobId}/cancel", Form: clusterPath + "/restores/{restoreJobId}/cancel", Do: cancelRestore},
+
+		{Path: rolesPath + "/new", Form: rolesPath + "/new", Do: createRole},
+		{Path: rolePath, Form: rolePath, Do: authorizeRole},
+		{Path: rolePath + "/delete", Form: rolePath + "/delete", Do: deleteRole},
+		{Path: endpointsPath + "/require", Form: endpointsPath + "/require", Do: setPrivate},
+		{Path: endpointsPath + "/new", Form: endpointsPath + "/new", Do: createEndpoints},
+		{Path: endpointsPath + "/{endpointId}/delete", Form: endpointsPath + "/{endpointId}/delete", Do: deleteEndpoint},
 	}
 }
