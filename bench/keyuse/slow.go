@@ -25,6 +25,11 @@ func slow() []ratio.Entry {
 			if err := s.open(ctx, lab); err != nil {
 				return nil, nil, err
 			}
+			s.clouds.Delay(0)
+			if err := s.checkAll(ctx); err != nil { // so that all sessions are there
+				return nil, nil, err
+			}
+			s.clouds.Delay(latency)
 			silent := fmt.Sprintf(":%s:key/", s.estate.Account(0))
 			return s.untilOthers(silent, hanging), s.untilOthers("", 0), nil
 		},
