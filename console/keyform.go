@@ -201,13 +201,16 @@ func (view *keyFormView) fill(v *Visit, purpose keyPurpose, r keyRead) {
 		f := keyField(v, r.provider, name, view.On)
 		if name == "roleId" {
 			f.Options = roleOptions(roles, r.provider)
-			view.NoRole = !slices.ContainsFunc(roles, func(r keyRole) bool { return r.ready })
+			view.NoRole = !isReady(roles, "")
 		}
 		if f.Secret {
 			secrets = append(secrets, name)
 		} else {
 			f.Value = values[name]
 			view.Hidden["was-"+name] = wasValue(v, name, values[name])
+		}
+		if made := v.Query("roleId"); name == "roleId" && made != "" && isReady(roles, made) {
+			f.Value = made // for this form, just now
 		}
 		view.Fields = append(view.Fields, v.Field(f, block(r.provider)+"."+name))
 	}

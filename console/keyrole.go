@@ -1,6 +1,8 @@
 package console
 
 import (
+	"slices"
+
 	"latchkey/shared/atlas"
 )
 
@@ -60,6 +62,11 @@ func roleOptions(roles []keyRole, p atlas.Provider) []Option {
 		}
 	}
 	return options
+}
+
+// isReady reports whether a role can be chosen; with "" whether any can.
+func isReady(roles []keyRole, id string) bool {
+	return slices.ContainsFunc(roles, func(r keyRole) bool { return r.ready && (id == "" || r.id == id) })
 }
 
 // firstReady is the only role that can be chosen; "" if there are none or several.

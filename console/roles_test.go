@@ -299,3 +299,18 @@ func TestRoles_areText(t *testing.T) {
 	}
 	w.get(rolesPage+"/32b6e34b3d91647abb20e799").has(t, 404, "RESOURCE_NOT_FOUND")
 }
+
+func TestRole_isChosenInTheFormThatItWasMadeFor(t *testing.T) {
+	t.Parallel()
+	w := networkWorld(t, false, single)
+	other := "32b6e34b3d91647abb20e719"
+	w.api.set("GET "+accessAPI, map[string]any{"azureServicePrincipals": []any{}, "gcpServiceAccounts": []any{}, "awsIamRoles": []any{
+		awsAccess(map[string]any{"iamAssumedRoleArn": tenantRole, "authorizedDate": "2026-02-03T04:05:06Z"}),
+		awsAccess(map[string]any{"iamAssumedRoleArn": tenantRole + "-2", "authorizedDate": "2026-02-03T04:05:06Z", "roleId": other}),
+		awsAccess(map[string]any{"roleId": "32b6e34b3d91647abb20e720"}),
+	}})
+	w.get(overview+"/advanced/AWS?roleId="+other).has(t, 200, `value="`+other+`" selected`, `name="was-roleId" value="`+awsID+`"`, "roles/new?provider=AWS&amp;from=")
+	for _, unknown := range []string{"", "32b6e34b3d91647abb20e720", `"><b>`} {
+		w.get(overview+"/advanced/AWS?roleId="+url.QueryEscape(unknown)).has(t, 200, `value="`+awsID+`" selected`)
+	}
+}
