@@ -51,7 +51,7 @@ func (c *Clouds) awsKMS(r *http.Request, body []byte) answer {
 		return awsError("UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
 	var out any
-	op := Refused
+	var op Operation
 	switch target := r.Header.Get("X-Amz-Target"); target {
 	case "TrentService.Decrypt":
 		plaintext, err := open(in.KeyID, awsUse(in.Context), in.Ciphertext)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -71,7 +72,7 @@ type nodesOf struct {
 }
 
 func openFleet(ctx context.Context, lab *ratio.Lab, name string, op operation, width int) (subject, floor ratio.Turn, err error) {
-	w, err := open(ctx, lab, "fleet-"+fmt.Sprint(wallClock().UnixNano()), "us-east-1")
+	w, err := open(ctx, lab, "fleet-"+strings.ReplaceAll(name, "/", "-"), "us-east-1")
 	if err != nil {
 		return nil, nil, err
 	}

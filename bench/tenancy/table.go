@@ -28,8 +28,10 @@ func OpenTable(lab *ratio.Lab, name string) (*Table, error) {
 	return &Table{Table: db}, nil
 }
 
-// Reads counts the items that were read one by one, and Queries the pages.
-func (t *Table) Reads() int64   { return t.reads.Load() }
+// Reads counts the items that were read one by one.
+func (t *Table) Reads() int64 { return t.reads.Load() }
+
+// Queries counts the pages that were read.
 func (t *Table) Queries() int64 { return t.queries.Load() }
 
 // Writes counts the transactions, but for the one in which each run of the schedule notes how far it came.
