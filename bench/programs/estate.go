@@ -75,15 +75,6 @@ func (e *estate) openClouds(ctx context.Context) error {
 	return err
 }
 
-// names are the functions', in the order of the template.
-func (e *estate) names() []string {
-	names := make([]string, len(e.specs))
-	for i, spec := range e.specs {
-		names[i] = spec.Name
-	}
-	return names
-}
-
 // function is a function's own program, built for this machine, in the environment of the template. Each of its
 // processes has whatever the program needs.
 func (e *estate) function(ctx context.Context, name string) (runtimeapi.Config, error) {

@@ -80,8 +80,12 @@ func repeat(ctx context.Context, f *runtimeapi.Function, event []byte, times int
 		if err != nil {
 			return err
 		}
-		if code, err := status(answer); err != nil || code != http.StatusOK {
-			return fmt.Errorf("the function answers %d (%w)", code, err)
+		code, err := status(answer)
+		if err != nil {
+			return err
+		}
+		if code != http.StatusOK {
+			return fmt.Errorf("the function answers %d", code)
 		}
 	}
 	return nil

@@ -2,8 +2,8 @@
 // same could cost on this machine. Both take turns, so that a machine which others use too slows both
 // of them alike.
 //
-// Its invariant: a budget is a ratio, or a count, and never a time. What is fast on one machine is
-// slow on another; how many times as much as its floor something costs is nearly the same on both.
+// Its invariant: a budget is a ratio, or a count, and no time, but for what people wait for. What is fast on one
+// machine is slow on another; how many times as much as its floor something costs is nearly the same on both.
 package ratio
 
 import (
