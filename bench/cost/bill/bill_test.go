@@ -146,7 +146,7 @@ func TestQuotasBreakWhereTheDemandExceedsThem(t *testing.T) {
 func TestSessionsAreForgottenBeyondWhatIsRemembered(t *testing.T) {
 	for _, q := range bill.Quotas(bill.Counts{ChecksPerHour: 4, HourTenantKMS: 9, HeartbeatsPerHour: 60, NodesMemory: 256, ChecksMemory: 1024}, bill.Assumptions()) {
 		if strings.HasPrefix(q.Name, "STS") {
-			if few, many := q.Demand(4096)/4096, q.Demand(4097)/4097; many/few < 3.9 {
+			if few, many := q.Demand(131072)/131072, q.Demand(131073)/131073; many/few < 3.9 {
 				t.Errorf("per group it is %g and %g", few, many)
 			}
 			return

@@ -37,9 +37,9 @@ func (q Quota) Breaks() float64 {
 
 // What the design holds.
 const (
-	hostLanes       = 32.0   // checks at once of one host, as of a region of AWS KMS
-	runBudget       = 40.0   // seconds in which a run begins checks
-	credentials     = 4096.0 // sessions that an instance remembers
+	hostLanes       = 32.0     // checks at once of one host, as of a region of AWS KMS
+	runBudget       = 40.0     // seconds in which a run begins checks
+	credentials     = 131072.0 // sessions that an instance remembers
 	slots           = 15.0
 	nodesPerGroup   = 3.0
 	datesPerHour    = 1.0 // requests for the metadata of a key
@@ -76,7 +76,7 @@ func Quotas(c Counts, a Assumed) []Quota {
 		},
 		{
 			"STS AssumeRole, our account and region", 600, "a second", "IAM and AWS STS quotas", sessions,
-			"THROTTLED, which stops no node; alarmed. Raise the quota, and the number of sessions that are remembered (4,096)",
+			"THROTTLED, which stops no node; alarmed. Raise the quota, and the number of sessions that are remembered (131,072)",
 		},
 		{
 			"Lambda concurrency, nodes' heartbeats", 1000, "at once", "Lambda quotas",
