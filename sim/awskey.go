@@ -42,7 +42,8 @@ const (
 
 // atlasName is how the API spells a region of AWS, awsName how AWS does.
 func atlasName(region string) string { return strings.ToUpper(strings.ReplaceAll(region, "-", "_")) }
-func awsName(region string) string   { return strings.ToLower(strings.ReplaceAll(region, "_", "-")) }
+
+func awsName(region string) string { return strings.ToLower(strings.ReplaceAll(region, "_", "-")) }
 
 // anAWSKey is a key in AWS that is not made yet.
 func anAWSKey(t *tenant) *awsKey {
