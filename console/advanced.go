@@ -78,11 +78,13 @@ func loadAdvanced(v *Visit) (any, error) {
 	var r advancedRead
 	err := Together(
 		into(&r.settings, v.settings),
-		into(&r.reports, v.keyReports),
 		into(&r.users, v.keyUsers),
 		into(&r.roles, v.accessRoles),
 		into(&r.rights, v.Rights),
 	)
+	if err == nil { // after the configuration, which is read with a check of the keys
+		r.reports, err = v.keyReports()
+	}
 	if err == nil {
 		r.clusters, err = v.clustersOfNodes(r.reports)
 	}
@@ -163,7 +165,7 @@ func (r advancedRead) card(v *Visit, p atlas.Provider) keyCard {
 	if c.Key != nil {
 		c.Version = versionOf(c.Key.Key, c.Key.Version)
 		c.Badge = VerdictBadge(c.Key.Status.Class, c.Key.Status.Reason)
-		c.Sentence, c.Remedy = statusSentence(c.Key.Status), remedy(p, c.Key.Status)
+		c.Sentence, c.Remedy = statusSentence(c.Key.Status), remedy(c.Key.Status, c.Moves)
 	}
 	return c
 }

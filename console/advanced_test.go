@@ -317,7 +317,14 @@ func TestTurningOff_asksFirstAndSaysWhichClustersAreInTheWay(t *testing.T) {
 	w.api.set("GET "+settingsAPI, awsConfiguration(multiRegion))
 	w.keys(report("AWS", verdict.Valid, verdict.OK, nil))
 	w.get(advanced).shows(t, `hx-get="`+advanced+`/AWS/off"`, `hx-target="#dialog"`)
-	w.get(advanced+"/AWS/off").shows(t, "Turn off AWS KMS", "are destroyed", `class="button danger"`)
+	question := w.get(advanced + "/AWS/off")
+	question.shows(t, "Turn off AWS KMS", "are destroyed", `class="button danger"`)
+	question.hides(t, "Private endpoints", "The key is not valid")
+	taken := report("AWS", verdict.Invalid, verdict.KeyDisabled, nil)
+	taken["keyInUse"].(object)["privateNetworking"] = object{"required": true}
+	w.keys(taken)
+	w.get(advanced+"/AWS/off").shows(t, "Private endpoints are removed before", advanced+"/AWS/endpoints")
+	w.get(advanced+"/AWS/key").shows(t, "Restore it first")
 
 	w.api.set("PATCH "+settingsAPI, refused{409, "CANNOT_DISABLE_ENCRYPTION_AT_REST", "It is still enabled on one or more clusters.", ""})
 	w.api.set("GET "+ownAPI+"/clusters", listed(object{"name": "c1", "encryptionAtRestProvider": "AWS"}))

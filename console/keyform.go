@@ -72,7 +72,8 @@ type keyFormView struct {
 	Button    string
 	Working   string
 	Documents documentsView
-	Nodes     int // under the present key
+	Nodes     int  // under the present key
+	Invalid   bool // the present key is
 }
 
 // keyWay is a choice of how the key is reached.
@@ -135,6 +136,7 @@ func loadKey(purpose keyPurpose) func(v *Visit) (any, error) {
 		if key := r.reports[r.provider].InUse; key != nil {
 			view.Nodes = key.Nodes
 		}
+		view.Invalid = r.reports[r.provider].isInvalid()
 		if view.Closed = purpose.closed(r); view.Closed == "" {
 			view.fill(v, purpose, r)
 		}

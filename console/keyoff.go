@@ -15,6 +15,7 @@ type keyOffView struct {
 	Clusters []keyCluster
 	Former   int  // keys that are needed all the same
 	Invalid  bool // it would be refused: the key is not valid
+	Private  bool // there may be private endpoints, which would be in the way
 	Confirm  Confirm
 }
 
@@ -42,6 +43,7 @@ func loadKeyOff(v *Visit) (any, error) {
 		}
 	}
 	view.Invalid = !validBySettings(r.settings, p)
+	view.Private = r.reports[p].requiresPrivate()
 	view.Confirm = Confirm{
 		Question: "Remove the configuration of " + view.Name + " from this project?",
 		Detail: "The name of the key and any stored credentials are destroyed. Access roles stay. Snapshots that were encrypted with the key " +

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"latchkey/shared/atlas"
 	"latchkey/shared/verdict"
 )
 
@@ -91,13 +90,13 @@ var remedies = map[verdict.Reason]string{
 	verdict.Cancelled:          "Click Try again.",
 }
 
-// remedy says what to do about a finding.
-func remedy(p atlas.Provider, s keyStatus) string {
+// remedy says what to do about a finding; moves is whether the key may be in several Regions.
+func remedy(s keyStatus, moves bool) string {
 	switch {
 	case s.Class == verdict.Valid:
 		return ""
-	case p == atlas.AWS && (s.Class == verdict.Unreachable):
-		return remedies[s.Reason] + " A multi-Region key can be moved to a Region where it can be reached."
+	case s.Class == verdict.Unreachable && moves:
+		return remedies[s.Reason] + " A multi-Region key can be moved to a Region where it can be reached: Change the Region."
 	case remedies[s.Reason] != "":
 		return remedies[s.Reason]
 	}

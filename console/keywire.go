@@ -15,6 +15,12 @@ type keyReport struct {
 	Former   []formerKey    `json:"formerKeys"`
 }
 
+// requiresPrivate reports whether private networking is required.
+func (r keyReport) requiresPrivate() bool { return r.InUse != nil && r.InUse.Private.Required }
+
+// isInvalid reports whether the last check found that the key cannot be used.
+func (r keyReport) isInvalid() bool { return r.InUse != nil && r.InUse.Status.Class == verdict.Invalid }
+
 // keyInUse is the key of a provider that is on.
 type keyInUse struct {
 	Key     string    `json:"key"`

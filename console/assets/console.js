@@ -59,6 +59,10 @@
     if (e.detail.target.id === "dialog") $("dialog").showModal();
     prepare(e.detail.target);
   });
+  // While a form is on its way, what is around it stays as it is.
+  document.addEventListener("htmx:beforeRequest", (e) => {
+    if (e.detail.target.querySelector("form.sent")) e.preventDefault();
+  });
   for (const failed of ["htmx:responseError", "htmx:sendError"]) {
     document.addEventListener(failed, () => say($("offline").content.textContent));
   }
