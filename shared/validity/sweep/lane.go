@@ -67,18 +67,25 @@ func (l *lanes) enter(ctx context.Context, s encryption.Settings, p atlas.Provid
 		in.leave()
 		return nil, false
 	}
-	aside := l.lane(host+" aside", perAside)
-	timer := time.AfterFunc(patience, func() { in.stepAside(aside) })
-	return func() { timer.Stop(); in.leave() }, true
+	in.expire(l.lane(host+" aside", perAside))
+	return in.leave, true
 }
 
 // place is where a check is.
 type place struct {
 	mu    sync.Mutex
 	taken []lane // the tenant's first; none once the check is over
+	timer *time.Timer
 }
 
-// stepAside takes a place aside for those in the wider lanes, if there is one.
+// expire has the check step aside once its time is over.
+func (in *place) expire(aside lane) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.timer = time.AfterFunc(patience, func() { in.stepAside(aside) })
+}
+
+// stepAside takes a place aside for those in the wider lanes. If there is none, it tries again later.
 func (in *place) stepAside(aside lane) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -90,12 +97,16 @@ func (in *place) stepAside(aside lane) {
 		release(in.taken[1:])
 		in.taken = []lane{in.taken[0], aside}
 	default:
+		in.timer.Reset(patience)
 	}
 }
 
 func (in *place) leave() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.timer != nil {
+		in.timer.Stop()
+	}
 	release(in.taken)
 	in.taken = nil
 }
