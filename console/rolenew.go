@@ -3,7 +3,6 @@ package console
 import (
 	"net/http"
 	"net/url"
-	"slices"
 
 	"latchkey/shared/atlas"
 )
@@ -47,9 +46,9 @@ func loadRoleNew(v *Visit) (any, error) {
 		asked = v.Form
 	}
 	view := roleNewView{GroupID: v.GroupID(), From: asked("from"), Action: v.Page("roles", "new")}
-	var roles []accessRole
+	var identities map[atlas.Provider]string
 	var rights Rights
-	if err := Together(into(&roles, v.allRoles), into(&rights, v.Rights)); err != nil {
+	if err := Together(into(&identities, v.identities), into(&rights, v.Rights)); err != nil {
 		return nil, err
 	}
 	if !rights.Owns() {
@@ -57,27 +56,48 @@ func loadRoleNew(v *Visit) (any, error) {
 	}
 	p, err := atlas.ParseProvider(asked("provider"))
 	if err != nil {
-		for _, p := range atlas.Providers() {
-			query := url.Values{"provider": {string(p)}, "from": {view.From}}
-			view.Providers = append(view.Providers, roleChoice{ProviderName(p), roleWords[p], roleTexts[p], view.Action + "?" + query.Encode()})
-		}
+		view.choose(identities)
 		return view, nil
+	}
+	if _, offered := identities[p]; !offered && view.Closed == "" {
+		view.Closed = "Whoever runs Latchkey has not set up its own identity at this provider, so there can be no access roles."
 	}
 	view.Provider, view.Word, view.Back = p, roleWords[p], v.backFrom(view.From, p, "")
 	v.Title = "New access role: " + roleWords[p]
 	if p == atlas.Azure {
-		admit := AzureServicePrincipal(appOf(roles))
+		admit := AzureServicePrincipal(identities[p])
 		view.Admit, view.Fields = &admit, azureRoleFields(v, "new", accessRole{})
 	}
 	return view, nil
 }
 
-// appOf is Latchkey's application, as far as any role says it.
-func appOf(roles []accessRole) string {
-	if i := slices.IndexFunc(roles, func(r accessRole) bool { return r.App != "" }); i >= 0 {
-		return roles[i].App
+// choose offers the providers that roles can be made for.
+func (view *roleNewView) choose(identities map[atlas.Provider]string) {
+	for _, p := range atlas.Providers() {
+		if _, offered := identities[p]; offered {
+			query := url.Values{"provider": {string(p)}, "from": {view.From}}
+			view.Providers = append(view.Providers, roleChoice{ProviderName(p), roleWords[p], roleTexts[p], view.Action + "?" + query.Encode()})
+		}
 	}
-	return ""
+	if len(view.Providers) == 0 && view.Closed == "" {
+		view.Closed = "Whoever runs Latchkey has not set up its own identity at any provider, so there can be no access roles."
+	}
+}
+
+// identities are whom tenants let in, by the providers for which there can be roles.
+func (v *Visit) identities() (map[atlas.Provider]string, error) {
+	var all struct {
+		Identities []struct {
+			Provider atlas.Provider `json:"cloudProvider"`
+			Identity *string        `json:"identity"`
+		} `json:"identities"`
+	}
+	err := v.API.Get(v.Context(), v.OwnGroup("cloudProviderAccess", "identities"), nil, &all)
+	byProvider := map[atlas.Provider]string{}
+	for _, i := range all.Identities {
+		byProvider[i.Provider] = text(i.Identity)
+	}
+	return byProvider, err
 }
 
 // azureRoleFields ask for a service principal.

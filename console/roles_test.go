@@ -58,8 +58,15 @@ func accessWorld(t *testing.T, as string) *world {
 	w.signIn()
 	w.api.set("GET /api/atlas/v2", map[string]any{"appName": "x", "apiKey": map[string]any{"roles": []any{map[string]any{"groupId": groupID, "roleName": as}}}})
 	w.roles(awsAccess(nil), azureAccess(nil), googleAccess("COMPLETE"))
+	w.identities(map[string]any{"cloudProvider": "AWS", "identity": "arn:aws:iam::999999999999:root"},
+		map[string]any{"cloudProvider": "AZURE", "identity": azureApp}, map[string]any{"cloudProvider": "GCP", "identity": nil})
 	w.api.set("GET /api/latchkey/v1/groups/"+groupID+"/clusters", page())
 	return w
+}
+
+// identities are whom tenants let in.
+func (w *world) identities(all ...any) {
+	w.api.set("GET /api/latchkey/v1/groups/"+groupID+"/cloudProviderAccess/identities", map[string]any{"identities": append([]any{}, all...)})
 }
 
 func page(items ...any) map[string]any {
@@ -160,6 +167,18 @@ func TestRoleNew_ofAzureNamesTheApplicationAndChecksTheIDs(t *testing.T) {
 	if diff := cmp.Diff(`{"providerName":"AZURE","servicePrincipalId":"`+azureSP+`","tenantId":"`+azureDir+`"}`, w.api.sent("POST "+accessAPI)); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestRoleNew_offersOnlyWhatTheServiceHas(t *testing.T) {
+	t.Parallel()
+	w := accessWorld(t, "GROUP_OWNER")
+	w.identities(map[string]any{"cloudProvider": "AWS", "identity": "x"})
+	w.get(rolesPage+"/new").lacks(t, "provider=AZURE", "provider=GCP")
+	a := w.get(rolesPage + "/new?provider=AZURE")
+	a.has(t, 200, "has not set up its own identity")
+	a.lacks(t, `type="submit">Continue`)
+	w.identities()
+	w.get(rolesPage+"/new").has(t, 200, "at any provider")
 }
 
 func TestRole_ofAWSShowsWhatToPaste(t *testing.T) {

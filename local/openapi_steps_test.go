@@ -146,6 +146,7 @@ func accessSteps() []step {
 		{200, "2023-01-01", "GET", roles, "", "arn=awsIamRoles.0.iamAssumedRoleArn"},
 		{200, "2023-01-01", "GET", roles + "/{role}", "", ""},
 		{404, "2023-01-01", "GET", roles + "/{none}", "", ""},
+		{200, "", "GET", "/api/latchkey/v1/groups/{group}/cloudProviderAccess/identities", "", ""},
 		{200, "2023-01-01", "POST", roles, `{"providerName":"AWS"}`, "spare=roleId"},
 		{200, "2023-01-01", "POST", roles, `{"providerName":"GCP"}`, ""},
 		{400, "2023-01-01", "POST", roles, `{"providerName":"IBM"}`, ""},

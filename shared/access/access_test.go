@@ -425,3 +425,29 @@ func TestADirectoryOfAzureBelongsToOneOrganisation(t *testing.T) {
 		t.Errorf("a directory that nobody uses any more is refused: %v", err)
 	}
 }
+
+// What is admitted to a directory of Azure must be there before the role that names it.
+func TestIdentitiesAreToldBeforeThereIsARole(t *testing.T) {
+	w := newWorld(t)
+	ask := func() string {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/latchkey/v1/groups/"+groupID+"/cloudProviderAccess/identities", nil)
+		rec := httptest.NewRecorder()
+		w.api.ServeHTTP(rec, r.WithContext(httpapi.WithCaller(r.Context(), owner)))
+		return strings.TrimSpace(rec.Body.String())
+	}
+	const aws, azure, google = `{"cloudProvider":"AWS","identity":"arn:aws:iam::999900001111:root"}`, `{"cloudProvider":"AZURE","identity":"` + appID + `"}`,
+		`{"cloudProvider":"GCP","identity":null}`
+	if got, want := ask(), `{"identities":[`+aws+","+azure+","+google+`]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	w.service.Azure = nil
+	if got, want := ask(), `{"identities":[`+aws+","+google+`]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if err := w.table.Write(t.Context(), store.Delete(keys.Encryption(groupID), 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(); !strings.Contains(got, "GROUP_NOT_FOUND") {
+		t.Errorf("of a closed project: %s", got)
+	}
+}

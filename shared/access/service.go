@@ -129,6 +129,29 @@ func (s *Service) Get(ctx context.Context, groupID, roleID string) (Role, bool, 
 	return role, inUse[roleID], err
 }
 
+// Identity is who tenants of a cloud let in.
+type Identity struct {
+	Provider atlas.Provider
+	// Name is the principal that trust policies name at AWS, and the application's id at Azure. It is ""
+	// at Google, where each role has an account of its own.
+	Name string
+}
+
+// Identities lists those of the clouds that this deployment supports.
+func (s *Service) Identities(ctx context.Context, groupID string) ([]Identity, error) {
+	if _, _, err := s.Usage.RolesInUse(ctx, groupID); err != nil { // the group is closed
+		return nil, err
+	}
+	names := map[atlas.Provider]string{atlas.AWS: s.AWSPrincipalARN, atlas.Azure: s.AzureAppID}
+	var all []Identity
+	for _, p := range atlas.Providers() {
+		if s.supports(p) {
+			all = append(all, Identity{p, names[p]})
+		}
+	}
+	return all, nil
+}
+
 // Create adds a role that is not yet authorized.
 func (s *Service) Create(ctx context.Context, c identity.Caller, groupID string, req atlas.CloudProviderAccessRequest) (Role, error) {
 	provider, err := s.provider(req)

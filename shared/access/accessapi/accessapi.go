@@ -11,9 +11,12 @@ import (
 	"latchkey/shared/identity"
 )
 
-const base = "/api/atlas/v2/groups/{groupId}/cloudProviderAccess"
+const (
+	base           = "/api/atlas/v2/groups/{groupId}/cloudProviderAccess"
+	identitiesPath = "/api/latchkey/v1/groups/{groupId}/cloudProviderAccess/identities"
+)
 
-// Routes are the five operations.
+// Routes are the five operations, and one of Latchkey's own.
 func Routes(s *access.Service) []httpapi.Route {
 	a := api{s}
 	route := func(operation, method, path string, rule identity.Rule, h httpapi.Handler) httpapi.Route {
@@ -28,6 +31,10 @@ func Routes(s *access.Service) []httpapi.Route {
 		route("getGroupCloudProviderAccess", http.MethodGet, "/{roleId}", identity.ReadGroup, a.get),
 		route("authorizeGroupCloudProviderAccessRole", http.MethodPatch, "/{roleId}", identity.OwnGroup, httpapi.JSON(a.authorize)),
 		route("deauthorizeGroupCloudProviderAccessRole", http.MethodDelete, "/{cloudProvider}/{roleId}", identity.OwnGroup, a.delete),
+		{
+			Operation: "listGroupCloudProviderAccessIdentities", Method: http.MethodGet, Path: identitiesPath,
+			Rule: identity.ReadGroup, Limit: httpapi.LimitAccess, Handle: a.identities,
+		},
 	}
 }
 
@@ -52,6 +59,28 @@ func (a api) list(ctx context.Context, req *httpapi.Request) (httpapi.Response, 
 		}
 	}
 	return httpapi.OK(answer), nil
+}
+
+// identityView is who a tenant lets in before there is a role that says so: at Azure, the service
+// principal of an application must be there before the role that names it.
+type identityView struct {
+	Provider atlas.Provider `json:"cloudProvider"`
+	Identity *string        `json:"identity"`
+}
+
+func (a api) identities(ctx context.Context, req *httpapi.Request) (httpapi.Response, error) {
+	all, err := a.service.Identities(ctx, req.GroupID())
+	if err != nil {
+		return httpapi.Response{}, err
+	}
+	views := make([]identityView, len(all))
+	for i, who := range all {
+		views[i].Provider = who.Provider
+		if who.Name != "" {
+			views[i].Identity = &who.Name
+		}
+	}
+	return httpapi.OK(map[string][]identityView{"identities": views}), nil
 }
 
 // create answers 200, as the real service does, not 201.
