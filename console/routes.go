@@ -6,6 +6,7 @@ func pages() []Page {
 		{Path: groupsPath, Title: "Projects", Template: "projects", Load: loadProjects},
 		{Path: root + "/orgs", Title: "Organisations", Template: "orgs", Load: loadOrgs},
 		{Path: groupsPath + "/{groupId}", Title: "Overview", Nav: Overview, Template: "overview", Load: loadOverview},
+
 		{Path: advancedPath, Title: "Advanced", Nav: Advanced, Template: "advanced", Load: loadAdvanced},
 		{Path: advancedPath + "/{provider}", Nav: Advanced, Template: "keyform", Load: loadKey(keyEdit)},
 		{Path: advancedPath + "/{provider}/key", Nav: Advanced, Template: "keyform", Load: loadKey(keyRotate)},
@@ -37,6 +38,23 @@ func pages() []Page {
 		{Path: endpointsPath + "/require", Nav: Advanced, Template: "endpoints-require", Load: loadPrivateToggle},
 		{Path: endpointsPath + "/new", Nav: Advanced, Template: "endpoint-new", Load: loadEndpointNew},
 		{Path: endpointsPath + "/{endpointId}/delete", Nav: Advanced, Template: "endpoint-delete", Load: loadEndpointDelete},
+
+		{Path: alertsPath, Title: "Alerts", Nav: Alerts, Template: "alerts", Load: loadAlerts},
+		{Path: alertPath, Nav: Alerts, Template: "alert", Load: loadAlert},
+		{Path: alertConfigsPath, Title: "Alert configurations", Nav: Alerts, Template: "alert-configs", Load: loadAlertConfigs},
+		{Path: newAlertConfigPath, Title: "New alert configuration", Nav: Alerts, Template: "alert-config-new", Load: loadNewAlertConfig},
+		{Path: alertConfigPath, Nav: Alerts, Template: "alert-config", Load: loadAlertConfig},
+		{Path: alertConfigPath + "/toggle", Nav: Alerts, Template: "confirm", Load: loadAlertConfigToggle},
+		{Path: alertConfigPath + "/delete", Nav: Alerts, Template: "confirm", Load: loadAlertConfigDelete},
+		{Path: newNotifierPath, Nav: Alerts, Template: "notification", Load: loadNewNotifier},
+		{Path: notifierPath, Nav: Alerts, Template: "notification", Load: loadNotifier},
+		{Path: notifierPath + "/remove", Nav: Alerts, Template: "confirm", Load: loadNotifierRemove},
+
+		{Path: activityPath, Title: "Activity", Nav: Activity, Template: "activity", Load: loadActivity},
+		{Path: orgActivityPath, Title: "Activity", Template: "activity", Load: loadOrgActivity},
+		{Path: workflowsPath, Title: "Workflows", Nav: Activity, Template: "workflows", Load: loadWorkflows},
+		{Path: maintenancePath, Title: "Maintenance", Nav: Activity, Template: "maintenance", Load: loadMaintenance},
+		{Path: maintenancePath + "/{what}", Nav: Activity, Template: "confirm", Load: loadMaintenanceAsk},
 	}
 }
 
@@ -48,6 +66,7 @@ func fragments() []Fragment {
 		{Path: advancedPath + "/state", Template: "advanced", Block: "keys", Load: loadAdvanced},
 		{Path: advancedPath + "/{provider}/check/{member}", Template: "keyform", Block: "note", Load: loadKeyNote, Posted: true},
 		{Path: advancedPath + "/{provider}/documents", Template: "keyform", Block: "documents", Load: loadDocuments, Posted: true},
+
 		{Path: groupsPath + "/{groupId}/fragments/clusters", Template: "clusters", Block: "list", Load: loadClusters},
 		{Path: clusterPath + "/state", Template: "cluster", Block: "state", Load: loadCluster},
 		{Path: clusterPath + "/backup/state", Template: "backup", Block: "state", Load: loadBackup},
@@ -56,6 +75,11 @@ func fragments() []Fragment {
 		{Path: rolePath + "/state", Template: "role", Block: "state", Load: loadRole},
 		{Path: rolePath + "/check/{member}", Template: "role", Block: "note", Load: loadRoleNote, Posted: true},
 		{Path: endpointsPath + "/state", Template: "endpoints", Block: "state", Load: loadEndpoints},
+
+		{Path: groupsPath + "/{groupId}/fragments/alerts", Template: "alerts", Block: "list", Load: loadAlerts},
+		{Path: alertPath + "/state", Template: "alert", Block: "state", Load: loadAlert},
+		{Path: workflowsPath + "/state", Template: "workflows", Block: "state", Load: loadWorkflows},
+		{Path: maintenancePath + "/fragments/state", Template: "maintenance", Block: "state", Load: loadMaintenance},
 	}
 }
 
@@ -69,6 +93,7 @@ func actions() []Action {
 		{Path: advancedPath + "/{provider}/role", Form: advancedPath + "/{provider}/role", Do: saveKey(keySwitch)},
 		{Path: advancedPath + "/{provider}/region", Form: advancedPath + "/{provider}/region", Do: saveKey(keyMove)},
 		{Path: advancedPath + "/{provider}/off", Form: advancedPath + "/{provider}/off", Do: turnOff},
+
 		{Path: newClusterPath + "/review", Form: newClusterPath + "/review", Do: createCluster},
 		{Path: clusterPath + "/review", Form: clusterPath + "/review", Do: applyEdit},
 		{Path: clusterPath + "/delete", Form: clusterPath + "/delete", Do: deleteCluster},
@@ -85,5 +110,17 @@ func actions() []Action {
 		{Path: endpointsPath + "/require", Form: endpointsPath + "/require", Do: setPrivate},
 		{Path: endpointsPath + "/new", Form: endpointsPath + "/new", Do: createEndpoints},
 		{Path: endpointsPath + "/{endpointId}/delete", Form: endpointsPath + "/{endpointId}/delete", Do: deleteEndpoint},
+
+		{Path: alertPath + "/acknowledge", Form: alertPath, Do: acknowledgeAlert},
+		{Path: alertPath + "/unacknowledge", Form: alertPath, Do: unacknowledgeAlert},
+		{Path: newAlertConfigPath, Form: newAlertConfigPath, Do: createAlertConfig},
+		{Path: alertConfigPath, Form: alertConfigPath, Do: saveAlertConfig},
+		{Path: alertConfigPath + "/toggle", Form: alertConfigPath + "/toggle", Do: toggleAlertConfig},
+		{Path: alertConfigPath + "/delete", Form: alertConfigPath + "/delete", Do: deleteAlertConfig},
+		{Path: newNotifierPath, Form: newNotifierPath, Do: addNotifier},
+		{Path: notifierPath, Form: notifierPath, Do: saveNotifier},
+		{Path: notifierPath + "/remove", Form: notifierPath + "/remove", Do: removeNotifier},
+		{Path: maintenancePath, Form: maintenancePath, Do: saveMaintenance},
+		{Path: maintenancePath + "/{what}", Form: maintenancePath + "/{what}", Do: changeMaintenance},
 	}
 }
