@@ -151,11 +151,10 @@ func loadRoleNote(v *Visit) (any, error) {
 	case value == "":
 		return Note{}, nil
 	case name == "iamAssumedRoleArn":
-		role, err := atlas.ParseAWSRole(value)
-		if err != nil {
-			return Note{Bad, notRole}, nil
+		if role, err := atlas.ParseAWSRole(value); err == nil {
+			return Note{Good, "The role " + role.Name + " in the AWS account " + role.Account + "."}, nil
 		}
-		return Note{Good, "The role " + role.Name + " in the AWS account " + role.Account + "."}, nil
+		return Note{Bad, notRole}, nil
 	case name == "servicePrincipalId", name == "tenantId":
 		if !atlas.ValidUUID(value) {
 			return Note{Bad, notUUID}, nil

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"latchkey/shared/atlas"
 )
@@ -54,8 +55,8 @@ func loadRoleNew(v *Visit) (any, error) {
 	if !rights.Owns() {
 		view.Closed = "Only Project Owners make access roles."
 	}
-	p, err := atlas.ParseProvider(asked("provider"))
-	if err != nil {
+	p := atlas.Provider(asked("provider"))
+	if !slices.Contains(atlas.Providers(), p) {
 		view.choose(identities)
 		return view, nil
 	}

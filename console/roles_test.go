@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -45,9 +46,7 @@ func googleAccess(status string) map[string]any {
 }
 
 func merged(a, b map[string]any) map[string]any {
-	for name, value := range b {
-		a[name] = value
-	}
+	maps.Copy(a, b)
 	return a
 }
 
