@@ -36,7 +36,7 @@ func promised(op asked) bucket {
 		return bucket{httpapi.PerIP, 300, 100}
 	case about("{groupId}") && about("/encryptionAtRest", "/cloudProviderAccess"):
 		return bucket{httpapi.PerGroup, 2000, 1000}
-	case about("{groupId}") && about("/events", "/processes"):
+	case about("{groupId}") && about("/events", "/processes", "/workflows"):
 		return bucket{httpapi.PerGroup, 300, 100}
 	case about("{groupId}") && about("/alert", "/backup/", "/maintenanceWindow"):
 		return bucket{httpapi.PerGroup, 1200, 500}
