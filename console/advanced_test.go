@@ -203,6 +203,11 @@ func TestAdvanced_showsAChangeUnderWayAndWhatItWaitsFor(t *testing.T) {
 		},
 		"a switch": {change("switch-role", "UNDER_WAY", object{"remaining": remaining}), []string{`<progress value="4" max="9"`, "4 of 9 wrapped keys"}, "5s"},
 		"a move":   {change("reconfigure-region", "UNDER_WAY", object{"wrappedKeysProved": 9, "remaining": remaining}), []string{`<progress value="3" max="6"`, "opens in the new Region"}, "5s"},
+		"a rotation whose nodes are done": {
+			change("rotate-key", "UNDER_WAY", object{"nodesLeft": 0, "remaining": object{"waitsFor": nil, "nodes": 6, "wrappedKeys": 9, "awaitedNodes": []any{}}}),
+			[]string{`<progress value="6" max="6"`, "All is done; a last look"},
+			"5s",
+		},
 		"a key that is away": {
 			change("switch-role", "UNDER_WAY", object{"remaining": key, "blockedSince": "2026-05-01T10:00:00Z", "reason": "ACCESS_DENIED"}),
 			[]string{"Waiting for the key", "once the key can be used: the key refuses access"},

@@ -207,7 +207,7 @@ func TestDocuments_followTheFormAndTheStoredRole(t *testing.T) {
 	t.Parallel()
 	w := keysWorld(t)
 	page := w.get(advanced + "/AWS")
-	page.shows(t, `hx-post="`+advanced+`/AWS/documents"`, "external-7", "arn:aws:iam::999999999999:root")
+	page.shows(t, `hx-post="`+advanced+`/AWS/documents"`, "input from:#key-form", "external-7", "arn:aws:iam::999999999999:root")
 	part := w.post(advanced+"/AWS/documents", fields("roleId", awsRoleID, "customerMasterKeyID", keyARN, "region", "US_EAST_1"))
 	part.shows(t, keyARN, "external-7", "--role-name latchkey")
 	part.hides(t, "<html")

@@ -181,6 +181,9 @@ func (view *changeView) progress(c *keyChange) {
 		view.Done, view.Total, view.Unit = c.Proved, left.WrappedKeys, "wrapped key"
 		view.Text = "Each wrapped master key is opened in the new way. If one does not open, the former way is used again. No node restarts that runs."
 	}
+	if view.Total > 0 && view.Done == view.Total {
+		view.Wait = "All is done; a last look at what is left ends it within a minute or two."
+	}
 	switch text(left.WaitsFor) {
 	case "KEY":
 		view.Badge = Badge{Warning, "Waiting for the key"}
