@@ -111,8 +111,8 @@ func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	if plural, ok := strings.CutSuffix(noun, "y"); ok && !strings.HasSuffix(noun, "ey") {
-		return fmt.Sprintf("%d %sies", n, plural)
+	if stem, ok := strings.CutSuffix(noun, "y"); ok && !strings.ContainsAny(stem[len(stem)-1:], "aeiou") {
+		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
