@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"latchkey/console/client"
 )
@@ -77,7 +78,7 @@ func (s backupSchedule) items() []backupItem {
 
 // words tell when snapshots are taken and how long they are kept.
 func (i backupItem) words() string {
-	return fmt.Sprintf("%s, kept for %d %s", intervalText(i.Frequency, i.Interval), i.Value, i.Unit)
+	return intervalText(i.Frequency, i.Interval) + ", kept for " + count(i.Value, strings.TrimSuffix(i.Unit, "s"))
 }
 
 var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
@@ -194,6 +195,9 @@ func withMissing(items []backupItem) []backupItem {
 	return items
 }
 
+// ruleOff is chosen for a rule that is none.
+const ruleOff = "off"
+
 // maxScheduleRows bounds what is read of a form: the API allows 50 rules.
 const maxScheduleRows = 60
 
@@ -201,11 +205,11 @@ const maxScheduleRows = 60
 func at(row int, name string) string { return "item" + strconv.Itoa(row) + "." + name }
 
 func (v *Visit) scheduleRow(i int, item backupItem) scheduleRow {
-	chosen := ""
+	chosen := ruleOff
 	if item.Interval > 0 {
 		chosen = strconv.Itoa(item.Interval)
 	}
-	options := []Option{{Value: "", Text: "Off"}}
+	options := []Option{{Value: ruleOff, Text: "Off"}}
 	for _, n := range intervals(item.Frequency) {
 		options = append(options, Option{Value: strconv.Itoa(n), Text: intervalText(item.Frequency, n)})
 	}
@@ -259,7 +263,7 @@ func (v *Visit) scheduleItems() ([]backupItem, error) {
 		if item.Frequency == "" {
 			return items, nil
 		}
-		if v.Form(at(i, "interval")) == "" {
+		if v.Form(at(i, "interval")) == ruleOff {
 			continue
 		}
 		var intervalErr, valueErr error

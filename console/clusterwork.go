@@ -56,7 +56,7 @@ func planTask(c clusterProgress) clusterTask {
 	t := clusterTask{Title: planTitle(*p), Done: p.Done, Of: p.Nodes}
 	switch {
 	case p.Kind == "delete":
-		t.Text = fmt.Sprintf("%s to go.", count(p.Nodes, "node"))
+		t.Text = count(p.Nodes, "node") + " to go."
 	case len(p.Syncing) > 0:
 		t.Text = fmt.Sprintf("Node %d of %d rebuilds its data now: %s. The others serve meanwhile.", min(p.Done+1, p.Nodes), p.Nodes, c.hosts(p.Syncing))
 	default:

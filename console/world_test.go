@@ -150,6 +150,7 @@ type fakeAPI struct {
 	answers  map[string]any // "GET /api/…" -> the body, or a refusal
 	requests []string
 	bodies   map[string]string // the last of each route
+	queries  map[string]string // the last of each route
 	now      func() time.Time
 }
 
@@ -172,7 +173,7 @@ func newAPI(t *testing.T, now func() time.Time) *fakeAPI {
 		return map[string]any{"results": items, "totalCount": len(items), "links": []any{}}
 	}
 	group := "GET /api/atlas/v2/groups/" + groupID
-	a := &fakeAPI{now: now, bodies: map[string]string{}, answers: map[string]any{
+	a := &fakeAPI{now: now, bodies: map[string]string{}, queries: map[string]string{}, answers: map[string]any{
 		"GET /api/atlas/v2":        map[string]any{"appName": "x"},
 		"GET /api/atlas/v2/orgs":   list(map[string]any{"id": orgID, "name": "Acme"}),
 		"GET /api/atlas/v2/groups": list(map[string]any{"id": groupID, "name": "Shop", "orgId": orgID, "created": "2026-01-02T03:04:05Z", "clusterCount": 2}),
@@ -212,6 +213,13 @@ func (a *fakeAPI) sent(route string) string {
 	return a.bodies[route]
 }
 
+// query is that of the last request of a route.
+func (a *fakeAPI) query(route string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.queries[route]
+}
+
 // ServeHTTP implements http.Handler.
 func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
@@ -233,7 +241,7 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, _ := io.ReadAll(r.Body)
-	a.bodies[route] = string(body)
+	a.bodies[route], a.queries[route] = string(body), r.URL.RawQuery
 	answer, ok := a.answers[route]
 	if !ok {
 		answer = refused{404, "RESOURCE_NOT_FOUND", "Cannot find resource.", ""}
