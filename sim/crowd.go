@@ -96,7 +96,6 @@ func (c *crowd) settleIn() {
 // had exempt what it broke before. Every key is refused alike, by proof: nobody may be stopped, and the operator is told.
 func (c *crowd) loses() {
 	w := c.world
-	mended := c.unreachable()
 	organisation := iam.NewFromConfig(awssdk.Config(patient{w.inside, w}, stack.Region, w.clouds.Secrets.OperatorRoot))
 	role, name := aws.String(stack.KeysRole), aws.String("organisation")
 	c.acts(lostPermission, func(ctx context.Context) error {
@@ -105,9 +104,7 @@ func (c *crowd) loses() {
 		return err
 	})
 	w.deployment() // which ends the sessions that there are
-	c.pass(2 * time.Minute)
-	mended()
-	c.pass(10 * time.Minute)
+	c.pass(20 * time.Minute)
 	if c.pages == 0 {
 		w.failf("I1: all keys of %d customers were refused at once, and the operator was not told", len(w.tenants)-c.customers+1)
 	}

@@ -102,6 +102,7 @@ var crowdMutations = []mutation{
 		"I1", "any number of keys may become invalid at once", "shared/validity/sweep/breaker.go",
 		"if n >= implausibleGroups && isMost", "if n >= 100*implausibleGroups && isMost",
 	},
+	{"I1", "a run believes the few keys that it sees", "shared/validity/sweep/witness.go", "r.valid[s.provider] < enough &&", "r.valid[s.provider] < 0 &&"},
 	{"I1", "the operator is not told", "shared/validity/sweep/breaker.go", `obs.Count{Name: "VerdictsHeld"`, `obs.Count{Name: "Verdicts"`},
 	{
 		"I2", "one customer of many projects is not believed", "shared/validity/sweep/breaker.go",

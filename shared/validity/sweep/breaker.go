@@ -19,7 +19,7 @@ type Cause struct {
 	Reason   verdict.Reason `json:"reason"`
 }
 
-// When so many keys of a provider become invalid for one reason within one run, our own fault,
+// When so many keys of a provider are found to have become invalid for one reason by one run, our own fault,
 // or the provider's, is likelier than that all these customers revoked at once. Nothing is
 // done to them then, and the operator is paged.
 const (

@@ -89,6 +89,63 @@ func TestWhatIsNotBelievedIsCheckedEveryMinuteUntilItIsOverOrAccepted(t *testing
 	})
 }
 
+// A run sees one key in fifteen: of few groups each sees few, which are believed unless others are asked.
+func TestAFaultOfOursStopsNothingWhereARunSeesFewKeys(t *testing.T) {
+	for _, groups := range []int{20, 45, 200} {
+		t.Run(fmt.Sprintf("%d groups", groups), func(t *testing.T) {
+			inWorld(t, groups, func(w *world) {
+				w.minutes(15, nil)
+				w.forget()
+				for _, g := range w.groups {
+					g.key.Break(verdict.RoleDenied)
+				}
+				w.minutes(17, nil)
+				if stopped := w.enforcer.took(); len(stopped) > 0 {
+					w.t.Errorf("%d keys were acted on, first %s", len(stopped), stopped[0])
+				}
+				for _, g := range w.groups {
+					if s := w.load(g); !s.Valid || s.Verdict.Reason != verdict.Implausible {
+						w.t.Fatalf("%+v", s.Verdict)
+					}
+				}
+				if w.log.count("too many keys") == 0 {
+					w.t.Error("the operator was not told")
+				}
+			})
+		})
+	}
+}
+
+// What one customer did is obeyed at once, and asks the others once.
+func TestARevocationAsksOthersOnce(t *testing.T) {
+	for groups, asked := range map[int]int{10: 10, 100: 47, 900: 75} {
+		t.Run(fmt.Sprintf("%d groups", groups), func(t *testing.T) {
+			inWorld(t, groups, func(w *world) {
+				w.minutes(15, nil)
+				w.forget()
+				w.groups[0].key.Break(verdict.KeyDisabled)
+				checks, most := 0, 0
+				w.minutes(15, func(_ int, r sweep.Result) {
+					n := 0
+					for _, count := range r.Verdicts {
+						n += count
+					}
+					checks, most = checks+n, max(most, n)
+				})
+				if w.load(w.groups[0]).Valid || len(w.enforcer.took()) == 0 {
+					w.t.Error("the revocation was not acted on")
+				}
+				if most > asked {
+					w.t.Errorf("a run checked %d keys, want %d at most", most, asked)
+				}
+				if more := checks - groups; more > asked+15 { // and the revoked one each minute
+					w.t.Errorf("%d checks more than due", more)
+				}
+			})
+		})
+	}
+}
+
 // Keys that were invalid before don't make the others look fewer.
 func TestOldRevocationsDoNotHideAMassFailure(t *testing.T) {
 	inWorld(t, 100, func(w *world) {

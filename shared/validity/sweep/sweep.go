@@ -70,7 +70,7 @@ func (s *Sweep) Run(ctx context.Context, now time.Time, accepted ...Cause) (Resu
 	r := &run{Sweep: s, now: now, accepted: accepted, result: Result{Verdicts: map[verdict.Class]int{}}, valid: map[atlas.Provider]int{}}
 	turns := marks.due(minute, len(accepted) > 0)
 	r.late = marks.lateness(now, turns)
-	err = r.serve(ctx, turns)
+	err = r.serve(ctx, minute, turns)
 	r.settle(ctx)
 	err = errors.Join(err, marks.save(ctx, s.Settings.Table, minute, turns))
 	if err == nil && r.result.Failed > 0 && r.result.Failed >= r.attempted {
@@ -96,8 +96,9 @@ type run struct {
 	suspects  []suspect
 }
 
-// serve takes the turns: urgent ones beside the others, so that neither waits for the other.
-func (r *run) serve(ctx context.Context, turns []*turn) error {
+// serve takes the turns: urgent ones beside the others, so that neither waits for the other. Then it has more keys
+// checked, if it must.
+func (r *run) serve(ctx context.Context, minute int64, turns []*turn) error {
 	work, cancel := context.WithTimeout(ctx, runTime)
 	defer cancel()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -107,7 +108,7 @@ func (r *run) serve(ctx context.Context, turns []*turn) error {
 	var group errgroup.Group
 	group.Go(func() error { return r.take(ctx, work, turns, true) })
 	group.Go(func() error { return r.take(ctx, work, turns, false) })
-	return group.Wait()
+	return errors.Join(group.Wait(), r.callWitnesses(ctx, work, minute, turns))
 }
 
 // maxPending bounds the keys of one kind of turn that are held in memory. Each costs some
