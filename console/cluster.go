@@ -76,7 +76,7 @@ func loadCluster(v *Visit) (any, error) {
 	c, p := f.cluster, f.progress
 	view := clusterView{
 		GroupID: v.GroupID(), Cluster: c, Badge: clusterBadge(c, p), Tasks: tasksOf(p, f.reports, f.master), Places: placesOf(c), Size: sizeOf(c),
-		Encryption: encryptionBadge(c.EncryptionAtRestProvider), Private: privateBadge(c.EncryptionPrivateNetworking), Ways: ways,
+		Encryption: keyOfCluster(c, p), Private: privateBadge(c.EncryptionPrivateNetworking), Ways: ways,
 		Addresses: f.addresses, Rights: f.rights, Ending: c.StateName == "DELETING",
 	}
 	view.Moving = p.isMoving() || len(view.Tasks) > 0 && p.Disabled == nil
@@ -205,7 +205,7 @@ func nodeRole(typeName string) string {
 	case strings.HasSuffix(typeName, "_SECONDARY"):
 		return "Secondary"
 	}
-	return "No data yet"
+	return "Serves no data"
 }
 
 var nodeBadges = map[string]Badge{

@@ -84,7 +84,7 @@ func loadClusters(v *Visit) (any, error) {
 func rowOf(c atlas.Cluster, p clusterProgress) clusterRow {
 	row := clusterRow{
 		Name: c.Name, Badge: clusterBadge(c, p), Places: placesOf(c), Size: sizeOf(c), Nodes: nodesOf(c),
-		Encryption: encryptionBadge(c.EncryptionAtRestProvider), Private: privateBadge(c.EncryptionPrivateNetworking),
+		Encryption: keyOfCluster(c, p), Private: privateBadge(c.EncryptionPrivateNetworking),
 	}
 	if p.Plan != nil || p.Restore != nil {
 		tasks := tasksOf(p, nil, clusterMasterKeys{})
@@ -106,6 +106,15 @@ func clusterBadge(c atlas.Cluster, p clusterProgress) Badge {
 		return Badge{Bad, "Disabled"}
 	}
 	return ClusterBadge(c.StateName, c.Paused && c.StateName != "DELETING")
+}
+
+// keyOfCluster is whose key encrypts a cluster, and that it stops the cluster if it does.
+func keyOfCluster(c atlas.Cluster, p clusterProgress) Badge {
+	badge := encryptionBadge(c.EncryptionAtRestProvider)
+	if p.Disabled != nil && string(p.Disabled.Provider) == c.EncryptionAtRestProvider {
+		return Badge{Bad, badge.Text + ", not valid"}
+	}
+	return badge
 }
 
 // encryptionBadge is whose key encrypts a cluster.

@@ -132,8 +132,10 @@ func TestClusters_tellWhichAreDisabledAndWhereTryAgainIs(t *testing.T) {
 	}))
 	for _, path := range []string{clusterList, shop} {
 		w.get(path).says(t, "due to invalid Encryption at Rest settings", "the key is disabled", "KEY_DISABLED", overview+`/advanced">Advanced`, "Try again", ">Disabled<",
-			"2 Jan 2026, 03:04:05 UTC", "!hx-trigger")
+			"2 Jan 2026, 03:04:05 UTC", "AWS KMS, not valid", "!hx-trigger")
 	}
+	w.stand(aCluster(nil), itsProgress(object{"disabled": object{"cloudProvider": "AWS", "reason": "KEY_DISABLED"}}))
+	w.get(clusterList).says(t, "hx-trigger") // nodes are being stopped
 }
 
 func TestClusters_offerReadersNoChanges(t *testing.T) {
@@ -211,7 +213,7 @@ func TestCluster_tellsHowFarWorkIs(t *testing.T) {
 			want:     []string{"is being created", "5 Jan 2026", "the creation is rolled back"},
 		},
 		"suspended": {
-			progress: object{"disabled": disabled, "plan": plan(object{"waitsFor": "KEY", "waitsSince": "2026-01-02T03:04:05Z"})},
+			progress: object{"disabled": disabled, "nodeCounts": object{"total": 3, "running": 0, "silent": 0}, "plan": plan(object{"waitsFor": "KEY", "waitsSince": "2026-01-02T03:04:05Z"})},
 			want:     []string{"for as long as that takes", "!It is tried until", "!hx-trigger"},
 		},
 		"a restore": {

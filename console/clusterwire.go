@@ -140,7 +140,7 @@ func (c clusterProgress) isMoving() bool {
 	case c.State == "DELETING":
 		return true
 	case c.Disabled != nil:
-		return false
+		return c.Counts.Running > c.Counts.Silent // they are being stopped
 	case c.Plan != nil || c.Restore != nil || c.State == "CREATING" || c.State == "UPDATING":
 		return true
 	}
