@@ -156,6 +156,7 @@ type endpointNewView struct {
 	Regions   []regionChoice // of clusters
 	Others    []regionChoice
 	Any       bool // another region was chosen
+	None      bool // the operator has no network
 	Wrong     string
 	Action    string
 	Back      string
@@ -199,6 +200,7 @@ func loadEndpointNew(v *Visit) (any, error) {
 	} else {
 		view.Key = values["keyVaultName"]
 	}
+	view.None = len(r.networks) == 0
 	view.choices(v, r)
 	for _, c := range r.conditions() {
 		if c.Unmet() {

@@ -11,11 +11,12 @@ import (
 
 // privateEndpoint is a private endpoint to a provider's key management.
 type privateEndpoint struct {
-	ID      string  `json:"id"`
-	Region  string  `json:"regionName"`
-	Status  string  `json:"status"`
-	Name    *string `json:"privateEndpointConnectionName"`
-	Message *string `json:"errorMessage"`
+	ID       string         `json:"id"`
+	Provider atlas.Provider `json:"cloudProvider"`
+	Region   string         `json:"regionName"`
+	Status   string         `json:"status"`
+	Name     *string        `json:"privateEndpointConnectionName"`
+	Message  *string        `json:"errorMessage"`
 }
 
 // The statuses of private endpoints.
@@ -123,6 +124,7 @@ type endpointsRead struct {
 	reports   map[atlas.Provider]keyReport
 	places    []clusterPlaces
 	endpoints []privateEndpoint
+	networks  []string // regions in which the operator has a network
 	role      keyRole
 }
 
@@ -186,6 +188,7 @@ func (v *Visit) readEndpoints() (endpointsRead, error) {
 	var roles atlas.CloudProviderAccess
 	err = Together(
 		into(&r.settings, v.settings), into(&r.rights, v.Rights), into(&r.reports, v.keyReports), into(&r.places, v.clusterPlaces), into(&roles, v.accessRoles),
+		into(&r.networks, func() ([]string, error) { return v.networkRegions(p) }),
 	)
 	if err == nil && r.rights.Owns() { // nobody else may read them
 		var page atlas.Page[privateEndpoint]
@@ -194,6 +197,19 @@ func (v *Visit) readEndpoints() (endpointsRead, error) {
 	}
 	r.role = roleOf(roles, p, keyValues(r.settings, p)["roleId"])
 	return r, err
+}
+
+// networkRegions are where the operator has a network for endpoints. Where it has none at all, the
+// operation is not there.
+func (v *Visit) networkRegions(p atlas.Provider) ([]string, error) {
+	var all struct {
+		Regions []string `json:"regions"`
+	}
+	err := v.API.Get(v.Context(), v.OwnGroup("encryptionAtRest", string(p), "privateEndpointRegions"), nil, &all)
+	if client.IsNotFound(err) {
+		return nil, nil
+	}
+	return all.Regions, err
 }
 
 // endpointsAPI is the path of a provider's endpoints.
@@ -298,10 +314,10 @@ func (r endpointsRead) gaps() []endpointGap {
 	return gaps
 }
 
-// offered are the regions in which there can be an endpoint, as far as the console can tell: those of a
-// key's replicas, or of its only region. The operator may have no network in some; the API says so.
+// offered are the regions in which there can be an endpoint: where the operator has a network and, at
+// AWS, the key is or can have a replica.
 func (r endpointsRead) offered() []string {
-	all := atlas.ClusterRegions(r.provider)
+	all := slices.Clone(r.networks)
 	if r.provider != atlas.AWS {
 		return all
 	}
@@ -325,12 +341,7 @@ func regionText(p atlas.Provider, name string) string {
 }
 
 // RegionText is the region as people know it.
-func (e privateEndpoint) RegionText() string {
-	if r, err := atlas.ParseAWSRegion(e.Region); err == nil {
-		return r.String()
-	}
-	return e.Region
-}
+func (e privateEndpoint) RegionText() string { return regionText(e.Provider, e.Region) }
 
 // approval is how a tenant approves a connection at Azure.
 func (r endpointsRead) approval(e privateEndpoint) Document {

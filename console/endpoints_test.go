@@ -31,11 +31,18 @@ func networkWorld(t *testing.T, required bool, key string) *world {
 		"googleCloudKms": map[string]any{},
 	})
 	w.roles(awsAccess(map[string]any{"iamAssumedRoleArn": tenantRole, "authorizedDate": "2026-02-03T04:05:06Z"}), azureAccess(nil), googleAccess("COMPLETE"))
+	w.networks("AWS", "EU_WEST_1", "US_EAST_1", "AP_SOUTH_1", "CN_NORTH_1")
+	w.networks("AZURE", "US_EAST_2")
 	w.inForce(false)
 	w.api.set("GET /api/atlas/v2/groups/"+groupID+"/clusters", page(placed("east", "AWS", "AWS", "US_EAST_1"), placed("west", "AWS", "AWS", "EU_WEST_1"), placed("plain", "NONE", "AWS", "US_EAST_1")))
 	w.api.set("GET "+endpointAPI, page())
 	w.api.set("GET "+azurePrivate, page())
 	return w
+}
+
+// networks are where the operator has one.
+func (w *world) networks(provider string, regions ...string) {
+	w.api.set("GET /api/latchkey/v1/groups/"+groupID+"/encryptionAtRest/"+provider+"/privateEndpointRegions", map[string]any{"regions": regions})
 }
 
 const (
@@ -112,8 +119,8 @@ func TestEndpoints_thatDoNotOpenTheKeyYetSayWhatToDo(t *testing.T) {
 func TestEndpoints_ofAzureTellHowToApprove(t *testing.T) {
 	t.Parallel()
 	w := networkWorld(t, true, replicated)
-	w.api.set("GET "+azurePrivate, page(endpoint("PENDING_ACCEPTANCE", "US_EAST_2", "pec-1; rm -rf", "")))
-	w.get(azureEndpoints).has(t, 200, "az keyvault private-endpoint-connection approve", "--name &#39;pec-1; rm -rf&#39;", "--vault-name kv-kms", "--resource-group rg-kms", "Private endpoint connections")
+	w.api.set("GET "+azurePrivate, page(merged(endpoint("PENDING_ACCEPTANCE", "US_EAST_2", "pec-1; rm -rf", ""), map[string]any{"cloudProvider": "AZURE"})))
+	w.get(azureEndpoints).has(t, 200, `data-label="Region">US_EAST_2<`, "az keyvault private-endpoint-connection approve", "--name &#39;pec-1; rm -rf&#39;", "--vault-name kv-kms", "--resource-group rg-kms", "Private endpoint connections")
 }
 
 func TestEndpoints_showWhetherPrivateNetworkingIsInForce(t *testing.T) {
@@ -202,6 +209,11 @@ func TestEndpointNew_offersTheRegionsOfTheClustersFirst(t *testing.T) {
 	a = w.get(awsEndpoints + "/new")
 	a.has(t, 200, "There is an endpoint in every region")
 	a.lacks(t, `type="submit">Continue`)
+	w = networkWorld(t, true, replicated)
+	w.networks("AWS", "US_EAST_1")
+	w.get(awsEndpoints+"/new").lacks(t, `value="EU_WEST_1"`, "Other regions")
+	w.api.set("GET /api/latchkey/v1/groups/"+groupID+"/encryptionAtRest/AWS/privateEndpointRegions", refused{404, "RESOURCE_NOT_FOUND", "Cannot find resource.", ""})
+	w.get(awsEndpoints+"/new").has(t, 200, "has no network for private endpoints")
 	w = networkWorld(t, false, replicated)
 	w.get(awsEndpoints+"/new").has(t, 200, "Switch on Require Private Networking first.")
 }

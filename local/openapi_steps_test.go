@@ -173,6 +173,8 @@ func encryptionSteps() []step {
 		{400, "2023-01-01", "PATCH", settings, `{"googleCloudKms":{"enabled":true,"roleId":"{none}"}}`, ""},
 		{200, "", "POST", own + "/validate", "", ""},
 		{200, "", "GET", own + "/keys?pretty=true", "", ""},
+		{200, "", "GET", own + "/AWS/privateEndpointRegions", "", ""},
+		{400, "", "GET", own + "/GCP/privateEndpointRegions", "", ""},
 	}
 }
 

@@ -5,8 +5,11 @@
   const $ = (id) => document.getElementById(id);
   const say = (text) => { $("live").textContent = text; };
 
-  const prepare = (within) => {
+  const reveal = (within) => {
     for (const b of within.querySelectorAll("[data-copy]")) b.hidden = !navigator.clipboard;
+  };
+  const prepare = (within) => {
+    reveal(within);
     const focus = within.querySelector("[data-focus]");
     if (focus) focus.focus();
   };
@@ -63,6 +66,8 @@
   document.addEventListener("htmx:beforeRequest", (e) => {
     if (e.detail.target.querySelector("form.sent")) e.preventDefault();
   });
+  // What took the place of its target is not in it.
+  document.addEventListener("htmx:load", (e) => reveal(e.detail.elt));
   for (const failed of ["htmx:responseError", "htmx:sendError"]) {
     document.addEventListener(failed, () => say($("offline").content.textContent));
   }

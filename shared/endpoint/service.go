@@ -89,6 +89,15 @@ func (s *Service) List(ctx context.Context, groupID string, p atlas.Provider) ([
 	return set.Endpoints, err
 }
 
+// Offered lists the regions in which endpoints can be made at a provider, as far as that is up to the
+// operator. It returns GROUP_NOT_FOUND if the group is closed.
+func (s *Service) Offered(ctx context.Context, groupID string, p atlas.Provider) ([]string, error) {
+	if _, err := s.Settings.Load(ctx, groupID); err != nil {
+		return nil, err
+	}
+	return slices.Clone(s.Regions[p]), nil
+}
+
 // Get reads one endpoint. It returns RESOURCE_NOT_FOUND if there is none.
 func (s *Service) Get(ctx context.Context, groupID string, p atlas.Provider, id string) (Endpoint, error) {
 	set, err := s.load(ctx, groupID, p)

@@ -292,3 +292,16 @@ func TestAdvance_mayBeCutShortAtAnyWrite(t *testing.T) {
 		t.Errorf("%d were made", w.aws.Made())
 	}
 }
+
+func TestOffered_areTheRegionsWithANetwork(t *testing.T) {
+	w := newWorld(t)
+	for p, want := range map[atlas.Provider][]string{atlas.AWS: {"US_EAST_1", "EU_WEST_1"}, atlas.Azure: {"US_EAST_2"}, atlas.GCP: nil} {
+		got, err := w.Offered(t.Context(), w.groupID, p)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", p, err, diff)
+		}
+	}
+	if _, err := w.Offered(t.Context(), "650000000000000000000099", atlas.AWS); err == nil {
+		t.Error("a project that is not there has regions")
+	}
+}

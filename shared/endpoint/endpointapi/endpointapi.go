@@ -14,6 +14,8 @@ import (
 const (
 	all = "/api/atlas/v2/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpoints"
 	one = all + "/{endpointId}"
+
+	regions = "/api/latchkey/v1/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpointRegions"
 )
 
 // Routes lists the operations. Even reading needs a Project Owner (CONTRACT 2.4).
@@ -30,6 +32,10 @@ func Routes(s *endpoint.Service) []httpapi.Route {
 		route("createGroupEncryptionAtRestPrivateEndpoint", http.MethodPost, all, httpapi.JSON(a.create)),
 		route("getGroupEncryptionAtRestPrivateEndpoint", http.MethodGet, one, a.get),
 		route("requestGroupEncryptionAtRestPrivateEndpointDeletion", http.MethodDelete, one, a.delete),
+		{
+			Operation: "listGroupEncryptionAtRestPrivateEndpointRegions", Method: http.MethodGet, Path: regions,
+			Rule: identity.ReadGroup, Limit: httpapi.LimitEncryption, Handle: a.regions,
+		},
 	}
 }
 
@@ -91,6 +97,19 @@ func (a api) list(ctx context.Context, r *httpapi.Request) (httpapi.Response, er
 		views[i] = viewOf(p, e)
 	}
 	return httpapi.List(r, views)
+}
+
+// regions tells where endpoints can be made, so that nobody has to find out by refusals.
+func (a api) regions(ctx context.Context, r *httpapi.Request) (httpapi.Response, error) {
+	p, err := provider(r)
+	if err != nil {
+		return httpapi.Response{}, err
+	}
+	offered, err := a.service.Offered(ctx, r.GroupID(), p)
+	if err != nil {
+		return httpapi.Response{}, err
+	}
+	return httpapi.OK(map[string][]string{"regions": append([]string{}, offered...)}), nil
 }
 
 // creation is the body of POST. The provider that clients send along is the path's.

@@ -65,6 +65,7 @@ func TestRateLimits_AreToldThroughTheOfficialSDK(t *testing.T) {
 		"GET /api/atlas/v2/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpoints",
 		"GET /api/atlas/v2/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpoints/{endpointId}",
 		"GET /api/latchkey/v1/groups/{groupId}/encryptionAtRest/keys",
+		"GET /api/latchkey/v1/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpointRegions",
 		"PATCH /api/atlas/v1.0/groups/{groupId}/encryptionAtRest",
 		"PATCH /api/atlas/v2/groups/{groupId}/encryptionAtRest",
 		"POST /api/atlas/v2/groups/{groupId}/encryptionAtRest/{cloudProvider}/privateEndpoints",
