@@ -9,8 +9,10 @@ var (
 
 // Defines reports whether a template file defines a block.
 func (c *Console) Defines(template, block string) bool {
-	t := c.views.at("")[template]
-	return t != nil && t.Lookup(block) != nil
+	if _, err := templateFiles.Open("templates/" + template + ".html"); err != nil {
+		return false
+	}
+	return c.views.template("", template).Lookup(block) != nil
 }
 
 // Add puts a page and an action into the tables of a console.

@@ -55,7 +55,8 @@ func readAssets() assets {
 }
 
 // views renders templates. Links in them are below the root that the console has in a browser, so
-// there is a set of templates for each; a deployment has one or two.
+// there is a set of templates for each; a deployment has one or two. A template is parsed when it is first shown: all of
+// them would be most of a cold start.
 type views struct {
 	now    func() time.Time
 	assets assets
@@ -64,41 +65,41 @@ type views struct {
 	sets map[string]set // by root
 }
 
-type set map[string]*template.Template // by file, without ".html"
+// set has the templates of one root: what all others may use, and those that were shown, by file without ".html".
+type set struct {
+	base  *template.Template
+	shown map[string]*template.Template
+}
 
 const maxSets = 8
 
 func newViews(now func() time.Time) *views {
-	v := &views{now: now, assets: readAssets(), sets: map[string]set{}}
-	v.at("") // panics now if a template is wrong
-	return v
+	return &views{now: now, assets: readAssets(), sets: map[string]set{}}
 }
 
 // shared are the templates that all others may use.
 var shared = []string{"templates/layout.html", "templates/components.html"}
 
-func (v *views) at(prefix string) set {
+// template is the one of a file. A file that is wrong is a panic, which a test of all files sees first.
+func (v *views) template(prefix, name string) *template.Template {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if s, ok := v.sets[prefix]; ok {
-		return s
-	}
-	entries, err := templateFiles.ReadDir("templates")
-	must(err)
-	base, err := template.New("").Option("missingkey=error").Funcs(v.funcs(prefix)).ParseFS(templateFiles, shared...)
-	must(err)
-	s := set{}
-	for _, e := range entries {
-		t, err := base.Clone()
+	s, ok := v.sets[prefix]
+	if !ok {
+		base, err := template.New("").Option("missingkey=error").Funcs(v.funcs(prefix)).ParseFS(templateFiles, shared...)
 		must(err)
-		name := strings.TrimSuffix(e.Name(), ".html")
-		s[name], err = t.ParseFS(templateFiles, "templates/"+e.Name())
+		s = set{base, map[string]*template.Template{}}
+		if len(v.sets) < maxSets {
+			v.sets[prefix] = s
+		}
+	}
+	if s.shown[name] == nil {
+		t, err := s.base.Clone()
+		must(err)
+		s.shown[name], err = t.ParseFS(templateFiles, "templates/"+name+".html")
 		must(err)
 	}
-	if len(v.sets) < maxSets {
-		v.sets[prefix] = s
-	}
-	return s
+	return s.shown[name]
 }
 
 // must ends the program: its own files are wrong.
@@ -147,7 +148,7 @@ func (v *views) failure(visit *Visit, status int, f *Failure) {
 // write renders everything before it answers, so that no page ends in the middle.
 func (v *views) write(visit *Visit, status int, name, block string, data any) {
 	var page bytes.Buffer
-	if err := v.at(visit.root)[name].ExecuteTemplate(&page, block, data); err != nil {
+	if err := v.template(visit.root, name).ExecuteTemplate(&page, block, data); err != nil {
 		visit.err = errors.Join(visit.err, fmt.Errorf("template %s: %w", name, err))
 		http.Error(visit.w, "The page cannot be shown.", http.StatusInternalServerError)
 		return

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,6 +49,21 @@ func TestPages_haveTheirTemplates(t *testing.T) {
 	}
 	if w.handler.Defines("overview", "nothing") || w.handler.Defines("nothing", "content") {
 		t.Error("what is not there is found")
+	}
+}
+
+// Templates are parsed when they are first shown, so one that is wrong must be found here.
+func TestTemplates_canBeParsed(t *testing.T) {
+	t.Parallel()
+	w := open(t, "")
+	files, err := filepath.Glob("templates/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatal("there are no templates", err)
+	}
+	for _, file := range files {
+		if !w.handler.Defines(strings.TrimSuffix(filepath.Base(file), ".html"), "layout") {
+			t.Errorf("%s cannot be shown in the layout", file)
+		}
 	}
 }
 
