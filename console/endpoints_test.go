@@ -15,7 +15,6 @@ const (
 	azureEndpoints = overview + "/advanced/AZURE/endpoints"
 	endpointAPI    = "/api/atlas/v2/groups/" + groupID + "/encryptionAtRest/AWS/privateEndpoints"
 	azurePrivate   = "/api/atlas/v2/groups/" + groupID + "/encryptionAtRest/AZURE/privateEndpoints"
-	configAPI      = "/api/atlas/v2/groups/" + groupID + "/encryptionAtRest"
 	endpointID     = "32b6e34b3d91647abb20e721"
 )
 
@@ -23,7 +22,7 @@ const (
 func networkWorld(t *testing.T, required bool, key string) *world {
 	t.Helper()
 	w := accessWorld(t, "GROUP_OWNER")
-	w.api.set("GET "+configAPI, map[string]any{
+	w.api.set("GET "+settingsAPI, map[string]any{
 		"awsKms": map[string]any{"enabled": true, "valid": true, "customerMasterKeyID": key, "region": "US_EAST_1", "roleId": awsID, "requirePrivateNetworking": required},
 		"azureKeyVault": map[string]any{
 			"enabled": true, "valid": true, "keyVaultName": "kv-kms", "resourceGroupName": "rg-kms", "azureEnvironment": "AZURE", "requirePrivateNetworking": required,
@@ -143,7 +142,7 @@ func TestEndpoints_areForOwnersOfProjectsWithAKey(t *testing.T) {
 	w := networkWorld(t, true, replicated)
 	w.get(overview+"/advanced/GCP/endpoints").has(t, 404, "no private endpoints")
 	w.get(overview+"/advanced/IBM/endpoints").has(t, 404)
-	w.api.set("GET "+configAPI, map[string]any{"awsKms": map[string]any{}, "azureKeyVault": map[string]any{}, "googleCloudKms": map[string]any{}})
+	w.api.set("GET "+settingsAPI, map[string]any{"awsKms": map[string]any{}, "azureKeyVault": map[string]any{}, "googleCloudKms": map[string]any{}})
 	w.get(awsEndpoints).has(t, 200, "AWS KMS is off", overview+"/advanced/AWS")
 	w.get(awsEndpoints+"/new").has(t, 200, "Set it up first.")
 	w.get(awsEndpoints+"/require").has(t, 200, "Set it up first.")
@@ -162,13 +161,13 @@ func TestPrivateNetworking_isRequiredAfterItWasSaidWhatItMeans(t *testing.T) {
 	a := w.get(awsEndpoints + "/require")
 	a.has(t, 200, "Holds", "See to it", "There are nodes in eu-west-1 too.", "All clusters of the project are at one cloud provider", "cannot be switched off", `name="require" value="on"`)
 	a.lacks(t, "Does not hold")
-	w.api.set("PATCH "+configAPI, map[string]any{})
+	w.api.set("PATCH "+settingsAPI, map[string]any{})
 	w.post(awsEndpoints+"/require", url.Values{"require": {"on"}}).leads(t, awsEndpoints+"/new")
-	if diff := cmp.Diff(`{"awsKms":{"requirePrivateNetworking":true}}`, w.api.sent("PATCH "+configAPI)); diff != "" {
+	if diff := cmp.Diff(`{"awsKms":{"requirePrivateNetworking":true}}`, w.api.sent("PATCH "+settingsAPI)); diff != "" {
 		t.Error(diff)
 	}
 	w.post(azureEndpoints+"/require", url.Values{"require": {"off"}}).leads(t, azureEndpoints)
-	if diff := cmp.Diff(`{"azureKeyVault":{"requirePrivateNetworking":false}}`, w.api.sent("PATCH "+configAPI)); diff != "" {
+	if diff := cmp.Diff(`{"azureKeyVault":{"requirePrivateNetworking":false}}`, w.api.sent("PATCH "+settingsAPI)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -189,7 +188,7 @@ func TestPrivateNetworking_cannotBeSwitchedOffWhileThereAreEndpoints(t *testing.
 	a := w.get(awsEndpoints + "/require")
 	a.has(t, 200, "cannot be switched off while there are private endpoints", "us-east-1")
 	a.lacks(t, `type="submit">Stop`)
-	w.api.set("PATCH "+configAPI, refused{400, "CANNOT_DISABLE_ENCRYPTION_AT_REST_REQUIRE_PRIVATE_NETWORKING_WHILE_PRIVATE_ENDPOINTS_EXIST", "Remove private endpoints first.", ""})
+	w.api.set("PATCH "+settingsAPI, refused{400, "CANNOT_DISABLE_ENCRYPTION_AT_REST_REQUIRE_PRIVATE_NETWORKING_WHILE_PRIVATE_ENDPOINTS_EXIST", "Remove private endpoints first.", ""})
 	w.post(awsEndpoints+"/require", url.Values{"require": {"off"}}).has(t, 400, "WHILE_PRIVATE_ENDPOINTS_EXIST", "Remove private endpoints first.")
 }
 
