@@ -69,7 +69,7 @@ func loadOrgActivity(v *Visit) (any, error) {
 
 // clusterFilter offers the clusters that there are, and the one that is asked for.
 func clusterFilter(clusters []keyUser, asked string) *Field {
-	f := Field{Name: "cluster", Label: "Cluster", Value: asked, Required: true, Options: []Option{{Text: "Any or none"}}}
+	f := Field{Name: "cluster", Label: "Cluster", Value: asked, Options: []Option{{Text: "Any or none"}}}
 	known := asked == ""
 	for _, c := range clusters {
 		f.Options = append(f.Options, Option{Value: c.Name, Text: c.Name})

@@ -57,7 +57,7 @@ func (a alertWire) Badge() Badge {
 
 // Days is what it measured, "" if it measures nothing.
 func (a alertWire) Days() string {
-	if a.Value == nil || a.Value.Units != "DAYS" {
+	if a.Value == nil || a.Value.Units != "DAYS" || a.Value.Number == 0 {
 		return ""
 	}
 	return count(a.Value.Number, "day")

@@ -166,8 +166,8 @@ func (view *maintenanceView) fields(v *Visit, w maintenanceWindow) {
 	zone := or(w.Zone, "UTC")
 	view.Day = v.Field(Field{Name: "day", Label: "Day", Required: true, Options: days, Value: day}, "dayOfWeek")
 	view.Hour = v.Field(Field{Name: "hour", Label: "Hour (" + zone + ")", Required: true, Options: hourOptions(""), Value: strconv.Itoa(w.Hour)}, "hourOfDay")
-	view.From = v.Field(Field{Name: "from", Label: "Nothing begins from", Required: true, Options: hourOptions("No protected hours"), Value: start}, "startHourOfDay", "protectedHours")
-	view.Until = v.Field(Field{Name: "until", Label: "until", Required: true, Options: hourOptions("No protected hours"), Value: end}, "endHourOfDay")
+	view.From = v.Field(Field{Name: "from", Label: "Nothing begins from", Options: hourOptions("No protected hours"), Value: start}, "startHourOfDay", "protectedHours")
+	view.Until = v.Field(Field{Name: "until", Label: "until", Options: hourOptions("No protected hours"), Value: end}, "endHourOfDay")
 	view.Defer = v.Field(Field{Name: "autoDefer", Type: "checkbox", Label: "Defer each maintenance by a week, once, by itself", Checked: w.AutoDefer})
 }
 

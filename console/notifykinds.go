@@ -145,11 +145,19 @@ func (n notification) view() targetView {
 	}
 	for _, m := range k.members {
 		if value := n.text(m.name); value != "" && (m.required || m.options == nil) && m.lines == 0 && m.name != "webhookSecret" {
-			t.Text += ": " + value
+			t.Text += ": " + unstarred(value)
 			break
 		}
 	}
 	return t
+}
+
+// unstarred shortens what the API shows of a secret.
+func unstarred(shown string) string {
+	if i, j := strings.IndexByte(shown, '*'), strings.LastIndexByte(shown, '*'); i >= 0 {
+		return shown[:i] + "…" + shown[j+1:]
+	}
+	return shown
 }
 
 // pace is when it tells, in words.
@@ -202,7 +210,7 @@ func (k notifyKind) fields(v *Visit, stored notification) []Field {
 		}
 		if m.secret && stored.text(m.name) != "" {
 			f.Required = false
-			f.Hint = strings.TrimSpace("Stored: " + stored.text(m.name) + ". Leave it empty to keep it. " + m.hint)
+			f.Hint = strings.TrimSpace("Stored: " + unstarred(stored.text(m.name)) + ". Leave it empty to keep it. " + m.hint)
 		}
 		all = append(all, v.Field(f, m.name))
 	}
