@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -209,9 +210,7 @@ func (v *Visit) eventsOf(path string, query url.Values, who string, p eventPage)
 func (view *activityView) links(asked url.Values, p eventPage) {
 	to := func(number int) string {
 		next := url.Values{}
-		for name, values := range asked {
-			next[name] = values
-		}
+		maps.Copy(next, asked)
 		next.Set("page", strconv.Itoa(number))
 		return view.Path + "?" + next.Encode()
 	}

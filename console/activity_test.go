@@ -34,7 +34,7 @@ func TestActivity_tellsWhoDidWhatAndWhereItIs(t *testing.T) {
 		"the key is disabled (KEY_DISABLED)", advanced+"#key-GCP", "service account", overview+"/roles/"+roleID, advanced+"/AZURE/endpoints", "No quota.",
 		alertsPage+"/"+alertID, configsPage+"/"+configID, overview+"/maintenance", "Deferred so often", `datetime="2026-05-01T05:00:00Z"`, "Alert acknowledged audit")
 	page.hides(t, "Code of the provider", "hx-trigger", ">_t<", `name="cluster" required`)
-	if q, _ := url.ParseQuery(w.api.query("GET " + groupAPI + "/events")); q.Get("includeRaw") != "true" || q.Get("includeCount") != "false" || q.Has("eventType") { //nolint:errcheck // it is one
+	if q, _ := url.ParseQuery(w.api.query("GET " + groupAPI + "/events")); q.Get("includeRaw") != "true" || q.Get("includeCount") != "false" || q.Has("eventType") {
 		t.Errorf("it asks for %v", q)
 	}
 }

@@ -186,8 +186,11 @@ func kindOptions(withGroup bool) []Option {
 
 func (v *Visit) severityField(stored string) Field {
 	return v.Field(Field{Name: "severity", Label: "How much it matters", Value: stored, Options: []Option{
-		{Value: "", Text: "As is usual for it"}, {Value: "INFO", Text: "To be known"}, {Value: "WARNING", Text: "Warning"},
-		{Value: "ERROR", Text: "Error"}, {Value: "CRITICAL", Text: "Critical"},
+		{Value: "", Text: "As is usual for it"},
+		{Value: "INFO", Text: "To be known"},
+		{Value: "WARNING", Text: "Warning"},
+		{Value: "ERROR", Text: "Error"},
+		{Value: "CRITICAL", Text: "Critical"},
 	}}, "severityOverride")
 }
 

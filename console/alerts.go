@@ -14,9 +14,6 @@ const (
 	alertPath  = alertsPath + "/{alertId}"
 )
 
-// readersOnly says why there are no buttons.
-const readersOnly = "You may see all of this, and change nothing: that takes the role Project Owner."
-
 // alertsView is the list of alerts.
 type alertsView struct {
 	GroupID string

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,18 +46,14 @@ func alertsWorld(t *testing.T) *world {
 
 func event(kind, created string, more object) object {
 	e := object{"id": "32b6e34b3d91647abb20e7e1", "eventTypeName": kind, "created": created, "groupId": groupID, "orgId": orgID}
-	for name, value := range more {
-		e[name] = value
-	}
+	maps.Copy(e, more)
 	return e
 }
 
 // alert has the API show an alert that began two seconds after its event.
 func (w *world) alert(more object) {
 	a := object{"id": alertID, "alertConfigId": configID, "eventTypeName": keyInvalid, "status": "OPEN", "created": "2026-05-01T12:00:00Z"}
-	for name, value := range more {
-		a[name] = value
-	}
+	maps.Copy(a, more)
 	w.api.set("GET "+groupAPI+"/alerts", listed(a))
 	w.api.set("GET "+groupAPI+"/alerts/"+alertID, a)
 }
@@ -74,9 +71,7 @@ func (w *world) config(more object, notifications ...any) {
 		"id": configID, "eventTypeName": keyInvalid, "enabled": true, "updated": "2026-05-01T10:00:00Z", "notifications": notifications,
 		"matchers": []any{object{"fieldName": "CLUSTER_NAME", "operator": "EQUALS", "value": "c1"}},
 	}
-	for name, value := range more {
-		c[name] = value
-	}
+	maps.Copy(c, more)
 	w.api.set("GET "+alertConfigAPI, c)
 	w.api.set("GET "+groupAPI+"/alertConfigs", listed(c))
 	w.api.set("GET "+groupAPI+"/alerts/"+alertID+"/alertConfigs", listed(c))
@@ -196,8 +191,10 @@ func TestConfiguration_isMadeWithItsFirstNotification(t *testing.T) {
 	for name, c := range map[string]struct{ form, want object }{
 		"roles": {
 			object{"type": keyInvalid, "kind": "GROUP", "delayMin": "5", "intervalMin": "15", "role.GROUP_OWNER": "on", "days": "2", "severity": "ERROR"},
-			object{"eventTypeName": keyInvalid, "enabled": true, "severityOverride": "ERROR", "threshold": object{"operator": "GREATER_THAN", "threshold": 2, "units": "DAYS"},
-				"notifications": []any{object{"typeName": "GROUP", "emailEnabled": true, "roles": []any{"GROUP_OWNER"}, "delayMin": 5, "intervalMin": 15}}},
+			object{
+				"eventTypeName": keyInvalid, "enabled": true, "severityOverride": "ERROR", "threshold": object{"operator": "GREATER_THAN", "threshold": 2, "units": "DAYS"},
+				"notifications": []any{object{"typeName": "GROUP", "emailEnabled": true, "roles": []any{"GROUP_OWNER"}, "delayMin": 5, "intervalMin": 15}},
+			},
 		},
 		"everybody": {
 			object{"type": keyInvalid, "kind": "ORG", "delayMin": "0", "intervalMin": "60"},
@@ -210,7 +207,7 @@ func TestConfiguration_isMadeWithItsFirstNotification(t *testing.T) {
 	} {
 		form := url.Values{}
 		for field, value := range c.form {
-			form.Set(field, value.(string)) //nolint:errcheck,forcetypeassert // it is one
+			form.Set(field, value.(string))
 		}
 		if a := w.post(overview+"/new-alert-configuration", form); a.StatusCode != http.StatusSeeOther {
 			t.Errorf("%s is answered %d", name, a.StatusCode)
@@ -254,8 +251,8 @@ func TestNotification_keepsTheSecretsThatAreNotTyped(t *testing.T) {
 		t.Fatalf("answer = %d", a.StatusCode)
 	}
 	sent := w.sentJSON("PUT " + alertConfigAPI)
-	equal(t, []any{pagerSent(), object{"typeName": "WEBHOOK", "notifierId": notifierID, "delayMin": 7.0, "intervalMin": 30.0, "webhookBodyTemplate": `{"a":1}`}}, sent["notifications"].([]any)) //nolint:errcheck,forcetypeassert // it is a list
-	equal(t, []any{object{"fieldName": "CLUSTER_NAME", "operator": "EQUALS", "value": "c1"}}, sent["matchers"].([]any))                                                                          //nolint:errcheck,forcetypeassert // it is a list
+	equal(t, []any{pagerSent(), object{"typeName": "WEBHOOK", "notifierId": notifierID, "delayMin": 7.0, "intervalMin": 30.0, "webhookBodyTemplate": `{"a":1}`}}, sent["notifications"].([]any))
+	equal(t, []any{object{"fieldName": "CLUSTER_NAME", "operator": "EQUALS", "value": "c1"}}, sent["matchers"].([]any))
 }
 
 // pagerSent is the other notification, sent back as it was shown.
@@ -294,14 +291,14 @@ func TestNotifications_areAddedAndRemoved(t *testing.T) {
 		form.Set(name, value)
 	}
 	w.post(path+"/new-notification", form)
-	if sent := w.sentJSON("PUT " + alertConfigAPI); len(sent["notifications"].([]any)) != 2 { //nolint:errcheck,forcetypeassert // it is a list
+	if sent := w.sentJSON("PUT " + alertConfigAPI); len(sent["notifications"].([]any)) != 2 {
 		t.Errorf("sent %v", sent)
 	}
 	w.config(nil, webhook(), pagerSent())
 	page := w.get(path + "/notifications/" + notifierID + "/remove")
 	page.shows(t, "this cannot be undone", "Webhook")
 	w.post(path+"/notifications/"+notifierID+"/remove", page.applied())
-	equal(t, []any{pagerSent()}, w.sentJSON("PUT " + alertConfigAPI)["notifications"].([]any)) //nolint:errcheck,forcetypeassert // it is a list
+	equal(t, []any{pagerSent()}, w.sentJSON("PUT " + alertConfigAPI)["notifications"].([]any))
 	for _, gone := range []string{"/notifications/none", "/notifications/none/remove", "/new-notification?kind=TEAM", "/new-notification?kind=HIP_CHAT"} {
 		if a := w.get(path + gone); a.StatusCode != http.StatusNotFound {
 			t.Errorf("%s is answered %d", gone, a.StatusCode)

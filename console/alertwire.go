@@ -82,7 +82,7 @@ type eventWire struct {
 
 // raw is a detail that is a text, "" if it is none.
 func (e eventWire) raw(name string) string {
-	s, _ := e.Raw[name].(string) //nolint:errcheck // anything else is no text
+	s, _ := e.Raw[name].(string)
 	return s
 }
 

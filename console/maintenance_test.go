@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"maps"
 	"net/http"
 	"testing"
 )
@@ -17,17 +18,13 @@ func maintained(t *testing.T, window, more object) *world {
 	w.signIn()
 	w.as("GROUP_OWNER")
 	at := object{"dayOfWeek": 3, "hourOfDay": 4, "timeZoneId": "UTC", "numberOfDeferrals": 1}
-	for name, value := range window {
-		at[name] = value
-	}
+	maps.Copy(at, window)
 	keys := object{"rotation": object{"state": "RESTING"}, "maintenance": nil, "masterKeys": []any{
 		object{"clusterName": "young", "nodeId": "n1", "madeAt": "2026-04-01T00:00:00Z", "state": "CURRENT"},
 		object{"clusterName": "old", "nodeId": "n2", "madeAt": "2026-03-01T00:00:00Z", "state": "AWAY", "overdue": true},
 		object{"clusterName": "old", "nodeId": "n3", "madeAt": "2026-01-01T00:00:00Z", "state": "AWAY", "overdue": true},
 	}}
-	for name, value := range more {
-		keys[name] = value
-	}
+	maps.Copy(keys, more)
 	w.api.set("GET "+windowAPI, at)
 	w.api.set("GET "+ownAPI+"/masterKeys", keys)
 	return w

@@ -134,7 +134,7 @@ func (v *Visit) notification(k notifyKind, stored notification) (notification, e
 		switch value := v.Form(m.name); {
 		case value != "":
 			n[m.name] = value
-		case m.required && !(m.secret && stored.text(m.name) != ""):
+		case m.required && (!m.secret || stored.text(m.name) == ""):
 			wrong[m.name] = "This is needed."
 		}
 	}

@@ -103,18 +103,18 @@ func kindOf(name string) notifyKind {
 type notification map[string]any
 
 func (n notification) text(name string) string {
-	s, _ := n[name].(string) //nolint:errcheck // anything else is no text
+	s, _ := n[name].(string)
 	return s
 }
 
 func (n notification) minutes(name string) int {
-	f, _ := n[name].(float64) //nolint:errcheck // nor a number
+	f, _ := n[name].(float64)
 	return int(f)
 }
 
 // roles are those whose holders are told; everybody is without any.
 func (n notification) roles() []string {
-	listed, _ := n["roles"].([]any) //nolint:errcheck // absent is none
+	listed, _ := n["roles"].([]any)
 	var all []string
 	for _, r := range listed {
 		if name, ok := r.(string); ok {
