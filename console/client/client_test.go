@@ -56,7 +56,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests++
-	body, _ := io.ReadAll(r.Body) //nolint:errcheck // a test
+	body, _ := io.ReadAll(r.Body)
 	s.bodies = append(s.bodies, string(body))
 	signed, err := digest.Parse(r.Header.Get("Authorization"))
 	if err == nil {
@@ -165,10 +165,14 @@ func TestFailures_haveTheAPIsCodeAndSentence(t *testing.T) {
 		"a redirect":          {answering(302, http.Header{"Location": {"https://evil.example/"}}, ""), 302, atlas.UnexpectedError, "The API answered 302 Found.", 0, 0},
 		"no JSON":             {answering(200, nil, "<html>"), 502, atlas.ServiceUnavailable, "The API cannot be reached right now.", 0, 0},
 		"too much":            {answering(200, nil, strings.Repeat(" ", 9<<20)), 502, atlas.ServiceUnavailable, "The API cannot be reached right now.", 0, 0},
-		"no network": {func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }, 502, atlas.ServiceUnavailable,
-			"The API cannot be reached right now.", 0, 0},
-		"no answer in time": {func(*http.Request) (*http.Response, error) { return nil, slow{} }, 504, atlas.ServiceUnavailable,
-			"The API did not answer in time. A change may have happened; look before you repeat it.", 0, 0},
+		"no network": {
+			func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }, 502, atlas.ServiceUnavailable,
+			"The API cannot be reached right now.", 0, 0,
+		},
+		"no answer in time": {
+			func(*http.Request) (*http.Response, error) { return nil, slow{} }, 504, atlas.ServiceUnavailable,
+			"The API did not answer in time. A change may have happened; look before you repeat it.", 0, 0,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -232,7 +236,7 @@ func TestExchange_getsATokenOrSaysWhyNot(t *testing.T) {
 	var sent string
 	token, err := client.Exchange(t.Context(), "http://api.example/", trip(func(r *http.Request) (*http.Response, error) {
 		id, secret, _ := r.BasicAuth()
-		body, _ := io.ReadAll(r.Body) //nolint:errcheck // a test
+		body, _ := io.ReadAll(r.Body)
 		sent = r.Method + " " + r.URL.String() + " " + id + " " + secret + " " + string(body)
 		return answering(200, nil, `{"access_token":"t","expires_in":3600}`)(r)
 	}), "the id", "s:cret")
