@@ -194,6 +194,9 @@ func nodeRowOf(n clusterNode) nodeRow {
 	}
 	if k := n.Key; k != nil {
 		row.Key = &keyRow{ProviderName(k.Provider), k.Name, k.Version, k.WrappedAt, k.MadeAt}
+		if k.Version == k.Name { // where keys have no versions of their own
+			row.Key.Version = ""
+		}
 	}
 	return row
 }

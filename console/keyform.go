@@ -250,8 +250,6 @@ func accessOf(v *Visit, r keyRead, values map[string]string) string {
 		return byRole
 	case on:
 		return bySecret // the switch has a form of its own
-	case r.provider == atlas.AWS:
-		return byRole // user keys are for projects that still have them
 	case asked == bySecret:
 		return bySecret
 	}
@@ -260,11 +258,11 @@ func accessOf(v *Visit, r keyRead, values map[string]string) string {
 
 // ways are the choices of the way to the key, where there is a choice.
 func (v *Visit) ways(r keyRead, access string) []keyWay {
-	if isOn(r.settings, r.provider) || r.provider == atlas.AWS {
+	if isOn(r.settings, r.provider) {
 		return nil
 	}
 	form := v.keyPath(r.provider, "")
-	other := map[atlas.Provider]string{atlas.Azure: "Client ID and secret", atlas.GCP: "Service account key file"}[r.provider]
+	other := map[atlas.Provider]string{atlas.AWS: "Access keys of an IAM user", atlas.Azure: "Client ID and secret", atlas.GCP: "Service account key file"}[r.provider]
 	return []keyWay{
 		{roleWords[r.provider], form + "?access=" + byRole, access == byRole},
 		{other, form + "?access=" + bySecret, access == bySecret},
