@@ -241,7 +241,7 @@ func TestNotification_keepsTheSecretsThatAreNotTyped(t *testing.T) {
 	path := configsPage + "/" + configID + "/notifications/" + notifierID
 	page := w.get(path)
 	page.shows(t, "Stored: https://hooks.example.com/…. Leave it empty to keep it", `type="password"`)
-	page.hides(t, `value="****"`, `value="https://hooks`)
+	page.hides(t, `value="****"`, `value="https://hooks`, `class="mono" required`)
 	form := page.applied()
 	for name, value := range map[string]string{"delayMin": "7", "intervalMin": "30", "webhookBodyTemplate": "{\"a\":1}"} {
 		form.Set(name, value)
