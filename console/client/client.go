@@ -1,7 +1,7 @@
 // Package client calls the public API over HTTP on behalf of whoever is signed in to the console.
 //
-// Its invariant: it reaches one API, the one that it was made for, follows no redirect away from
-// it, and has every failure as an *Error with the API's code and sentence.
+// Its invariant: it reaches one API, the one that it was made for, asks it for what was meant however
+// that is named, follows no redirect away from it, and has every failure as an *Error with the API's code and sentence.
 package client
 
 import (
@@ -71,6 +71,12 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, into an
 
 // Do calls an operation. A nil body sends none; a nil into drops the answer.
 func (c *Client) Do(ctx context.Context, method, path string, body, into any) error {
+	if !isOperation(path) {
+		return &Error{
+			Status: http.StatusNotFound, Code: atlas.ResourceNotFound, Detail: "There is nothing of that name.",
+			cause: fmt.Errorf("%q is no path of the API", path),
+		}
+	}
 	var content []byte
 	if body != nil {
 		var err error
@@ -92,6 +98,18 @@ func (c *Client) Do(ctx context.Context, method, path string, body, into any) er
 		return unreachable(fmt.Errorf("decode answer: %w", err))
 	}
 	return nil
+}
+
+// isOperation reports whether a path is one of the API's, however gateways may read it. Path escapes
+// slashes, but dots are the same escaped: a cluster named ".." would be the project that it is in.
+func isOperation(path string) bool {
+	at, ok := strings.CutPrefix(path, "/api/")
+	at, _, _ = strings.Cut(at, "?")
+	for segment := range strings.SplitSeq(at, "/") {
+		name, err := url.PathUnescape(segment)
+		ok = ok && err == nil && name != "" && name != "." && name != ".." && !strings.Contains(segment, "#")
+	}
+	return ok
 }
 
 // exchange sends a request, and once more if the API asks for another signature.
@@ -124,9 +142,6 @@ func read(body io.ReadCloser) ([]byte, error) {
 }
 
 func (c *Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	if !strings.HasPrefix(path, "/api/") {
-		return nil, fmt.Errorf("%s is no path of the API", path)
-	}
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err

@@ -211,10 +211,17 @@ func TestClient_reachesTheAPIAlone(t *testing.T) {
 		asked = append(asked, r.URL.String()+" "+r.Header.Get("Accept")+" "+r.Header.Get("Content-Type"))
 		return answering(200, nil, "")(r)
 	}), client.Bearer("t"))
-	for _, p := range []string{"//evil.example/api/", "/console/x", "@evil.example/", ""} {
-		if err := c.Get(t.Context(), p, nil, nil); err == nil {
-			t.Errorf("%q was asked", p)
+	for _, p := range []string{
+		"//evil.example/api/", "/console/x", "@evil.example/", "",
+		// A name of dots, or none, would make an operation on a thing one on what it belongs to.
+		path + "/..", path + "/.", path + "/../orgs", path + "/", path + "//x", path + "/%2e%2E/orgs", path + "/%2e?a=b", path + "/%zz", path + "/x#y",
+	} {
+		if err := c.Do(t.Context(), http.MethodDelete, p, nil, nil); !client.IsNotFound(err) {
+			t.Errorf("%q was asked: %v", p, err)
 		}
+	}
+	if err := c.Do(t.Context(), http.MethodDelete, client.Path(path, "id", "clusters", ".."), nil, nil); !client.IsNotFound(err) {
+		t.Errorf("a cluster named .. was asked for: %v", err)
 	}
 	if err := c.Get(t.Context(), client.Path(path, "a/../b?c"), nil, nil); err != nil {
 		t.Error(err)
