@@ -211,10 +211,23 @@ func (s *Service) subject(settings Settings, p atlas.Provider, anew bool) validi
 		Expires: state.Expires, Fresh: true, Anew: anew,
 		Ref: func(ctx context.Context) (kms.Reference, error) { return s.reference(ctx, settings, p, credential{}) },
 	}
+	if settings.role(p) != nil {
+		subject.Latest = func(ctx context.Context) (kms.Reference, error) { return s.latestReference(ctx, settings, p) }
+	}
 	if f, ok := settings.Fallback(p); ok && sameKey(settings.back(f), settings, p) {
 		subject.Former = func(ctx context.Context) (kms.Reference, error) {
 			return s.reference(ctx, settings.back(f), p, credential{})
 		}
 	}
 	return subject
+}
+
+// latestReference is reference with the access role as it is now. The settings may have been read before it was
+// changed, and nodes must not stop for what the former role may no longer do.
+func (s *Service) latestReference(ctx context.Context, settings Settings, p atlas.Provider) (kms.Reference, error) {
+	role, err := s.findRole(ctx, settings.GroupID, p, settings.RoleID(p))
+	if err != nil {
+		return kms.Reference{}, err
+	}
+	return s.reference(ctx, settings, p, credential{role: role})
 }

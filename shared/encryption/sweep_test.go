@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/shared/access"
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
+	"latchkey/shared/kms"
 	"latchkey/shared/kms/kmstest"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
@@ -125,5 +127,47 @@ func TestAScheduledCheckIsOneCallThatStoresNothing(t *testing.T) {
 	calls, writes := count(key), w.table.writes
 	if v := w.Check(t.Context(), settings, atlas.AWS); v.Class() != verdict.Valid || count(key) != calls+1 || w.table.writes != writes {
 		t.Errorf("%+v, %d calls, %d writes", v, count(key)-calls, w.table.writes-writes)
+	}
+}
+
+// The schedule reads settings some time before it checks their keys. A role that was moved in between, and whose former
+// one the tenant has removed, is no revocation.
+func TestARefusalIsConfirmedThroughTheRoleOfNow(t *testing.T) {
+	w := enabledWorld(t)
+	asRead, err := w.Load(t.Context(), groupID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role, err := access.Find(t.Context(), w.Table, groupID, role1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	former := role.AWS.ARN
+	moved := *role.AWS
+	moved.ARN += "-2"
+	role.AWS = &moved
+	follow, err := w.ProveRole(t.Context(), role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, err := store.Encode(keys.Role(groupID, role1), role.Version(), role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(store.Put(item), follow)
+	w.refuse = func(ref kms.Reference) error {
+		if ref.AWS.RoleARN == former {
+			return verdict.Failed(verdict.RoleDenied, "the role is gone")
+		}
+		return nil
+	}
+	if v := w.Check(t.Context(), asRead, atlas.AWS); v.Class() != verdict.Valid {
+		t.Errorf("the key works through the role that is stored, and the verdict is %+v", v)
+	}
+
+	w.now = w.now.Add(time.Minute)
+	w.write(store.Delete(keys.Role(groupID, role1), role.Version()+1))
+	if v := w.Check(t.Context(), asRead, atlas.AWS); v.Class() != verdict.Inconclusive {
+		t.Errorf("a role that can't be read says nothing of the key, and the verdict is %+v", v)
 	}
 }

@@ -39,6 +39,9 @@ type Subject struct {
 	// Ref resolves the key's name and credentials; it may unseal secrets. Its error makes the
 	// check INCONCLUSIVE, unless it is a *verdict.Failure.
 	Ref func(ctx context.Context) (kms.Reference, error)
+	// Latest is Ref from what is stored by now, for a subject that was read some time ago: a refusal counts
+	// only if it is confirmed that way. nil is Ref's answer.
+	Latest func(ctx context.Context) (kms.Reference, error)
 	// Former resolves the way to the key that was used before, while a change of it can still be
 	// taken back; nil otherwise. What opens that way is VALID: no node stops for a change.
 	Former func(ctx context.Context) (kms.Reference, error)
@@ -110,7 +113,7 @@ func (c *Checker) check(ctx context.Context, s Subject) verdict.Verdict {
 		}
 		err = c.probe(ctx, open, ref, s)
 		if reasonOf(err).Class() == verdict.Invalid {
-			err = c.probe(ctx, c.keys.Renew, ref, s)
+			err = c.confirm(ctx, ref, s)
 		}
 	}
 	if s.Former != nil && reasonOf(err).Class() == verdict.Invalid && c.opensFormerly(ctx, s) {
@@ -124,6 +127,18 @@ func (c *Checker) check(ctx context.Context, s Subject) verdict.Verdict {
 		v.ProviderCode, v.RequestID = f.ProviderCode, f.RequestID
 	}
 	return v
+}
+
+// confirm checks with fresh credentials what was refused.
+func (c *Checker) confirm(ctx context.Context, ref kms.Reference, s Subject) error {
+	if s.Latest != nil {
+		latest, err := s.Latest(ctx)
+		if err != nil {
+			return err
+		}
+		ref = latest
+	}
+	return c.probe(ctx, c.keys.Renew, ref, s)
 }
 
 // opensFormerly reports whether the probe opens in the way that was used before.
