@@ -126,18 +126,23 @@ func (s *Service) recordUnlessHeld(ctx context.Context, settings *Settings, p at
 }
 
 // RoleProved implements access.Usage: the proof was a check of the key that is reached through the
-// role. If the key was not valid before, nodes start at once.
+// role. If the key was not valid before, nodes start at once. It is stored in any case: a check that began before
+// it may not have stored its refusal yet.
 func (s *Service) RoleProved(ctx context.Context, role access.Role, began time.Time) {
 	ctx = context.WithoutCancel(ctx) // the role is changed, whether or not its owner still waits
 	p := role.Provider
 	settings, err := s.Load(ctx, role.GroupID)
-	if err != nil || settings.RoleID(p) != role.ID || settings.Key(p).Valid {
+	if err != nil || settings.RoleID(p) != role.ID {
 		s.logUnrecorded(ctx, role, err)
 		return
 	}
+	wasValid := settings.Key(p).Valid
 	v := verdict.Verdict{Reason: verdict.OK, Settings: settings.Key(p).Revision, StartedAt: began.UTC()}
-	if err := s.Record(ctx, &settings, p, v); err != nil {
+	if err := s.record(ctx, &settings, p, v, true); err != nil {
 		s.logUnrecorded(ctx, role, err)
+		return
+	}
+	if wasValid {
 		return
 	}
 	s.enforce(ctx, role.GroupID, p)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/shared/access"
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
 	"latchkey/shared/store/keys"
@@ -197,5 +198,38 @@ func TestAVerdictFromTheFutureIsReplaced(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{stopped, started}, w.took()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A check that began before a role was proved may be stored after it. The proof is the later one.
+func TestAProofOfARoleCountsMoreThanAnEarlierRefusal(t *testing.T) {
+	w := enabledWorld(t)
+	settings, err := w.Load(t.Context(), groupID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.keys[keyARN].Break(verdict.RoleDenied)
+	refused := w.Check(t.Context(), settings, atlas.AWS)
+	w.keys[keyARN].Break(verdict.OK)
+	w.now = w.now.Add(20 * time.Second)
+	role, err := access.Find(t.Context(), w.Table, groupID, role1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := w.now
+	follow, err := w.ProveRole(t.Context(), role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(follow)
+	w.RoleProved(t.Context(), role, began)
+	if err := w.Record(t.Context(), &settings, atlas.AWS, refused); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.stored(); !s.Valid || s.Verdict.Reason != verdict.OK {
+		t.Errorf("stored is %+v", s.Verdict)
+	}
+	if calls := w.took(); len(calls) > 0 {
+		t.Errorf("a key that was valid all the time was enforced: %v", calls)
 	}
 }
