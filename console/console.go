@@ -9,8 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"latchkey/console/client"
@@ -24,6 +22,7 @@ type Deps struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 	// API is the URL of the API's root; "" is where the request was sent to, as the gateway says.
+	// Without either the console is not there: nothing that a client says names where credentials go.
 	API string
 	// Transport is how the API is reached; nil is the network.
 	Transport http.RoundTripper
@@ -94,13 +93,20 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		c.log(v, answer.status, c.deps.Now().Sub(began))
 	}()
+	ctx, cancel := context.WithTimeout(r.Context(), client.Patience)
+	defer cancel()
+	v.r = r.WithContext(ctx)
 	c.protect(w.Header(), v)
+	if v.astray {
+		c.refuse(v, http.StatusNotFound, "The console is not at this address.")
+		return
+	}
 	if err := c.guard.Check(r); err != nil {
 		c.refuse(v, http.StatusForbidden, "This request came from another site, and was refused.")
 		return
 	}
-	r.Body = http.MaxBytesReader(answer, r.Body, maxForm)
-	c.mux.ServeHTTP(answer, v.request(r))
+	v.r.Body = http.MaxBytesReader(answer, r.Body, maxForm)
+	c.mux.ServeHTTP(answer, v.request(v.r))
 }
 
 // policy allows what the console's own files do, and nothing else.
@@ -157,24 +163,6 @@ func (c *Console) log(v *Visit, status int, took time.Duration) {
 		level = slog.LevelError
 	}
 	c.deps.Log.LogAttrs(context.WithoutCancel(v.Context()), level, "request", attrs...)
-}
-
-// visit begins a visit: where the browser sees the console, and where its cookies live.
-func (c *Console) visit(w http.ResponseWriter, r *http.Request) *Visit {
-	base := httpapi.BaseOf(r.Context())
-	if base == "" {
-		base = "http://" + r.Host
-	}
-	v := &Visit{console: c, w: w, r: r, api: base}
-	if at, err := url.Parse(base); err == nil {
-		v.root = strings.TrimSuffix(at.EscapedPath(), "/")
-		v.place = session.Place{Secure: at.Scheme == "https", Path: v.root + root}
-		v.loopback = isLoopback(at.Hostname())
-	}
-	if c.deps.API != "" {
-		v.api = c.deps.API
-	}
-	return v
 }
 
 // asset serves a file whose name has the hash of its content in it, so that it never changes.

@@ -132,6 +132,7 @@ func TestReturn_leadsToTheConsoleOnly(t *testing.T) {
 	for _, to := range []string{
 		"https://evil.example/console/", "//evil.example/console", "/\\evil.example", "/console//evil", "/console\\..", "javascript:alert(1)",
 		"/console/../api/atlas/v2", "/api/atlas/v2", "/consoles", "/console/\r\nSet-Cookie: a=b", "", "/console/%2e%2e/x#y",
+		"/console/%2e%2e/x", "/console/%2f%2fevil.example", "/%2f%2fevil.example", "/console%2f..%2fx", "/console/%5cevil", "/console/%5c..%5cx",
 	} {
 		a := w.post("/console/sign-in", url.Values{"kind": {"apiKey"}, "name": {publicKey}, "secret": {privateKey}, "return": {to}})
 		if got := a.Header.Get("Location"); got != "/prod/console/groups" {
@@ -231,7 +232,7 @@ func TestFirstVisit_isSmallAndInOneRoundTrip(t *testing.T) {
 	asked := w.api.asked()
 	slices.Sort(asked)
 	group := "GET /api/atlas/v2/groups/" + groupID
-	if diff := cmp.Diff([]string{group, group + "/alerts", group + "/clusters", group + "/encryptionAtRest", "GET /api/atlas/v2/orgs"}, asked); diff != "" {
+	if diff := cmp.Diff([]string{group, group + "/alerts", group + "/clusters", group + "/encryptionAtRest", "GET /api/atlas/v2/orgs", "GET /api/latchkey/v1/groups/" + groupID + "/clusters"}, asked); diff != "" {
 		t.Errorf("want (-) and asked (+), each once:\n%s", diff)
 	}
 	size := len(a.body)
@@ -255,7 +256,7 @@ func TestOverview_showsHowThingsStand(t *testing.T) {
 	w := open(t, "")
 	w.signIn()
 	a := w.get(overview)
-	for _, want := range []string{"Not valid", "Ready", "Being changed", "1 open alert", "Acme", "Shop", `aria-current="page"`, `hx-trigger="every 5s"`} {
+	for _, want := range []string{"Not valid", "Ready", "Being changed", "Disabled", "1 open alert", "Acme", "Shop", `aria-current="page"`, `hx-trigger="every 5s"`} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("it does not show %s", want)
 		}

@@ -27,7 +27,7 @@ const (
 )
 
 func (c *Console) signInView(v *Visit, kind session.Kind, back string) signInView {
-	view := signInView{Kind: kind, Insecure: !v.place.Secure && !v.loopback, Failure: v.Failure}
+	view := signInView{Kind: kind, Insecure: v.exposed(), Failure: v.Failure}
 	if isLocal(back) {
 		view.Return = back
 	}
@@ -53,6 +53,10 @@ func (c *Console) signIn(_ http.ResponseWriter, r *http.Request) {
 	v := visitOf(r)
 	if err := v.parseForm(); err != nil {
 		c.refuse(v, http.StatusBadRequest, "The form is malformed or too large.")
+		return
+	}
+	if v.exposed() {
+		c.refuse(v, http.StatusForbidden, "This connection is not encrypted. Open the console over HTTPS, or on the machine that it runs on.")
 		return
 	}
 	kind, back := session.Kind(v.Form(fieldKind)), v.Form(fieldReturn)

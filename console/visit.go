@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"encoding/base64"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -28,7 +27,8 @@ type Visit struct {
 	root     string // what is before "/console" in the browser: the stage, or ""
 	api      string // the URL of the API's root
 	place    session.Place
-	loopback bool
+	loopback bool // the browser is on this machine
+	astray   bool // nobody says where this is
 	session  session.Session
 	page     Page
 	saying   string // what the next page says
@@ -152,6 +152,9 @@ func (v *Visit) open() error {
 	if v.API != nil {
 		return nil
 	}
+	if v.exposed() {
+		return session.ErrNone
+	}
 	s, err := v.console.jar.Read(v.Context(), v.r, v.place)
 	if err != nil {
 		return err
@@ -214,14 +217,9 @@ func isLocal(to string) bool {
 		return false
 	}
 	at, err := url.Parse(to)
+	if err == nil && (strings.Contains(at.Path, "//") || strings.Contains(at.Path, "/.") || strings.Contains(at.Path, "\\")) {
+		return false // escaped
+	}
 	return err == nil && at.Scheme == "" && at.Host == "" && at.User == nil && at.Fragment == "" &&
 		(at.Path == root || strings.HasPrefix(at.Path, root+"/"))
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
