@@ -34,11 +34,15 @@ type stateCount struct {
 func loadOverview(v *Visit) (any, error) {
 	var settings atlas.EncryptionAtRest
 	var clusters atlas.Page[atlas.Cluster]
+	var progress atlas.Page[clusterProgress]
 	var alerts atlas.Page[struct{}]
 	err := Together(
 		func() error { return v.API.Get(v.Context(), v.Group("encryptionAtRest"), nil, &settings) },
 		func() error {
 			return v.API.Get(v.Context(), v.Group("clusters"), url.Values{"itemsPerPage": {"500"}}, &clusters)
+		},
+		func() error {
+			return v.API.Get(v.Context(), v.OwnGroup("clusters"), url.Values{"itemsPerPage": {maxClusters}}, &progress)
 		},
 		func() error {
 			return v.API.Get(v.Context(), v.Group("alerts"), url.Values{"status": {"OPEN"}, "itemsPerPage": {"1"}}, &alerts)
@@ -48,7 +52,7 @@ func loadOverview(v *Visit) (any, error) {
 		return nil, err
 	}
 	view := overviewView{GroupID: v.GroupID(), Providers: providersOf(settings)}
-	view.Clusters, view.Working = byState(clusters.Results)
+	view.Clusters, view.Working = byState(clusters.Results, progress.Results)
 	for _, n := range []struct {
 		total *int
 		into  *int
@@ -98,12 +102,16 @@ func ClusterBadge(state string, paused bool) Badge {
 	return Badge{Neutral, state}
 }
 
-func byState(clusters []atlas.Cluster) (counts []stateCount, working bool) {
+func byState(clusters []atlas.Cluster, progress []clusterProgress) (counts []stateCount, working bool) {
+	standing := map[string]clusterProgress{}
+	for _, p := range progress {
+		standing[p.ID] = p
+	}
 	found := map[Badge]int{}
 	for _, c := range clusters {
-		badge := ClusterBadge(c.StateName, c.Paused)
+		badge := clusterBadge(c, standing[c.ID])
 		found[badge]++
-		working = working || badge.Tone == Busy || badge.Tone == Warning
+		working = working || badge.Tone != Good && badge.Tone != Neutral
 	}
 	for badge, n := range found {
 		counts = append(counts, stateCount{badge, n})

@@ -182,8 +182,11 @@ func newAPI(t *testing.T, now func() time.Time) *fakeAPI {
 			"awsKms":        map[string]any{"enabled": true, "valid": false, "customerMasterKeyID": "arn:aws:kms:us-east-1:111122223333:key/1"},
 			"azureKeyVault": map[string]any{}, "googleCloudKms": map[string]any{},
 		},
-		group + "/clusters": list(map[string]any{"name": "c1", "stateName": "IDLE"}, map[string]any{"name": "c2", "stateName": "UPDATING"}),
-		group + "/alerts":   list(map[string]any{"id": "1"}),
+		group + "/clusters": list(map[string]any{"name": "c1", "stateName": "IDLE"}, map[string]any{"name": "c2", "stateName": "UPDATING"}, map[string]any{"id": "32b6e34b3d91647abb20e7c3", "name": "c3", "stateName": "IDLE"}),
+		"GET /api/latchkey/v1/groups/" + groupID + "/clusters": list(map[string]any{
+			"id": "32b6e34b3d91647abb20e7c3", "name": "c3", "disabled": map[string]any{"cloudProvider": "AWS", "reason": "KEY_DISABLED", "since": "2026-01-02T03:04:05Z"},
+		}),
+		group + "/alerts": list(map[string]any{"id": "1"}),
 	}}
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)

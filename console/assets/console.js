@@ -53,6 +53,13 @@
   document.addEventListener("input", (e) => {
     if (e.target.matches("[data-expect]")) e.target.setCustomValidity("");
   });
+  // What is said of a field may be about another one too.
+  document.addEventListener("change", (e) => {
+    for (const note of e.target.form?.querySelectorAll(".note:not(:empty)") ?? []) {
+      const field = $(note.id.replace(/-note$/, ""));
+      if (field !== e.target) field.dispatchEvent(new Event("recheck"));
+    }
+  });
   // Back to a page that the browser kept: its forms may be sent again.
   addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form.sent")) form.classList.remove("sent");
