@@ -158,7 +158,7 @@ func keyOfSnapshot(s clusterSnapshot, reports []clusterKeys) snapshotKey {
 	for _, r := range reports {
 		for _, f := range r.Former {
 			if slices.Contains(f.Snapshots, s.ID) {
-				return snapshotKey{ProviderName(r.Provider), f.Key, f.Version, Badge{Warning, "Former key"}, noteFormer}
+				return snapshotKey{ProviderName(r.Provider), f.Key, versionOf(f.Key, f.Version), Badge{Warning, "Former key"}, noteFormer}
 			}
 		}
 		switch {
@@ -176,7 +176,7 @@ func keyOfSnapshot(s clusterSnapshot, reports []clusterKeys) snapshotKey {
 }
 
 func snapshotKeyInUse(r clusterKeys) snapshotKey {
-	key := snapshotKey{ProviderName(r.Provider), r.InUse.Key, r.InUse.Version, Badge{Good, "In use, valid"}, ""}
+	key := snapshotKey{ProviderName(r.Provider), r.InUse.Key, versionOf(r.InUse.Key, r.InUse.Version), Badge{Good, "In use, valid"}, ""}
 	if !r.InUse.Status.Valid {
 		key.Badge, key.Note = Badge{Bad, "Not valid"}, "It cannot be restored now: "+ReasonText(r.InUse.Status.Reason)+"."
 	}

@@ -193,10 +193,7 @@ func nodeRowOf(n clusterNode) nodeRow {
 		row.Problem = fmt.Sprintf("It cannot do what it was told (%s): %s.", n.Task.Command, ReasonText(text(n.Task.Reason)))
 	}
 	if k := n.Key; k != nil {
-		row.Key = &keyRow{ProviderName(k.Provider), k.Name, k.Version, k.WrappedAt, k.MadeAt}
-		if k.Version == k.Name { // where keys have no versions of their own
-			row.Key.Version = ""
-		}
+		row.Key = &keyRow{ProviderName(k.Provider), k.Name, versionOf(k.Name, k.Version), k.WrappedAt, k.MadeAt}
 	}
 	return row
 }
