@@ -1,12 +1,16 @@
 package sweep_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/audit"
+	"latchkey/shared/encryption"
+	"latchkey/shared/store"
+	"latchkey/shared/store/keys"
 	"latchkey/shared/validity/sweep"
 	"latchkey/shared/verdict"
 )
@@ -144,6 +148,84 @@ func TestARevocationAsksOthersOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Those who are asked are of the provider in question: of another there may be a hundred thousand.
+func TestARevocationAsksNobodyOfAnotherProvider(t *testing.T) {
+	inWorld(t, 300, func(w *world) {
+		w.addAzure(900, groupID(900))
+		w.minutes(15, nil)
+		w.groups[300].key.Break(verdict.KeyDisabled)
+		most := 0
+		w.minutes(15, func(_ int, r sweep.Result) {
+			n := 0
+			for _, count := range r.Verdicts {
+				n += count
+			}
+			most = max(most, n)
+		})
+		if most > 40 { // of 300 a fifteenth, unevenly, and the one
+			w.t.Errorf("a run checked %d keys", most)
+		}
+	})
+}
+
+// A slot of a large deployment has thousands of keys: no more of them are asked than it takes, and none has to
+// be made up for.
+func TestARevocationAsksNoMoreThanItTakes(t *testing.T) {
+	inWorld(t, 1, func(w *world) {
+		for i := 1; len(w.groups) < 200; i++ {
+			if encryption.SweepMinute(groupID(i))%encryption.SweepSlots == 7 {
+				w.add(i, groupID(i))
+			}
+		}
+		w.minutes(16, nil)
+		g := w.groups[0]
+		g.key.Break(verdict.KeyDisabled)
+		_, err := w.settings.Get(w.t.Context(), g.id) // is only noted: the key is urgent now
+		w.must(err)
+		for _, other := range w.groups[1:] {
+			slowly(other.key, 50*time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		const another = verdict.AccessDenied // with any that is accepted the urgent keys have another turn
+		r := w.mustRun(sweep.Cause{Provider: atlas.AWS, Reason: another})
+		n := 0
+		for _, count := range r.Verdicts {
+			n += count
+		}
+		if n < 40 || n > 40+2*32 || r.Left > 0 { // the host's places are full when it is enough
+			w.t.Errorf("%d keys were checked: %+v", n, r)
+		}
+		if w.load(g).Valid {
+			w.t.Error("the revocation was not obeyed")
+		}
+	})
+}
+
+// What can't be read of one slot is no reason to ask nobody of the others.
+func TestASlotThatCannotBeReadSilencesNoOtherWitness(t *testing.T) {
+	inWorld(t, 200, func(w *world) {
+		w.minutes(15, nil)
+		w.forget()
+		for _, g := range w.groups {
+			g.key.Break(verdict.RoleDenied)
+		}
+		time.Sleep(time.Until(time.Now().Truncate(time.Minute).Add(time.Minute + time.Second)))
+		next := encryption.Slot(int((time.Now().Unix()/60 + 1) % encryption.SweepSlots))
+		w.table.failQuery = func(q store.Query) error {
+			if q.PK == keys.Sweep(next, "").PK {
+				return errors.New("not now")
+			}
+			return nil
+		}
+		if _, err := w.sweep.Run(w.t.Context(), time.Now()); err == nil {
+			w.t.Error("that a slot could not be read was not told")
+		}
+		if stopped := w.enforcer.took(); len(stopped) > 0 {
+			w.t.Errorf("%d keys were acted on", len(stopped))
+		}
+	})
 }
 
 // Keys that were invalid before don't make the others look fewer.

@@ -24,6 +24,9 @@ func (r *run) begin(ctx, work context.Context, t *turn, at mark, item store.Item
 	}
 	own := copies(settings, item)
 	for _, p := range settings.Enabled() {
+		if !t.asks(p) {
+			continue
+		}
 		settings := own()
 		pending.Go(func() error {
 			r.check(ctx, work, t, at, settings, p)
@@ -59,8 +62,13 @@ func copies(settings encryption.Settings, item store.Item) func() encryption.Set
 func (r *run) check(ctx, work context.Context, t *turn, at mark, settings encryption.Settings, p atlas.Provider) {
 	leave, ok := r.lanes.enter(work, settings, p)
 	if !ok {
-		t.leave(at)
-		r.count(func(result *Result) { result.Left++ })
+		if t.leave(at); t.wants == nil {
+			r.count(func(result *Result) { result.Left++ })
+		}
+		return
+	}
+	if t.wants != nil && (!t.asks(p) || r.hasChecked(settings.GroupID, p)) { // enough others were asked meanwhile, or it was itself
+		leave()
 		return
 	}
 	before := *settings.Key(p)
@@ -75,7 +83,7 @@ func (r *run) check(ctx, work context.Context, t *turn, at mark, settings encryp
 		dateErr = r.Settings.InspectDates(ctx, &settings, p)
 	}
 	leave()
-	r.checked(before, p, v)
+	r.checked(settings.GroupID, before, p, v)
 	if dateErr != nil && atlas.CodeOf(dateErr) != atlas.GroupNotFound {
 		r.fail(ctx, settings, p, dateErr)
 	}
@@ -194,14 +202,23 @@ func (r *run) count(fn func(*Result)) {
 	fn(&r.result)
 }
 
-func (r *run) checked(before encryption.KeyState, p atlas.Provider, v verdict.Verdict) {
+func (r *run) checked(groupID string, before encryption.KeyState, p atlas.Provider, v verdict.Verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attempted++
+	r.done[subject{groupID, p}] = true
 	r.result.Verdicts[v.Class()]++
 	if before.Valid {
 		r.valid[p]++
 	}
+}
+
+// hasChecked reports whether the run has checked a key before: one that is valid again has moved to the slot of its
+// group, where it would count twice.
+func (r *run) hasChecked(groupID string, p atlas.Provider) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.done[subject{groupID, p}]
 }
 
 // inspected counts a thorough check and tells the operator of a key that fails it.

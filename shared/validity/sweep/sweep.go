@@ -67,7 +67,9 @@ func (s *Sweep) Run(ctx context.Context, now time.Time, accepted ...Cause) (Resu
 	if err != nil {
 		return Result{}, err
 	}
-	r := &run{Sweep: s, now: now, accepted: accepted, result: Result{Verdicts: map[verdict.Class]int{}}, valid: map[atlas.Provider]int{}}
+	r := &run{
+		Sweep: s, now: now, accepted: accepted, result: Result{Verdicts: map[verdict.Class]int{}}, valid: map[atlas.Provider]int{}, done: map[subject]bool{},
+	}
 	turns := marks.due(minute, len(accepted) > 0)
 	r.late = marks.lateness(now, turns)
 	err = r.serve(ctx, minute, turns)
@@ -94,6 +96,13 @@ type run struct {
 	failures  []error // the first few
 	valid     map[atlas.Provider]int
 	suspects  []suspect
+	done      map[subject]bool // what was checked
+}
+
+// subject is what is checked: a group's key.
+type subject struct {
+	groupID  string
+	provider atlas.Provider
 }
 
 // serve takes the turns: urgent ones beside the others, so that neither waits for the other. Then it has more keys

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
@@ -149,6 +150,8 @@ type turn struct {
 	// are more than one period if turns were missed.
 	after, until int64
 	from         string // where in the index an earlier run was cut short
+	// wants is, of a turn ahead of its time, whether keys of a provider are still asked; nil is all.
+	wants func(atlas.Provider) bool
 
 	mu      sync.Mutex
 	entered int
@@ -160,6 +163,9 @@ type mark struct {
 	order int
 	sk    string
 }
+
+// asks reports whether a provider's keys have their turn.
+func (t *turn) asks(p atlas.Provider) bool { return t.wants == nil || t.wants(p) }
 
 // first is the first of the slot's minutes that the turn stands for. A slot that never had a turn is
 // due since this one.

@@ -193,31 +193,51 @@ func groupID(i int) string { return fmt.Sprintf("65%022x", i) }
 // add stores a group with a key at AWS, as a configuration would.
 func (w *world) add(i int, orgID string) {
 	w.t.Helper()
-	g := &tenant{id: groupID(i), key: kmstest.NewMemory()}
 	name := fmt.Sprintf("%s%08x-1111-4111-8111-111111111111", accountPrefix, i)
+	w.store(i, orgID, name, func(s *encryption.Settings, k encryption.KeyState) {
+		s.AWS = &encryption.AWS{KeyID: name, Region: w.region, RoleID: roleID, Key: k}
+	}, access.Role{Provider: atlas.AWS, AWS: &access.AWSRole{ExternalID: "x", ARN: "arn:aws:iam::111122223333:role/r", AuthorizedAt: time.Now()}})
+}
+
+// addAzure stores a group with a key in a vault of its own.
+func (w *world) addAzure(i int, orgID string) {
+	w.t.Helper()
+	name := fmt.Sprintf("https://kv-%d.vault.azure.net/keys/k", i)
+	w.store(i, orgID, name, func(s *encryption.Settings, k encryption.KeyState) {
+		s.Azure = &encryption.Azure{Environment: "AZURE", KeyIdentifier: name, RoleID: roleID, Key: k}
+	}, access.Role{Provider: atlas.Azure, Azure: &access.AzureRole{TenantID: "t", AppID: "a", ServicePrincipalID: "s", AuthorizedAt: time.Now()}})
+}
+
+func (w *world) store(i int, orgID, name string, use func(*encryption.Settings, encryption.KeyState), role access.Role) {
+	w.t.Helper()
+	g := &tenant{id: groupID(i), key: kmstest.NewMemory()}
 	w.groups, w.keys[name] = append(w.groups, g), g.key
 	probe, _, err := g.key.Key(name).NewProbe(w.t.Context(), g.id)
 	w.must(err)
 	now := time.Now().UTC()
 	settings := encryption.New(g.id, orgID)
 	settings.Revision = 3
-	settings.AWS = &encryption.AWS{KeyID: name, Region: w.region, RoleID: roleID, Key: encryption.KeyState{
+	use(&settings, encryption.KeyState{
 		Revision: 3, Probe: probe, Version: "1", Since: now, Valid: true,
 		Verdict: verdict.Verdict{Reason: verdict.OK, Settings: 3, StartedAt: now, Since: now},
-	}}
+	})
 	item, err := store.Encode(keys.Encryption(g.id), 0, settings)
 	w.must(err)
 	item.Index = keys.Sweep(encryption.Slot(encryption.SweepMinute(g.id)%encryption.SweepSlots), g.id)
-	role, err := store.Encode(keys.Role(g.id, roleID), 0, access.Role{
-		ID: roleID, GroupID: g.id, Provider: atlas.AWS,
-		AWS: &access.AWSRole{ExternalID: "x", ARN: "arn:aws:iam::111122223333:role/r", AuthorizedAt: now},
-	})
+	role.ID, role.GroupID = roleID, g.id
+	stored, err := store.Encode(keys.Role(g.id, roleID), 0, role)
 	w.must(err)
-	w.must(w.table.Table.Write(w.t.Context(), store.Put(item), store.Put(role)))
+	w.must(w.table.Table.Write(w.t.Context(), store.Put(item), store.Put(stored)))
 }
 
 func (w *world) Open(ref kms.Reference) (*kms.Key, error) {
-	return w.keys[ref.AWS.KeyName].Key(ref.AWS.KeyName), nil
+	name := ""
+	if ref.Azure != nil {
+		name = ref.Azure.KeyIdentifier
+	} else {
+		name = ref.AWS.KeyName
+	}
+	return w.keys[name].Key(name), nil
 }
 
 func (w *world) Renew(ref kms.Reference) (*kms.Key, error) { return w.Open(ref) }
