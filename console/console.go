@@ -33,6 +33,7 @@ type Console struct {
 	deps   Deps
 	jar    session.Jar
 	nonces *client.Nonces
+	limits *httpapi.Limiter
 	views  *views
 	pages  []Page
 	guard  *http.CrossOriginProtection
@@ -44,7 +45,8 @@ type Console struct {
 func New(deps Deps) *Console {
 	c := &Console{
 		deps: deps, jar: session.Jar{Sealer: deps.Sealer, Now: deps.Now}, nonces: &client.Nonces{},
-		views: newViews(deps.Now), pages: pages(), guard: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
+		limits: httpapi.NewLimiter(deps.Now),
+		views:  newViews(deps.Now), pages: pages(), guard: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
 	}
 	c.mux.HandleFunc("GET "+assetsPath+"{name}", c.asset)
 	c.mux.HandleFunc("GET /{$}", c.home)

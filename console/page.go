@@ -121,8 +121,9 @@ func (c *Console) unfragment(v *Visit, err error) {
 		c.views.block(v, http.StatusOK, "error", "signed-out", v.url(signInPath))
 		return
 	}
-	e := client.AsError(err)
-	c.views.block(v, e.Status, "error", "fragment", failed(e))
+	f := failed(client.AsError(err))
+	v.tellWhen(f)
+	c.views.block(v, f.Status, "error", "fragment", f)
 }
 
 // action serves a change.
@@ -146,6 +147,7 @@ func (c *Console) action(a Action) http.HandlerFunc {
 		case v.isRefusal(err):
 			v.err = err
 			v.Failure = failedWith(err)
+			v.tellWhen(v.Failure)
 			c.show(v, c.pageAt(a.Form), v.Failure.Status)
 		default:
 			c.fail(v, err)

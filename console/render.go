@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -138,9 +137,7 @@ var titles = map[string]string{"signin": "Sign in", "again": "One moment"}
 
 // failure answers with a page that says what went wrong. It asks the API nothing.
 func (v *views) failure(visit *Visit, status int, f *Failure) {
-	if f.RetryAfter > 0 {
-		visit.w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
-	}
+	visit.tellWhen(f)
 	around := around{frame{Title: f.Title, SignIn: visit.API == nil, Name: visit.session.Name, GroupID: visit.GroupID(), Nav: visit.console.navItems(visit, "")}, f}
 	v.write(visit, status, "error", "layout", around)
 }

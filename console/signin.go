@@ -60,14 +60,19 @@ func (c *Console) signIn(_ http.ResponseWriter, r *http.Request) {
 		return
 	}
 	kind, back := session.Kind(v.Form(fieldKind)), v.Form(fieldReturn)
-	s, err := c.prove(v, kind, v.Form(fieldName), v.Form(fieldSecret))
+	var s session.Session
 	var cookie *http.Cookie
+	err := v.take(limitSignIns)
+	if err == nil {
+		s, err = c.prove(v, kind, v.Form(fieldName), v.Form(fieldSecret))
+	}
 	if err == nil {
 		cookie, err = c.jar.Begin(v.Context(), s, v.place)
 	}
 	if err != nil {
 		v.err = err
 		v.Failure = signInFailure(err)
+		v.tellWhen(v.Failure)
 		c.views.bare(v, v.Failure.Status, "signin", c.signInView(v, kind, back))
 		return
 	}

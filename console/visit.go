@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -155,7 +156,16 @@ func (v *Visit) open() error {
 	if v.exposed() {
 		return session.ErrNone
 	}
+	if _, err := v.r.Cookie(v.place.Name()); err != nil {
+		return session.ErrNone
+	}
+	if err := v.left(limitForged); err != nil {
+		return err
+	}
 	s, err := v.console.jar.Read(v.Context(), v.r, v.place)
+	if errors.Is(err, session.ErrForged) {
+		v.take(limitForged) //nolint:errcheck // the next one is told
+	}
 	if err != nil {
 		return err
 	}

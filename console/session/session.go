@@ -53,6 +53,9 @@ type Sealer interface {
 // ErrNone says that nobody is signed in: there is no session, it has ended, or it is not ours.
 var ErrNone = errors.New("session: nobody is signed in")
 
+// ErrForged is an ErrNone of what looked like a session: to tell took a question to the operator's key.
+var ErrForged = fmt.Errorf("%w: what was sent is no session", ErrNone)
+
 // maxCookie is the most that browsers keep.
 const maxCookie = 4000
 
@@ -121,7 +124,7 @@ func (j Jar) Read(ctx context.Context, r *http.Request, at Place) (Session, erro
 	}
 	plain, err := j.Sealer.Open(ctx, sealed, Context())
 	if errors.Is(err, seal.ErrUnopenable) {
-		return Session{}, ErrNone
+		return Session{}, ErrForged
 	}
 	if err != nil {
 		return Session{}, fmt.Errorf("open session: %w", err)
