@@ -21,12 +21,9 @@ const (
 
 // A check that takes longer than patience steps aside: it gives its place at the host and the provider to
 // others, and keeps the tenant's. So a tenant whose keys don't answer slows others down for that long only.
-// As many may stand aside at a host as it has places: a host that does not answer at all shall not
-// be asked ever more.
-const (
-	patience = 500 * time.Millisecond // ten healthy checks
-	perAside = perHost
-)
+// As many may stand aside at a host as it has places, and as many at a provider: what does not answer at all, be it the
+// one host that signs in to all vaults, shall not be asked ever more. Each holds a connection.
+const patience = 500 * time.Millisecond // ten healthy checks
 
 // lanes bound what runs at once. Waiting in one lane takes no room in a wider one.
 type lanes struct {
@@ -67,7 +64,7 @@ func (l *lanes) enter(ctx context.Context, s encryption.Settings, p atlas.Provid
 		in.leave()
 		return nil, false
 	}
-	in.expire(l.lane(host+" aside", perAside))
+	in.expire([]lane{l.lane(host+" aside", perHost), l.lane(provider+" aside", perProvider)})
 	return in.leave, true
 }
 
@@ -79,26 +76,38 @@ type place struct {
 }
 
 // expire has the check step aside once its time is over.
-func (in *place) expire(aside lane) {
+func (in *place) expire(aside []lane) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.timer = time.AfterFunc(patience, func() { in.stepAside(aside) })
 }
 
 // stepAside takes a place aside for those in the wider lanes. If there is none, it tries again later.
-func (in *place) stepAside(aside lane) {
+func (in *place) stepAside(aside []lane) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.taken) == 0 {
 		return
 	}
-	select {
-	case aside <- struct{}{}:
-		release(in.taken[1:])
-		in.taken = []lane{in.taken[0], aside}
-	default:
+	if !tryAll(aside) {
 		in.timer.Reset(patience)
+		return
 	}
+	release(in.taken[1:])
+	in.taken = append(in.taken[:1], aside...)
+}
+
+// tryAll takes a place in every lane, or in none.
+func tryAll(lanes []lane) bool {
+	for i, lane := range lanes {
+		select {
+		case lane <- struct{}{}:
+		default:
+			release(lanes[:i])
+			return false
+		}
+	}
+	return true
 }
 
 func (in *place) leave() {

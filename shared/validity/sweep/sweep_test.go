@@ -294,6 +294,29 @@ func TestATenantWhoseKeysHangSlowsTheOthersDownByLessThanATwentieth(t *testing.T
 	})
 }
 
+// Azure's vaults are hosts of their own, but one host signs in to all of them: if that hangs, no more than twice the
+// provider's places may be taken. Each takes a connection, of which a function has a thousand.
+func TestAnOutageOfAllHostsOfAProviderIsBounded(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		var now, most atomic.Int64
+		for i := range 500 {
+			w.addAzure(i, groupID(i))
+			w.groups[i].key.OnCall(func(string) {
+				if n := now.Add(1); n > most.Load() {
+					most.Store(n)
+				}
+				time.Sleep(hung)
+				now.Add(-1)
+			})
+		}
+		time.Sleep(time.Hour)
+		w.mustRun()
+		if n := most.Load(); n < 128 || n > 256 {
+			w.t.Errorf("%d keys of one provider were checked at once", n)
+		}
+	})
+}
+
 func TestAnOutageOfEverythingLeavesNobodyOut(t *testing.T) {
 	const n = 400
 	inWorld(t, n, func(w *world) {
