@@ -43,11 +43,12 @@ type Field struct {
 	Multi    int  // lines of a text area; 0 is an input
 	Checked  bool // of a Type "checkbox"
 	Required bool
-	Secret   bool   // it is never shown again, and browsers do not fill it in
-	Mono     bool   // ids and ARNs
-	Check    string // path of a posted Fragment that is told what was typed, and answers with block "note"
-	Pattern  string // that the browser checks too
-	Spelling string // autocomplete; "off" if it is empty
+	Secret   bool     // it is never shown again, and browsers do not fill it in
+	Mono     bool     // ids and ARNs
+	Check    string   // path of a posted Fragment that is told what was typed, and answers with block "note"
+	With     []string // other fields that go with it to Check; no others do
+	Pattern  string   // that the browser checks too
+	Spelling string   // autocomplete; "off" if it is empty
 }
 
 // Option is a choice of a Field.
@@ -80,6 +81,9 @@ func (f Field) Complete() string {
 	}
 	return "off"
 }
+
+// Sent are the names of the fields that Check is told: htmx would send the whole form, secrets included.
+func (f Field) Sent() string { return strings.Join(append([]string{f.Name}, f.With...), ",") }
 
 // Described are the ids of what explains the field.
 func (f Field) Described() string {

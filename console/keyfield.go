@@ -47,8 +47,8 @@ func keyField(v *Visit, p atlas.Provider, name string, on bool) Field {
 	if f.Secret && on {
 		f.Required, f.Hint = false, "Leave it empty to keep the one that is stored. It is never shown."
 	}
-	if checked[name] {
-		f.Check = v.keyPath(p, "check") + "/" + name
+	if beside, is := checked[name]; is {
+		f.Check, f.With = v.keyPath(p, "check")+"/"+name, beside
 	}
 	return f
 }
@@ -61,10 +61,11 @@ func regionOptions() []Option {
 	return options
 }
 
-// checked are the members that are checked as one types.
-var checked = map[string]bool{
-	"customerMasterKeyID": true, "region": true, "keyIdentifier": true, "keyVaultName": true, "subscriptionID": true,
-	"resourceGroupName": true, "tenantID": true, "clientID": true, "keyVersionResourceID": true,
+// checked are the members that are checked as one types, and the fields that each is checked beside.
+var checked = map[string][]string{
+	"customerMasterKeyID": {"region"}, "region": {"customerMasterKeyID"},
+	"keyIdentifier": {"keyVaultName", "azureEnvironment"}, "keyVaultName": {"keyIdentifier"},
+	"subscriptionID": nil, "resourceGroupName": nil, "tenantID": nil, "clientID": nil, "keyVersionResourceID": nil,
 }
 
 // loadKeyNote says what is the matter with a field, by the API's own parsers.
@@ -74,7 +75,7 @@ func loadKeyNote(v *Visit) (any, error) {
 		return nil, err
 	}
 	name := v.Param("member")
-	if v.Form(name) == "" || !checked[name] {
+	if _, is := checked[name]; !is || v.Form(name) == "" {
 		return Note{}, nil
 	}
 	return keyNote(p, name, v.Form), nil

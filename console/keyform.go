@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"latchkey/console/client"
 	"latchkey/shared/atlas"
@@ -64,7 +63,6 @@ type keyFormView struct {
 	Action    string
 	Fields    []Field
 	Hidden    map[string]string
-	Unsent    string // hx-params: which fields only the form itself sends
 	Ways      []keyWay
 	NoRole    bool
 	RoleWord  string
@@ -198,16 +196,13 @@ func (view *keyFormView) fill(v *Visit, purpose keyPurpose, r keyRead) {
 	if purpose.members != nil {
 		members = purpose.members[r.provider]
 	}
-	var secrets []string
 	for _, name := range members {
 		f := keyField(v, r.provider, name, view.On)
 		if name == "roleId" {
 			f.Options = roleOptions(roles, r.provider)
 			view.NoRole = !isReady(roles, "")
 		}
-		if f.Secret {
-			secrets = append(secrets, name)
-		} else {
+		if !f.Secret {
 			f.Value = values[name]
 			view.Hidden["was-"+name] = wasValue(v, name, values[name])
 		}
@@ -215,9 +210,6 @@ func (view *keyFormView) fill(v *Visit, purpose keyPurpose, r keyRead) {
 			f.Value = made // for this form, just now
 		}
 		view.Fields = append(view.Fields, v.Field(f, block(r.provider)+"."+name))
-	}
-	if len(secrets) > 0 {
-		view.Unsent = "not " + strings.Join(secrets, ",")
 	}
 	if purpose.name == "" {
 		view.Ways = v.ways(r, access)

@@ -106,11 +106,11 @@ func azureRoleFields(v *Visit, roleID string, r accessRole) []Field {
 	return []Field{
 		v.Field(Field{
 			Name: "servicePrincipalId", Label: "Service principal ID", Hint: "The object ID that the line above prints.", Value: r.Principal,
-			Required: true, Mono: true, Check: v.Page("roles", roleID, "check", "servicePrincipalId"),
+			Required: true, Mono: true, Check: v.Page("roles", roleID, "check", "servicePrincipalId"), With: []string{"tenantId"},
 		}),
 		v.Field(Field{
 			Name: "tenantId", Label: "Tenant ID", Hint: "The ID of that directory: az account show --query tenantId --output tsv", Value: r.Tenant,
-			Required: true, Mono: true, Check: v.Page("roles", roleID, "check", "tenantId"),
+			Required: true, Mono: true, Check: v.Page("roles", roleID, "check", "tenantId"), With: []string{"servicePrincipalId"},
 		}),
 	}
 }
