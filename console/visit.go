@@ -113,19 +113,17 @@ const (
 )
 
 func (v *Visit) setCookie(name, value string, maxAge int) {
-	http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // G124: Secure but for plain HTTP on this machine
-		Name: name, Value: value, Path: v.root + "/", MaxAge: maxAge, Secure: v.place.Secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-	})
+	http.SetCookie(v.w, v.place.Cookie(name, value, maxAge))
 }
 
 // said takes what the last action said.
 func (v *Visit) said() string {
-	cookie, err := v.r.Cookie(flashCookie)
-	if err != nil {
+	value := v.place.Find(v.r, flashCookie)
+	if value == "" {
 		return ""
 	}
 	v.setCookie(flashCookie, "", -1)
-	sentence, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	sentence, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil || len(sentence) > 500 {
 		return ""
 	}
@@ -135,11 +133,10 @@ func (v *Visit) said() string {
 var isID = regexp.MustCompile(`^[0-9a-f]{24}$`).MatchString
 
 func (v *Visit) lastGroup() string {
-	cookie, err := v.r.Cookie(groupCookie)
-	if err != nil || !isID(cookie.Value) {
-		return ""
+	if id := v.place.Find(v.r, groupCookie); isID(id) {
+		return id
 	}
-	return cookie.Value
+	return ""
 }
 
 func (v *Visit) rememberGroup() {

@@ -74,22 +74,40 @@ type Place struct {
 	Path   string // of the console, for a browser on this machine
 }
 
-// Name is the cookie's. The prefix __Host- has browsers refuse it from other hosts and over plain HTTP.
-func (p Place) Name() string {
+// Name is the cookie's.
+func (p Place) Name() string { return p.named("latchkey") }
+
+// named puts a prefix before the name of a cookie that has browsers refuse it from other hosts and over
+// plain HTTP.
+func (p Place) named(name string) string {
 	if p.Secure {
-		return "__Host-latchkey"
+		return "__Host-" + name
 	}
-	return "latchkey"
+	return name
+}
+
+// Cookie is one that lives at a place, beside the session.
+func (p Place) Cookie(name, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{ //nolint:gosec // G124: Secure but for plain HTTP on this machine
+		Name: p.named(name), Value: value, Path: "/", MaxAge: maxAge, Secure: p.Secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	}
+}
+
+// Find is the value of such a cookie, "" if there is none.
+func (p Place) Find(r *http.Request, name string) string {
+	cookie, err := r.Cookie(p.named(name))
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
 }
 
 func (p Place) cookie(value string, maxAge int) *http.Cookie {
-	path := p.Path
-	if p.Secure { // which __Host- demands
-		path = "/"
+	c := p.Cookie("latchkey", value, maxAge)
+	if !p.Secure { // __Host- demands the root
+		c.Path = p.Path
 	}
-	return &http.Cookie{ //nolint:gosec // G124: Secure but for plain HTTP on this machine
-		Name: p.Name(), Value: value, Path: path, MaxAge: maxAge, Secure: p.Secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-	}
+	return c
 }
 
 // Begin returns the cookie of a session.
