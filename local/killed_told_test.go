@@ -152,7 +152,7 @@ func TestPeopleAreToldOnceWhenEverythingIsKilled(t *testing.T) {
 	close(tenant.hold)
 	before := len(tenant.opened())
 
-	p.boot(4*time.Minute + 55*time.Second) // claims last five minutes
+	p.boot(4*time.Minute + 30*time.Second) // claims last five minutes, and a busy machine may take half of one to get here
 	if mails := p.lossMails(); len(mails) > 0 {
 		t.Fatalf("before the end %v were told", mails)
 	}
