@@ -19,7 +19,7 @@ import (
 func main() { deployment.Run(assemble) }
 
 func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler, error) {
-	own, err := identities.Open(ctx, env)
+	own, err := identities.Open(ctx, env, identities.Few)
 	if err != nil {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func TestStarter_needsAStateMachine(t *testing.T) {
 
 func TestOpen_hasNoIdentitiesThatTheDeploymentDoesNotHave(t *testing.T) {
 	env := environment(nil)
-	own, err := identities.Open(t.Context(), env)
+	own, err := identities.Open(t.Context(), env, identities.Few)
 	if err != nil || own.Keys == nil || own.AzureAppID != "" {
 		t.Errorf("%+v, %v", own, err)
 	}

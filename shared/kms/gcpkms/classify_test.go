@@ -48,7 +48,7 @@ func (s script) RoundTrip(r *http.Request) (*http.Response, error) {
 func scripted(t testing.TB, s script, serviceAccountKey string) (asTenant, asOurs *kms.Key) {
 	t.Helper()
 	own := googleaccount.Own(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "own"}), time.Now)
-	ring, err := gcpkms.New(t.Context(), gcpkms.Config{Transport: s, Now: time.Now, Own: own, OwnProjectNumber: "42"})
+	ring, err := gcpkms.New(t.Context(), gcpkms.Config{Kept: 100, Transport: s, Now: time.Now, Own: own, OwnProjectNumber: "42"})
 	if err != nil {
 		t.Fatal(err)
 	}

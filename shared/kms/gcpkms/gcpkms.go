@@ -46,6 +46,8 @@ type Config struct {
 	// Cloud KMS says by number whose project has its API or its billing off; without this
 	// number, such an answer to one of our accounts is taken for a fault of ours.
 	OwnProjectNumber string
+	// Kept is how many identities are kept at most. It must be positive.
+	Kept int
 }
 
 // Keyring opens keys. It keeps one identity, with its access token, for each set of
@@ -60,10 +62,6 @@ type Keyring struct {
 
 // credential tells identities apart without keeping the secret.
 type credential [sha256.Size]byte
-
-// maxIdentities bounds the cache. A hundred thousand groups are checked by one process, and each that has an
-// identity of its own needs a token for every check if that is not kept.
-const maxIdentities = 128 << 10
 
 // New returns a Keyring. It does no I/O; ctx is not kept.
 func New(ctx context.Context, cfg Config) (*Keyring, error) {
@@ -111,7 +109,9 @@ func (k *Keyring) identity(ref kms.GoogleReference, renew bool) (*googleaccount.
 	if err != nil {
 		return nil, err
 	}
-	k.makeRoom()
+	if _, isKept := k.identities[c]; !isKept {
+		k.makeRoom()
+	}
 	k.identities[c] = id
 	return id, nil
 }
@@ -120,7 +120,7 @@ func (k *Keyring) identity(ref kms.GoogleReference, renew bool) (*googleaccount.
 // in turn.
 func (k *Keyring) makeRoom() {
 	for c := range k.identities {
-		if len(k.identities) < maxIdentities {
+		if len(k.identities) < k.cfg.Kept {
 			return
 		}
 		delete(k.identities, c)

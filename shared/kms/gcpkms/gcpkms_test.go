@@ -86,7 +86,7 @@ func TestABareRefusalIsExplainedByTheVersionsState(t *testing.T) {
 	w := newWorld(t)
 	p := mustProbe(t, w.asTenant(t)(t, versionOne))
 	w.state(t, "DISABLED")
-	ring, err := gcpkms.New(t.Context(), gcpkms.Config{Transport: bare{w}, Now: w.now})
+	ring, err := gcpkms.New(t.Context(), gcpkms.Config{Kept: 100, Transport: bare{w}, Now: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestRenewLearnsWhatACachedTokenHides(t *testing.T) {
 
 func TestAReferenceThatCannotBeOpened(t *testing.T) {
 	w := newWorld(t)
-	without, err := gcpkms.New(t.Context(), gcpkms.Config{Transport: w, Now: w.now})
+	without, err := gcpkms.New(t.Context(), gcpkms.Config{Kept: 100, Transport: w, Now: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -209,7 +209,7 @@ func (w *world) own(t testing.TB) *googleaccount.Identity {
 
 func (w *world) keyring(t testing.TB) *gcpkms.Keyring {
 	t.Helper()
-	k, err := gcpkms.New(t.Context(), gcpkms.Config{Transport: w, Now: w.now, Own: w.own(t)})
+	k, err := gcpkms.New(t.Context(), gcpkms.Config{Kept: 100, Transport: w, Now: w.now, Own: w.own(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,12 @@ package keyring_test
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 	"testing"
+	"time"
 
+	"latchkey/shared/kms"
 	"latchkey/shared/kms/keyring"
 )
 
@@ -59,5 +62,26 @@ func TestACacheKeepsNothingThatCouldNotBeMade(t *testing.T) {
 	}
 	if c.Len() != 0 {
 		t.Error("a failure was kept")
+	}
+}
+
+// A function with little memory says how many credentials it keeps.
+func TestNoMoreCredentialsAreKeptThanIsSaid(t *testing.T) {
+	for said, want := range map[int]int{64: 64, 0: 300} {
+		k, err := keyring.New(t.Context(), keyring.Config{Transport: http.DefaultTransport, Now: time.Now, Kept: said})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 300 {
+			_, err := k.Open(kms.Reference{GroupID: strconv.Itoa(i), AWS: &kms.AWSReference{
+				KeyName: "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab", Region: "us-east-1", RoleARN: "arn:aws:iam::111122223333:role/r",
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if aws, azure := k.Kept(); aws != want || azure < 1 || azure > 4096 {
+			t.Errorf("of %d that may be kept %d are, and of Azure %d may be", said, aws, azure)
+		}
 	}
 }

@@ -13,3 +13,6 @@ func (c *Cache) Find(renew bool, create func() (int, error), part string) (int, 
 
 // Len is how many entries there are.
 func (c *Cache) Len() int { return len(c.entries) }
+
+// Kept are how many credentials are kept for AWS, and how many there may be for Azure.
+func (k *Keyring) Kept() (aws, azure int) { return len(k.aws.entries), k.azure.max }

@@ -42,7 +42,18 @@ type Config struct {
 	// number of the project that holds those, "" if unknown.
 	Google              *googleaccount.Identity
 	GoogleProjectNumber string
+	// Kept is how many credentials are kept for AWS, and for Google; 0 is 131,072. A hundred thousand groups are checked by
+	// one process, and a role that is not kept is assumed at every check. Whoever uses few keys at a time, and has
+	// little memory, keeps fewer.
+	Kept int
 }
+
+// kept is how many credentials are kept unless it is said.
+const kept = 128 << 10
+
+// azureShare is how many times fewer are kept for Azure. A session at AWS takes 2 kB, a credential of Azure's SDK twenty
+// times that; but a directory, which needs one, has many groups.
+const azureShare = 32
 
 // Keyring opens keys. It is safe for concurrent use.
 type Keyring struct {
@@ -57,14 +68,17 @@ type Keyring struct {
 
 // New returns a Keyring. It does no I/O; ctx is not kept.
 func New(ctx context.Context, cfg Config) (*Keyring, error) {
+	if cfg.Kept == 0 {
+		cfg.Kept = kept
+	}
 	google, err := gcpkms.New(ctx, gcpkms.Config{
-		Transport: cfg.Transport, Now: cfg.Now, Own: cfg.Google, OwnProjectNumber: cfg.GoogleProjectNumber,
+		Transport: cfg.Transport, Now: cfg.Now, Own: cfg.Google, OwnProjectNumber: cfg.GoogleProjectNumber, Kept: cfg.Kept,
 	})
 	if err != nil {
 		return nil, err
 	}
 	k := &Keyring{cfg: cfg, google: google}
-	k.aws.max, k.azure.max = maxAWS, maxAzure
+	k.aws.max, k.azure.max = cfg.Kept, max(1, cfg.Kept/azureShare)
 	if cfg.AWSCanaryARN != "" {
 		k.canary = awskms.NewCanary(cfg.AWS, cfg.AWSCanaryARN, cfg.Now, awskms.Options{Transport: cfg.Transport, Region: cfg.AWSRegion, Clients: &k.clients})
 	}
@@ -200,14 +214,6 @@ func (k *Keyring) CheckVault(ctx context.Context, ref kms.Reference) error {
 		SubscriptionID: ref.Azure.SubscriptionID, ResourceGroup: ref.Azure.ResourceGroup, Name: ref.Azure.VaultName,
 	}, id)
 }
-
-// How many credentials are kept. A hundred thousand groups are checked by one process, and a role that
-// is not kept is assumed at every check. A session at AWS takes 2 kB, a credential of Azure's SDK twenty
-// times that; but a directory, which needs one, has many groups.
-const (
-	maxAWS   = 128 << 10
-	maxAzure = 4 << 10
-)
 
 // cache keeps credentials by what they were made from. Only a digest of that is kept.
 type cache[C any] struct {

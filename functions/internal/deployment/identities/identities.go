@@ -28,11 +28,20 @@ type Identities struct {
 	google *googleaccount.Identity
 }
 
-// Open reads the deployment's identities. In AWS that is the function's own role.
-func Open(ctx context.Context, env *deployment.Environment) (Identities, error) {
+// How many of tenants' credentials a function keeps.
+const (
+	// Few are those of a function that uses a key when it is asked to: some 30 MB.
+	Few = 4 << 10
+	// Many are those of all groups, which one function goes through again and again: some hundreds of MB.
+	Many = 128 << 10
+)
+
+// Open reads the deployment's identities. In AWS that is the function's own role. kept is how many of tenants'
+// credentials are kept.
+func Open(ctx context.Context, env *deployment.Environment, kept int) (Identities, error) {
 	ring := keyring.Config{
 		Transport: http.DefaultTransport, Now: env.Now, AWS: env.AWS.Credentials, AWSRegion: atlas.AWSRegion(env.AWS.Region),
-		AWSCanaryARN: canary(env),
+		AWSCanaryARN: canary(env), Kept: kept,
 	}
 	var ids Identities
 	if arn := env.Optional("AZURE_APP_SECRET_ARN"); arn != "" {
