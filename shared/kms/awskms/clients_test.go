@@ -49,3 +49,22 @@ func TestATenantWhoseCallsFailLeavesTheOthersTheirSecondAttempt(t *testing.T) {
 		}
 	})
 }
+
+// Whoever knows the id of an access key, which is no secret, must not sign with its secret because somebody else did so before over
+// the same client; and who mistyped a secret may correct it.
+func TestASecretIsNotThatOfAnotherCredentialWithTheSameID(t *testing.T) {
+	w := newWorld(t)
+	key, o := w.newKey(), w.options()
+	o.Clients = &awskms.Clients{}
+	with := func(secret string) *awskms.Credential {
+		return awskms.NewUserCredential(tenantKeys.AccessKeyID, secret, o)
+	}
+	for _, c := range []struct {
+		secret string
+		want   verdict.Reason
+	}{{"mistyped", verdict.CredentialsInvalid}, {tenantKeys.SecretAccessKey, verdict.OK}, {"a guess", verdict.CredentialsInvalid}} {
+		wantReason(t, "authenticate with "+c.secret, with(c.secret).Authenticate(t.Context()), c.want)
+		_, err := w.open(with(c.secret), key).Describe(t.Context())
+		wantReason(t, "describe with "+c.secret, err, c.want)
+	}
+}
