@@ -191,6 +191,34 @@ func TestAYoungKeyIsLeftAlone(t *testing.T) {
 	w.want(alert.Open, "1")
 }
 
+// The schedule may look at a key while a configuration is changed, by what was asked for before.
+func TestALookThatComesBetweenDelaysNoReminder(t *testing.T) {
+	w := newWorld(t)
+	c := w.rotation(365)
+	dates := alert.Dates{Rotation: alert.Rotation{Name: "k1", Since: w.clock.Now()}}
+	w.watch(atlas.AWS, dates)
+	w.days(1)
+	asked, isBetween := int64(3), true
+	w.table.crash = func(ops []store.Op) bool {
+		if isBetween && ops[0].Item.Key == keys.AlertWatch(groupID, "AWS") { // somebody has written it since it was read
+			isBetween = false
+			item, err := w.table.Get(t.Context(), ops[0].Item.Key)
+			w.must(err)
+			w.must(w.table.Table.Write(t.Context(), store.Put(item)))
+		}
+		return false
+	}
+	_, err := w.alerts.Replace(t.Context(), owner, groupID, c.ID, alert.Draft{
+		Type: c.Type, Enabled: true, Threshold: &alert.ThresholdDraft{Number: &asked}, Notifications: []alert.NotificationDraft{pager()},
+	})
+	w.must(err)
+	if isBetween {
+		t.Fatal("the dates were not looked at")
+	}
+	w.days(3)
+	w.want(alert.Open, "1")
+}
+
 func TestASecretThatExpiresIsWarnedOfAtEveryStage(t *testing.T) {
 	w := newWorld(t) // with the standard configurations of a new project
 	end := w.clock.Now().AddDate(0, 0, 40)

@@ -2,7 +2,6 @@ package alert
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -174,11 +173,22 @@ func (s *Service) reconsiderDates(ctx context.Context, c Config) {
 		return
 	}
 	for _, p := range atlas.Providers() {
-		if w, err := s.watched(ctx, c.GroupID, p); err == nil && w.version > 0 {
-			now := s.now()
-			_ = errors.Join(s.heed(ctx, w, nil, now), s.putOff(ctx, w, now)) // see above
-		}
+		_ = again(func() error { return s.reconsider(ctx, c.GroupID, p) }) // see above
 	}
+}
+
+// reconsider looks at a provider's dates by the configurations of now. Whoever writes them meanwhile may have read those
+// of before.
+func (s *Service) reconsider(ctx context.Context, groupID string, p atlas.Provider) error {
+	w, err := s.watched(ctx, groupID, p)
+	if err != nil || w.version == 0 {
+		return err
+	}
+	now := s.now()
+	if err := s.heed(ctx, w, nil, now); err != nil {
+		return err
+	}
+	return s.putOff(ctx, w, now)
 }
 
 // heed raises and closes what the dates mean now. gone are ends that were known before.
