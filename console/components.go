@@ -209,7 +209,7 @@ func relative(d time.Duration) string {
 	case size < 10*time.Second:
 		return "just now"
 	case size < time.Minute:
-		text = count(int(size.Seconds()), "second")
+		text = "less than a minute" // not another every second: who listens would hear each
 	case size < time.Hour:
 		text = count(int(size.Minutes()), "minute")
 	case size < 48*time.Hour:

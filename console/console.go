@@ -30,14 +30,15 @@ type Deps struct {
 
 // Console serves the pages. It is an http.Handler.
 type Console struct {
-	deps   Deps
-	jar    session.Jar
-	nonces *client.Nonces
-	limits *httpapi.Limiter
-	views  *views
-	pages  []Page
-	guard  *http.CrossOriginProtection
-	mux    *http.ServeMux
+	deps      Deps
+	jar       session.Jar
+	nonces    *client.Nonces
+	limits    *httpapi.Limiter
+	views     *views
+	pages     []Page
+	fragments []Fragment
+	guard     *http.CrossOriginProtection
+	mux       *http.ServeMux
 }
 
 // New returns the console with all its pages. It panics if its own files are wrong, which is a mistake
@@ -46,7 +47,7 @@ func New(deps Deps) *Console {
 	c := &Console{
 		deps: deps, jar: session.Jar{Sealer: deps.Sealer, Now: deps.Now}, nonces: &client.Nonces{},
 		limits: httpapi.NewLimiter(deps.Now),
-		views:  newViews(deps.Now), pages: pages(), guard: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
+		views:  newViews(deps.Now), pages: pages(), fragments: fragments(), guard: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
 	}
 	c.mux.HandleFunc("GET "+assetsPath+"{name}", c.asset)
 	c.mux.HandleFunc("GET /{$}", c.home)
@@ -58,7 +59,7 @@ func New(deps Deps) *Console {
 	for _, p := range c.pages {
 		c.mux.HandleFunc("GET "+p.Path, c.page(p))
 	}
-	for _, f := range fragments() {
+	for _, f := range c.fragments {
 		c.mux.HandleFunc("GET "+f.Path, c.fragment(f, false))
 		if f.Posted {
 			c.mux.HandleFunc("POST "+f.Path, c.fragment(f, true))

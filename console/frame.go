@@ -19,6 +19,7 @@ type frame struct {
 	GroupID string
 	Nav     []navItem
 	Said    string
+	Shown   string   // tag of the part that is read again, "" for none
 	Failure *Failure // of the form on the page
 	err     error
 }

@@ -109,7 +109,7 @@ func (c *Console) fragment(f Fragment, _ bool) http.HandlerFunc {
 			c.unfragment(v, err)
 			return
 		}
-		c.views.block(v, http.StatusOK, f.Template, f.Block, data)
+		c.views.unchanged(v, f.Template, f.Block, data)
 	}
 }
 

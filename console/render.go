@@ -120,7 +120,43 @@ func (v *views) page(visit *Visit, status int, name string, f frame, data any) {
 	if visit.r.Header.Get("Hx-Target") == "dialog" {
 		block = "in-dialog"
 	}
-	v.write(visit, status, name, block, around{visit.complete(f), data})
+	f = visit.complete(f)
+	f.Shown = v.shown(visit, name, data)
+	v.write(visit, status, name, block, around{f, data})
+}
+
+// shown is the tag of the part of a page that is read again, "" if there is none.
+func (v *views) shown(visit *Visit, name string, data any) string {
+	for _, f := range visit.console.fragments {
+		if f.Template != name || f.Posted {
+			continue
+		}
+		if part, err := v.render(visit, name, f.Block, data); err == nil {
+			return tagOf(part)
+		}
+	}
+	return ""
+}
+
+// tagOf is an entity tag.
+func tagOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:12])
+}
+
+// unchanged answers with a part of a page, or with nothing if the browser shows just that: then it is
+// not read out again, and what is selected in it stays so.
+func (v *views) unchanged(visit *Visit, name, block string, data any) {
+	part, err := v.render(visit, name, block, data)
+	if err == nil {
+		tag := tagOf(part)
+		visit.w.Header().Set("ETag", tag)
+		if visit.r.Header.Get("If-None-Match") == tag {
+			visit.w.WriteHeader(http.StatusNoContent)
+			return
+		}
+	}
+	v.send(visit, http.StatusOK, part, err)
 }
 
 // block answers with a part of a page.
@@ -144,15 +180,27 @@ func (v *views) failure(visit *Visit, status int, f *Failure) {
 
 // write renders everything before it answers, so that no page ends in the middle.
 func (v *views) write(visit *Visit, status int, name, block string, data any) {
+	page, err := v.render(visit, name, block, data)
+	v.send(visit, status, page, err)
+}
+
+func (v *views) render(visit *Visit, name, block string, data any) ([]byte, error) {
 	var page bytes.Buffer
 	if err := v.template(visit.root, name).ExecuteTemplate(&page, block, data); err != nil {
-		visit.err = errors.Join(visit.err, fmt.Errorf("template %s: %w", name, err))
+		return nil, fmt.Errorf("template %s: %w", name, err)
+	}
+	return page.Bytes(), nil
+}
+
+func (v *views) send(visit *Visit, status int, page []byte, err error) {
+	if err != nil {
+		visit.err = errors.Join(visit.err, err)
 		http.Error(visit.w, "The page cannot be shown.", http.StatusInternalServerError)
 		return
 	}
 	visit.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	visit.w.WriteHeader(status)
-	visit.w.Write(page.Bytes()) //nolint:errcheck // the client is gone; there is nobody to tell
+	visit.w.Write(page) //nolint:errcheck // the client is gone; there is nobody to tell
 }
 
 func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }

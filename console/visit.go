@@ -215,6 +215,11 @@ func (v *Visit) toSignIn() {
 	if v.r.Method == http.MethodGet {
 		to += "?" + url.Values{"return": {v.r.URL.RequestURI()}}.Encode()
 	}
+	if v.r.Header.Get("Hx-Request") != "" { // of a dialog, which would show the page within itself
+		v.w.Header().Set("HX-Redirect", v.url(to))
+		v.w.WriteHeader(http.StatusOK)
+		return
+	}
 	v.redirect(to)
 }
 

@@ -75,9 +75,46 @@
   });
   // What took the place of its target is not in it.
   document.addEventListener("htmx:load", (e) => reveal(e.detail.elt));
+  // What is read again says what of it is shown: what has not changed is answered without content, stays as it is,
+  // and is not read out again.
+  const shown = new Map();
+  const first = document.querySelector("meta[name=shown]")?.content;
+  const polls = (e) => e.matches?.("[hx-trigger^=every]");
+  document.addEventListener("htmx:configRequest", (e) => {
+    const tag = polls(e.target) && (shown.get(e.detail.path) ?? first);
+    if (tag) e.detail.headers["If-None-Match"] = tag;
+  });
+  // Of what has changed, states are said: "c1: Ready".
+  const states = (within) => {
+    const all = new Map();
+    for (const b of within.querySelectorAll(".badge")) {
+      const row = b.closest("tr") ?? b.closest("dl > div") ?? b.closest("section");
+      const name = row?.querySelector("th, dt, h2")?.textContent.trim() ?? "";
+      all.set(name, [...(all.get(name) ?? []), b.textContent.trim()]);
+    }
+    return all;
+  };
+  let before = null;
+  document.addEventListener("htmx:beforeSwap", (e) => {
+    if (!polls(e.detail.target) || !e.detail.shouldSwap) return;
+    const tag = e.detail.xhr.getResponseHeader("ETag");
+    if (tag) shown.set(e.detail.requestConfig.path, tag);
+    before = { id: e.detail.target.id, states: states(e.detail.target) };
+  });
+  document.addEventListener("htmx:load", (e) => {
+    if (!before || e.detail.elt.id !== before.id) return;
+    const changed = [...states(e.detail.elt)].filter(([name, now]) => now.join() !== before.states.get(name)?.join());
+    before = null;
+    if (changed.length > 3) say("Several states have changed.");
+    else if (changed.length > 0) say(changed.map(([name, now]) => (name ? name + ": " : "") + now.join(", ")).join(". "));
+  });
+  const offline = $("offline").content.textContent;
   for (const failed of ["htmx:responseError", "htmx:sendError"]) {
-    document.addEventListener(failed, () => say($("offline").content.textContent));
+    document.addEventListener(failed, (e) => {
+      if (e.detail.target.id === "dialog") location.assign(e.detail.requestConfig.path); // as a page, which says why
+      else if (polls(e.detail.target)) say(offline);
+    });
   }
-  document.addEventListener("htmx:afterRequest", (e) => { if (e.detail.successful) say(""); });
+  document.addEventListener("htmx:afterRequest", (e) => { if (e.detail.successful && $("live").textContent === offline) say(""); });
   prepare(document);
 })();
