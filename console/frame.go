@@ -35,12 +35,13 @@ func (v *Visit) beginFrame() <-chan frame {
 	go func() {
 		var orgs atlas.Page[Organisation]
 		var project Project
+		var nameless bool // the page does without the names
 		f.err = Together(
-			func() error { return v.API.Get(v.Context(), v.Group(), nil, &project) },
+			Optional(&nameless, func() error { return v.API.Get(v.Context(), v.Group(), nil, &project) }),
 			func() error {
 				err := v.API.Get(v.Context(), orgsAPI, nil, &orgs)
 				if e, ok := errors.AsType[*client.Error](err); ok && e.Status != http.StatusUnauthorized {
-					return nil // the page does without the name
+					return nil
 				}
 				return err
 			},
@@ -81,6 +82,19 @@ func Together(all ...func() error) error {
 		}
 	}
 	return first
+}
+
+// Optional is f for a part that a page can do without: away tells that the API is too slow, too busy or
+// broken just now. What it refuses, it refuses for a reason that the page has to say.
+func Optional(away *bool, f func() error) func() error {
+	return func() error {
+		err := guarded(f)
+		e, ok := errors.AsType[*client.Error](err)
+		if *away = ok && (e.Status >= http.StatusInternalServerError || e.Status == http.StatusTooManyRequests); *away {
+			return nil
+		}
+		return err
+	}
 }
 
 // guarded has a panic of f fail the page, not the program.

@@ -10,12 +10,14 @@ import (
 
 // overviewView is the page of a project: how its keys, its clusters and its alerts are.
 type overviewView struct {
-	GroupID   string
-	Providers []providerState
-	Clusters  []stateCount
-	Total     int
-	Alerts    int
-	Working   bool // something is on its way to another state
+	GroupID    string
+	Providers  []providerState
+	Clusters   []stateCount
+	Total      int
+	Alerts     int
+	Working    bool // something is on its way to another state, or could not be read
+	NoAlerts   bool // they cannot be read
+	NoClusters bool // nor can these
 }
 
 // providerState is how a provider of key management is.
@@ -36,23 +38,29 @@ func loadOverview(v *Visit) (any, error) {
 	var clusters atlas.Page[atlas.Cluster]
 	var progress atlas.Page[clusterProgress]
 	var alerts atlas.Page[struct{}]
+	var alertsAway, clustersAway bool
 	err := Together(
 		func() error { return v.API.Get(v.Context(), v.Group("encryptionAtRest"), nil, &settings) },
-		func() error {
-			return v.API.Get(v.Context(), v.Group("clusters"), url.Values{"itemsPerPage": {"500"}}, &clusters)
-		},
-		func() error {
-			return v.API.Get(v.Context(), v.OwnGroup("clusters"), url.Values{"itemsPerPage": {maxClusters}}, &progress)
-		},
-		func() error {
+		Optional(&clustersAway, func() error {
+			return Together(
+				func() error {
+					return v.API.Get(v.Context(), v.Group("clusters"), url.Values{"itemsPerPage": {maxClusters}}, &clusters)
+				},
+				func() error {
+					return v.API.Get(v.Context(), v.OwnGroup("clusters"), url.Values{"itemsPerPage": {maxClusters}}, &progress)
+				},
+			)
+		}),
+		Optional(&alertsAway, func() error {
 			return v.API.Get(v.Context(), v.Group("alerts"), url.Values{"status": {"OPEN"}, "itemsPerPage": {"1"}}, &alerts)
-		},
+		}),
 	)
 	if err != nil {
 		return nil, err
 	}
-	view := overviewView{GroupID: v.GroupID(), Providers: providersOf(settings)}
+	view := overviewView{GroupID: v.GroupID(), Providers: providersOf(settings), NoAlerts: alertsAway, NoClusters: clustersAway}
 	view.Clusters, view.Working = byState(clusters.Results, progress.Results)
+	view.Working = view.Working || alertsAway || clustersAway
 	for _, n := range []struct {
 		total *int
 		into  *int
@@ -106,6 +114,7 @@ func byState(clusters []atlas.Cluster, progress []clusterProgress) (counts []sta
 	standing := map[string]clusterProgress{}
 	for _, p := range progress {
 		standing[p.ID] = p
+		working = working || p.isMoving()
 	}
 	found := map[Badge]int{}
 	for _, c := range clusters {
