@@ -67,8 +67,8 @@
 
   document.addEventListener("htmx:afterSwap", (e) => {
     if (e.detail.target.id === "dialog") $("dialog").showModal();
-    prepare(e.detail.target);
   });
+  document.addEventListener("htmx:load", (e) => prepare(e.detail.elt));
   // While a form is on its way, what is around it stays as it is.
   document.addEventListener("htmx:beforeRequest", (e) => {
     if (e.detail.target.querySelector("form.sent")) e.preventDefault();
