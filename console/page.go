@@ -78,12 +78,16 @@ func (c *Console) show(v *Visit, p Page, status int) {
 	frame := v.beginFrame()
 	data, err := p.Load(v)
 	around := <-frame
-	if err != nil {
-		c.fail(v, err)
-		return
+	if err == nil {
+		err = around.err
 	}
-	if around.err != nil {
-		c.fail(v, around.err)
+	switch {
+	case err == nil:
+	case v.Failure != nil && !client.IsUnauthorized(err):
+		c.keep(v, v.Failure)
+		return
+	default:
+		c.fail(v, err)
 		return
 	}
 	v.rememberGroup()
@@ -130,11 +134,15 @@ func (c *Console) unfragment(v *Visit, err error) {
 func (c *Console) action(a Action) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		v := visitOf(r)
+		if err := v.parseForm(); err != nil {
+			c.refuse(v, http.StatusBadRequest, "The form is malformed or too large.")
+			return
+		}
 		if !c.admit(v) {
 			return
 		}
-		if err := v.parseForm(); err != nil {
-			c.refuse(v, http.StatusBadRequest, "The form is malformed or too large.")
+		if v.Form(fieldResume) != "" {
+			c.resumed(v, c.pageAt(a.Form))
 			return
 		}
 		to, err := a.Do(v)
@@ -177,6 +185,8 @@ func (c *Console) admit(v *Visit) bool {
 		// A link in a message: the browser kept the cookie back, because the visit began on another
 		// site. Once the page asks for itself, it sends it.
 		c.views.bare(v, http.StatusOK, "again", nil)
+	case v.Sent():
+		c.keep(v, ended())
 	default:
 		v.toSignIn()
 	}
@@ -194,6 +204,10 @@ func (c *Console) fail(v *Visit, err error) {
 	v.err, v.saying = err, ""
 	if client.IsUnauthorized(err) { // the key is gone, or the token has ended
 		http.SetCookie(v.w, c.jar.End(v.place))
+		if v.Sent() {
+			c.keep(v, ended())
+			return
+		}
 		v.toSignIn()
 		return
 	}

@@ -169,7 +169,7 @@ func (v *views) bare(visit *Visit, status int, name string, data any) {
 	v.write(visit, status, name, "layout", around{frame{Title: titles[name], SignIn: true, Said: visit.said()}, data})
 }
 
-var titles = map[string]string{"signin": "Sign in", "again": "One moment"}
+var titles = map[string]string{"signin": "Sign in", "again": "One moment", "kept": "What you typed"}
 
 // failure answers with a page that says what went wrong. It asks the API nothing.
 func (v *views) failure(visit *Visit, status int, f *Failure) {

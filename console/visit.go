@@ -208,8 +208,7 @@ func (v *Visit) redirect(to string) {
 	v.w.WriteHeader(http.StatusSeeOther)
 }
 
-// toSignIn leads to the page to sign in, and from there back to this one. What was posted cannot be
-// repeated, so its way back is the projects.
+// toSignIn leads to the page to sign in, and from there back to this one.
 func (v *Visit) toSignIn() {
 	to := signInPath
 	if v.r.Method == http.MethodGet {
