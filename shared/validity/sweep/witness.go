@@ -36,7 +36,7 @@ func (r *run) callWitnesses(ctx, work context.Context, minute int64, served []*t
 func (r *run) needsWitnesses(p atlas.Provider) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.valid[p] < enough && slices.ContainsFunc(r.suspects, func(s suspect) bool {
-		return s.provider == p && !r.isAccepted(s.cause())
+	return slices.ContainsFunc(r.suspects, func(s suspect) bool {
+		return s.provider == p && r.valid[s.provider] < enough && !r.isAccepted(s.cause())
 	})
 }
