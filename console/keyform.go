@@ -47,8 +47,9 @@ var (
 
 // The ways to a key.
 const (
-	byRole   = "role"
-	bySecret = "secret" // a name, not a secret
+	fieldAccess = "access" // which of them a form is about
+	byRole      = "role"
+	bySecret    = "secret" // a name, not a secret
 )
 
 // keyFormView is such a form.
@@ -188,7 +189,7 @@ func (view *keyFormView) fill(v *Visit, purpose keyPurpose, r keyRead) {
 	if !view.On && access == byRole {
 		values["roleId"] = firstReady(roles)
 	}
-	view.Hidden = map[string]string{"access": access}
+	view.Hidden = map[string]string{fieldAccess: access}
 	if !view.On {
 		view.Hidden["setup"] = "on"
 	}
@@ -218,7 +219,7 @@ func (view *keyFormView) fill(v *Visit, purpose keyPurpose, r keyRead) {
 		final := v.Field(Field{Name: "final", Type: "checkbox", Label: purpose.final, Required: true})
 		view.Final = &final
 	}
-	view.Documents = documentsOf(v, r, values, view.Fields)
+	view.Documents = documentsOf(v, r, values, view.Hidden[fieldAccess], view.Fields)
 }
 
 // wasValue is what a member was when the form was first shown, so that only what somebody changed is
@@ -233,9 +234,9 @@ func wasValue(v *Visit, name, stored string) string {
 // accessOf is the way to the key that a form is about. A project that uses roles cannot leave them.
 func accessOf(v *Visit, r keyRead, values map[string]string) string {
 	on := isOn(r.settings, r.provider)
-	asked := v.Query("access")
+	asked := v.Query(fieldAccess)
 	if v.Sent() {
-		asked = v.Form("access")
+		asked = v.Form(fieldAccess)
 	}
 	switch {
 	case on && values["roleId"] != "":
@@ -283,10 +284,14 @@ func keyMembers(p atlas.Provider, access string) []string {
 var azurePlace = []string{"azureEnvironment", "subscriptionID", "resourceGroupName", "keyVaultName", "keyIdentifier"}
 
 // documentsOf are the documents for what a form shows.
-func documentsOf(v *Visit, r keyRead, stored map[string]string, fields []Field) documentsView {
+func documentsOf(v *Visit, r keyRead, stored map[string]string, access string, fields []Field) documentsView {
 	now := maps.Clone(stored)
+	now[fieldAccess] = access
 	for _, f := range fields {
 		now[f.Name] = f.Value
+		if f.Name == "roleId" { // a switch is about the role
+			now[fieldAccess] = byRole
+		}
 	}
 	return documentsView{
 		URL: v.keyPath(r.provider, "documents"), Fields: documentFields,
@@ -295,7 +300,7 @@ func documentsOf(v *Visit, r keyRead, stored map[string]string, fields []Field) 
 }
 
 // documentFields are the fields that documents depend on. No secret is among them.
-const documentFields = "roleId,customerMasterKeyID,region,azureEnvironment,subscriptionID,resourceGroupName,keyVaultName,keyIdentifier,keyVersionResourceID"
+const documentFields = fieldAccess + ",roleId,customerMasterKeyID,region,azureEnvironment,subscriptionID,resourceGroupName,keyVaultName,keyIdentifier,keyVersionResourceID"
 
 // loadDocuments makes the documents for what is being typed. Of fields that the form does not have, it
 // takes what is stored.
@@ -309,6 +314,9 @@ func loadDocuments(v *Visit) (any, error) {
 		if v.r.PostForm.Has(name) {
 			now[name] = v.Form(name)
 		}
+	}
+	if !v.r.PostForm.Has("roleId") {
+		now[fieldAccess] = v.Form(fieldAccess)
 	}
 	return keyDocuments(r, func(name string) string { return now[name] }), nil
 }

@@ -72,7 +72,9 @@ func TestSetUp_offersAuthorisedRolesAndTheWaysThereAre(t *testing.T) {
 	page.shows(t, "Set up AWS KMS", `<option value="`+awsRoleID+`" selected>arn:aws:iam::111122223333:role/latchkey`, `disabled>AWS IAM role 32b6e34b3d91647abb20e702 (not authorised yet)`)
 	page.hides(t, "Secret access key")
 	w.get(advanced+"/AWS").shows(t, advanced+"/AWS?access=secret")
-	w.get(advanced+"/AWS?access=secret").shows(t, "Access key ID", "Secret access key", "AWS recommends roles")
+	w.get(advanced+"/AWS?access=secret").shows(t, "Access key ID", "Secret access key", "AWS recommends roles",
+		"Access policy of the IAM user", "aws iam put-user-policy", "USER_ARN")
+	w.get(advanced+"/AWS").shows(t, "Access policy of the IAM role", "aws iam put-role-policy")
 	w.get(advanced+"/AZURE").shows(t, principal, advanced+"/AZURE?access=secret", "cannot go back to static credentials")
 	secret := w.get(advanced + "/AZURE?access=secret")
 	secret.shows(t, "Client ID", `name="secret" type="password" autocomplete="new-password"`)

@@ -91,7 +91,7 @@ func keyDocuments(r keyRead, value func(string) string) []Document {
 	role := roleOf(roles, p, value("roleId"))
 	switch p {
 	case atlas.AWS:
-		use := AWSKeyUse{RoleARN: role.name, Key: value("customerMasterKeyID"), Region: value("region"), Others: r.keysInUse(value("customerMasterKeyID"))}
+		use := AWSKeyUse{RoleARN: role.name, ByUser: value(fieldAccess) == bySecret, Key: value("customerMasterKeyID"), Region: value("region"), Others: r.keysInUse(value("customerMasterKeyID"))}
 		documents := AWSDocuments(use)
 		if role.id != "" {
 			documents = append(documents, AWSTrustPolicy(role.account, role.external))

@@ -27,6 +27,8 @@ const (
 	placePrincipal = "LATCHKEY_AWS_ACCOUNT_ARN"
 	placeExternal  = "EXTERNAL_ID"
 	placeRoleName  = "latchkey"
+	placeUser      = "USER_ARN"
+	placeUserName  = "USER_NAME"
 )
 
 // awsKeyActions are all that is done with a key.
@@ -35,6 +37,7 @@ var awsKeyActions = []string{"kms:Decrypt", "kms:Encrypt", "kms:DescribeKey"}
 // AWSKeyUse is a key of AWS KMS, and the IAM role that uses it. What is not known yet is "".
 type AWSKeyUse struct {
 	RoleARN string
+	ByUser  bool   // an IAM user's access keys are used instead, whose name nobody told
 	Key     string // as the tenant names it
 	Region  string // in either spelling
 	// Others are keys that the role must go on using: the present one until another is in use, and former
@@ -105,7 +108,7 @@ func AWSPermissionPolicy(use AWSKeyUse) Document {
 	if len(resources) > 0 {
 		statements = append([]awsStatement{{Effect: "Allow", Action: awsKeyActions, Resource: resources}}, byAlias...)
 	}
-	where := "In the AWS console: IAM, Roles, the role, Add permissions, Create inline policy, JSON. " +
+	where := "In the AWS console: IAM, " + use.pick("Roles, the role", "Users, the user") + ", Add permissions, Create inline policy, JSON. " +
 		"With kms:ListKeyRotations too, the reminder to rotate the key counts from its last rotation."
 	if slices.ContainsFunc(resources, func(r string) bool { return strings.Contains(r, ":kms:*:") }) {
 		where += " The star stands for the Regions of the key's replicas, so that you can move there in an outage."
@@ -113,7 +116,7 @@ func AWSPermissionPolicy(use AWSKeyUse) Document {
 	if len(resources)+len(byAlias) > 1 {
 		where += " It keeps the keys that are still needed."
 	}
-	return Document{ID: "permission-policy", Label: "Access policy of the IAM role", Where: where, Text: indented(awsPolicy{awsPolicyVersion, statements})}
+	return Document{ID: "permission-policy", Label: "Access policy of the IAM " + use.pick("role", "user"), Where: where, Text: indented(awsPolicy{awsPolicyVersion, statements})}
 }
 
 // AWSPutRolePolicy attaches a permission policy that was saved as a file.
@@ -122,10 +125,13 @@ func AWSPutRolePolicy(use AWSKeyUse) Document {
 	if role, err := atlas.ParseAWSRole(use.RoleARN); err == nil {
 		name = role.Name
 	}
+	if use.ByUser {
+		name = placeUserName
+	}
 	return Document{
 		ID: "put-role-policy", Label: "Attach the access policy with the AWS CLI",
 		Where: "Save the access policy as key-policy.json first.",
-		Text:  command("aws", "iam", "put-role-policy", "--role-name", name, "--policy-name", "latchkey-key", "--policy-document", "file://key-policy.json"),
+		Text:  command("aws", "iam", use.pick("put-role-policy", "put-user-policy"), use.pick("--role-name", "--user-name"), name, "--policy-name", "latchkey-key", "--policy-document", "file://key-policy.json"),
 	}
 }
 
@@ -142,7 +148,7 @@ func AWSKeyPolicyStatement(use AWSKeyUse) Document {
 		where += " Each replica of a multi-Region key has a policy of its own."
 	}
 	return Document{ID: "key-policy", Label: "Statement for the key policy", Where: where, Text: indented(awsStatement{
-		Sid: "Latchkey", Effect: "Allow", Principal: map[string]string{"AWS": or(use.RoleARN, placeRole)}, Action: awsKeyActions, Resource: "*",
+		Sid: "Latchkey", Effect: "Allow", Principal: map[string]string{"AWS": or(use.RoleARN, use.pick(placeRole, placeUser))}, Action: awsKeyActions, Resource: "*",
 	})}
 }
 
@@ -176,6 +182,14 @@ func (u AWSKeyUse) crossesAccounts() bool {
 	name, err := atlas.ParseAWSKeyName(u.Key)
 	role, wrong := atlas.ParseAWSRole(u.RoleARN)
 	return err == nil && wrong == nil && name.IsARN() && name.Account != role.Account
+}
+
+// pick chooses the words for whoever uses the key.
+func (u AWSKeyUse) pick(role, user string) string {
+	if u.ByUser {
+		return user
+	}
+	return role
 }
 
 // AWSDocuments are all that the use of a key needs, but for the trust policy.
