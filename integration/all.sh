@@ -6,7 +6,7 @@
 
 export PATH
 PATH=$(awscli):$PATH
-all=(cli transcript demo sam template statemachines aws dynamo schemathesis mariadb)
+all=(cli transcript demo console sam template statemachines aws dynamo schemathesis mariadb)
 read -ra parts <<<"${PARTS:-${all[*]}}"
 rows=$work/rows # of each part, in a file of its name
 mkdir "$rows"
