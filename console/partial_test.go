@@ -22,7 +22,9 @@ func TestPages_showWhatCanBeRead(t *testing.T) {
 		"without alerts":                   {group + "/alerts", refused{500, "UNEXPECTED_ERROR", "Oops.", ""}, 200, []string{"Not valid", "Ready", "Alerts cannot be read right now."}},
 		"without clusters":                 {group + "/clusters", refused{429, "RATE_LIMITED", "Later.", "9"}, 200, []string{"Not valid", "1 open alert", "Clusters cannot be read right now."}},
 		"without what clusters do": {
-			"GET /api/latchkey/v1/groups/" + groupID + "/clusters", refused{500, "UNEXPECTED_ERROR", "Oops.", ""}, 200,
+			"GET /api/latchkey/v1/groups/" + groupID + "/clusters",
+			refused{500, "UNEXPECTED_ERROR", "Oops.", ""},
+			200,
 			[]string{"Not valid", "Clusters cannot be read right now."},
 		},
 		"without keys":       {group + "/encryptionAtRest", refused{500, "UNEXPECTED_ERROR", "Oops.", ""}, 500, []string{"UNEXPECTED_ERROR"}},
