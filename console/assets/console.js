@@ -103,10 +103,12 @@
   });
   document.addEventListener("htmx:load", (e) => {
     if (!before || e.detail.elt.id !== before.id) return;
-    const changed = [...states(e.detail.elt)].filter(([name, now]) => now.join() !== before.states.get(name)?.join());
+    const after = states(e.detail.elt);
+    const changed = [...after].filter(([name, now]) => now.join() !== before.states.get(name)?.join()).map(([name, now]) => (name ? name + ": " : "") + now.join(", "));
+    for (const name of before.states.keys()) if (!after.has(name)) changed.push(name + ": no longer here");
     before = null;
     if (changed.length > 3) say("Several states have changed.");
-    else if (changed.length > 0) say(changed.map(([name, now]) => (name ? name + ": " : "") + now.join(", ")).join(". "));
+    else if (changed.length > 0) say(changed.join(". ") + ".");
   });
   const offline = $("offline").content.textContent;
   for (const failed of ["htmx:responseError", "htmx:sendError"]) {
