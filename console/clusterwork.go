@@ -204,7 +204,7 @@ func rotationTask(c clusterProgress, keys clusterMasterKeys) (clusterTask, bool)
 	return t, true
 }
 
-// doneOf is a count of steps as a sentence: "2 of 3 nodes are done."
+// doneOf counts steps in a sentence: 2 of 3 nodes are done.
 func doneOf(done, of int, word string) string {
 	return fmt.Sprintf("%d of %s %s %s.", done, count(of, "node"), map[bool]string{true: "is", false: "are"}[of == 1], word)
 }
