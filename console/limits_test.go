@@ -99,6 +99,15 @@ func TestForgedSessions_askTheOperatorsKeyAFewTimesOnly(t *testing.T) {
 	}
 }
 
+// Only failures count: an office behind one address signs in as often as it likes.
+func TestSignIn_thatSucceedsIsNotBounded(t *testing.T) {
+	t.Parallel()
+	w := open(t, "")
+	for range 40 {
+		w.signIn()
+	}
+}
+
 func TestSignIn_isNotGuessed(t *testing.T) {
 	t.Parallel()
 	v := newVisitor(t)

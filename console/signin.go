@@ -62,9 +62,12 @@ func (c *Console) signIn(_ http.ResponseWriter, r *http.Request) {
 	kind, back := session.Kind(v.Form(fieldKind)), v.Form(fieldReturn)
 	var s session.Session
 	var cookie *http.Cookie
-	err := v.take(limitSignIns)
+	err := v.left(limitSignIns)
 	if err == nil {
 		s, err = c.prove(v, kind, v.Form(fieldName), v.Form(fieldSecret))
+		if client.IsUnauthorized(err) {
+			v.take(limitSignIns) //nolint:errcheck // the next one is told
+		}
 	}
 	if err == nil {
 		cookie, err = c.jar.Begin(v.Context(), s, v.place)
