@@ -104,7 +104,7 @@ func (p Place) Find(r *http.Request, name string) string {
 
 func (p Place) cookie(value string, maxAge int) *http.Cookie {
 	c := p.Cookie("latchkey", value, maxAge) //nolint:gosec // G124: as above
-	if !p.Secure { // __Host- demands the root
+	if !p.Secure {                           // __Host- demands the root
 		c.Path = p.Path
 	}
 	return c
