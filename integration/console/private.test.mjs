@@ -30,7 +30,7 @@ test("AWS: Require Private Networking, Set up, Manage, and off again", async () 
   await region.check();
   await page.getByRole("button", { name: "Continue" }).click();
   const line = row(page, "us-east-1");
-  await line.getByText("ACTIVE").waitFor({ timeout: 90_000 }); // the page follows
+  await line.locator("code", { hasText: /^ACTIVE$/ }).waitFor({ timeout: 90_000 }); // the page follows
   await look(page, "endpoints-active");
   await page.goto(it.page("advanced"));
   await shown(page, "Active: private endpoints are the only way to the key.");

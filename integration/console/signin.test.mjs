@@ -54,7 +54,7 @@ test("the organisation and the project are chosen in the bar", async () => {
   await page.getByRole("navigation", { name: "Organisation and project" }).getByRole("link", { name: "Organisation" }).click();
   await page.getByRole("heading", { level: 1, name: "Organisations" }).waitFor();
   await look(page, "organisations");
-  await page.getByRole("row").nth(1).getByRole("link").click();
+  await page.getByRole("rowheader").first().getByRole("link").click();
   await page.getByRole("heading", { level: 1, name: "Projects" }).waitFor();
   await look(page, "projects");
   await page.getByRole("link", { name: /^picked/ }).first().click();
