@@ -83,6 +83,6 @@ test("Azure: the tenant approves the connection with the line that the page show
   const connection = (await v.connections()).find((c) => command.includes(c));
   assert.ok(connection, `no connection is named by: ${command}`);
   await v.approve(connection);
-  await page.getByText("ACTIVE", { exact: true }).waitFor({ timeout: 90_000 });
+  await page.getByText("ACTIVE", { exact: true }).waitFor({ timeout: 200_000 }); // up to three minutes, say the documents
   await look(page, "endpoints-azure");
 });
