@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,13 +199,16 @@ func (k *awsKey) letRoleIn(ctx context.Context, c *admin.AWSKMSConfiguration) er
 func (k *awsKey) revoke(ctx context.Context, way int) error {
 	switch {
 	case way == 0:
-		keys, key := k.in(k.region), bare(k.key)
 		k.undo = func(ctx context.Context) error {
-			_, err := keys.EnableKey(ctx, &kms.EnableKeyInput{KeyId: &key})
-			return err
+			return k.everywhere(func(keys *kms.Client, key string) error {
+				_, err := keys.EnableKey(ctx, &kms.EnableKeyInput{KeyId: &key})
+				return err
+			})
 		}
-		_, err := keys.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &key})
-		return err
+		return k.everywhere(func(keys *kms.Client, key string) error {
+			_, err := keys.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &key})
+			return err
+		})
 	case way == 1 || k.static:
 		k.undo = func(ctx context.Context) error { return k.allow(ctx, anyKey) }
 		return k.allow(ctx, noKey)
@@ -231,6 +236,16 @@ func (k *awsKey) retire(ctx context.Context) error {
 }
 
 // in is KMS in a region.
+// everywhere does something to the present key and to its replica, whose states are two: a key whose private endpoint is
+// in the other region is used there, wherever it is configured.
+func (k *awsKey) everywhere(do func(keys *kms.Client, key string) error) error {
+	var failed []error
+	for _, region := range slices.Compact([]string{k.home, otherRegion}) {
+		failed = append(failed, do(k.in(region), bare(k.key)))
+	}
+	return errors.Join(failed...)
+}
+
 func (k *awsKey) in(region string) *kms.Client {
 	return kms.NewFromConfig(k.cloud, func(o *kms.Options) { o.Region = region })
 }
