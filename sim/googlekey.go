@@ -39,7 +39,7 @@ func (k *googleKey) ring() string {
 
 // services implements customerKey. An account of Latchkey's own is impersonated, which takes a token and makes one.
 func (k *googleKey) services() (kms, tokens []service) {
-	tokens = []service{{host: googleTokens}}
+	tokens = []service{{host: googleIssuer}}
 	if !k.static {
 		tokens = append(tokens, service{host: googleAccount})
 	}

@@ -17,7 +17,7 @@ type service struct{ host, path string }
 const (
 	stsHost       = "sts." + awsRegion + ".amazonaws.com"
 	entraHost     = "login.microsoftonline.com"
-	googleTokens  = "oauth2.googleapis.com"
+	googleIssuer  = "oauth2.googleapis.com"
 	googleAccount = "iamcredentials.googleapis.com" // impersonates service accounts
 )
 
@@ -49,7 +49,7 @@ func fails(what string, in []pocket.FaultKind) (kinds []string) {
 }
 
 // outagesOf are those who fail, as they are counted.
-var outagesOf = []string{"a KMS", stsHost, entraHost, googleTokens, googleAccount, "a region of AWS", "a region of AZURE", "a region of GCP"}
+var outagesOf = []string{"a KMS", stsHost, entraHost, googleIssuer, googleAccount, "a region of AWS", "a region of AZURE", "a region of GCP"}
 
 // kmsOutage is that a tenant's KMS fails, or refuses our address, whichever way it is reached.
 func (w *World) kmsOutage() (string, func()) {

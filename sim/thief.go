@@ -46,7 +46,7 @@ func (g gate) RoundTrip(r *http.Request) (*http.Response, error) {
 const (
 	anothersToken = "the token of another node"
 	formerToken   = "a token of before"
-	usedToken     = "an enrolment token that was used"
+	usedToken     = "an enrolment token that was used" //nolint:gosec // says what is tried
 	noToken       = "no token"
 )
 
