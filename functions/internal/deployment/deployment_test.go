@@ -73,6 +73,12 @@ func TestRole_isWhatLambdaPutsIntoTheEnvironment(t *testing.T) {
 	if diff := cmp.Diff(want, []string{role.Region, got.AccessKeyID, got.SecretAccessKey, got.SessionToken}); diff != "" {
 		t.Error(diff)
 	}
+	if role.BaseEndpoint != nil {
+		t.Errorf("AWS is asked at %s", *role.BaseEndpoint)
+	}
+	if elsewhere := environment(map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:5000"}).Role(); elsewhere.BaseEndpoint == nil || *elsewhere.BaseEndpoint != "http://127.0.0.1:5000" {
+		t.Error("AWS_ENDPOINT_URL is not heeded")
+	}
 	bare := environment(nil)
 	if bare.Role(); bare.Err() == nil {
 		t.Error("a function starts without a role")
