@@ -274,18 +274,24 @@ func tryAgain(v *Visit) (string, error) {
 		return "", err
 	}
 	if len(found.Providers) == 0 {
-		v.Say("There is no key to check: no provider is on.")
+		v.SayAs(Neutral, "There is no key to check: no provider is on.")
 		return "", nil
 	}
-	said := []string{"Checked just now."}
+	tone, words := Good, []string{"Checked just now."}
 	for _, f := range found.Providers {
-		if f.Class != verdict.Valid {
-			v.Say("Checked just now. What was found, and what to do, is below.")
-			return "", nil
+		badge := VerdictBadge(f.Class, f.Reason)
+		words = append(words, ProviderName(f.Provider)+": "+strings.ToLower(badge.Text)+".")
+		switch {
+		case f.Class == verdict.Invalid:
+			tone = Bad
+		case f.Class != verdict.Valid && tone != Bad:
+			tone = Warning
 		}
-		said = append(said, ProviderName(f.Provider)+": valid.")
 	}
-	v.Say(strings.Join(said, " "))
+	if tone != Good {
+		words = append(words, "What was found, and what to do, is below.")
+	}
+	v.SayAs(tone, strings.Join(words, " "))
 	return "", nil
 }
 

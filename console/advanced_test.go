@@ -286,15 +286,28 @@ func TestTryAgain_checksNow(t *testing.T) {
 	w := keysWorld(t)
 	w.api.set("GET "+settingsAPI, awsConfiguration(multiRegion))
 	w.keys(report("AWS", verdict.Invalid, verdict.KeyDisabled, nil))
+	const below = " What was found, and what to do, is below."
 	for _, c := range []struct {
-		class verdict.Class
-		says  string
-	}{{verdict.Valid, "Checked just now. AWS KMS: valid."}, {verdict.Invalid, "What was found, and what to do, is below."}} {
-		w.api.set("POST "+ownAPI+"/encryptionAtRest/validate", object{"providers": []any{object{"provider": "AWS", "class": c.class, "reason": "KEY_DISABLED"}}})
+		classes []verdict.Class // of AWS and Azure
+		tone    string
+		says    string
+	}{
+		{nil, "neutral", "There is no key to check: no provider is on."},
+		{[]verdict.Class{verdict.Valid}, "good", "Checked just now. AWS KMS: valid."},
+		{[]verdict.Class{verdict.Invalid}, "bad", "Checked just now. AWS KMS: not valid." + below},
+		{[]verdict.Class{verdict.Unreachable}, "warning", "Checked just now. AWS KMS: out of reach." + below},
+		{[]verdict.Class{verdict.Invalid, verdict.Throttled}, "bad", "AWS KMS: not valid. Azure Key Vault: slowed down." + below},
+		{[]verdict.Class{verdict.Valid, verdict.Inconclusive}, "warning", "AWS KMS: valid. Azure Key Vault: not known." + below},
+	} {
+		found := []any{}
+		for i, class := range c.classes {
+			found = append(found, object{"provider": []string{"AWS", "AZURE"}[i], "class": class, "reason": "KEY_DISABLED"})
+		}
+		w.api.set("POST "+ownAPI+"/encryptionAtRest/validate", object{"providers": found})
 		if a := w.post(advanced+"/try-again", nil); a.Header.Get("Location") != advanced {
 			t.Errorf("answer = %d", a.StatusCode)
 		}
-		w.get(advanced).shows(t, c.says)
+		w.get(advanced).shows(t, c.says, `aria-live="polite"><div class="banner `+c.tone+`">`)
 	}
 	w.api.set("POST "+ownAPI+"/encryptionAtRest/validate", refused{429, "RATE_LIMITED_TOKEN_BUCKET", "Slow down.", "7"})
 	w.post(advanced+"/try-again", nil).shows(t, "RATE_LIMITED_TOKEN_BUCKET", "Try again in 7 seconds.")

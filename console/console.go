@@ -9,6 +9,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path"
+	"strings"
 	"time"
 
 	"latchkey/console/client"
@@ -108,8 +110,34 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.refuse(v, http.StatusForbidden, "This request came from another site, and was refused.")
 		return
 	}
+	if to := straight(r.URL.EscapedPath()); to != r.URL.EscapedPath() {
+		c.straighten(v, to)
+		return
+	}
 	v.r.Body = http.MaxBytesReader(answer, r.Body, maxForm)
 	c.mux.ServeHTTP(answer, v.request(v.r))
+}
+
+// straight is a path without empty and dotted segments. The mux would lead there by itself, but it does not
+// know of the stage before the path.
+func straight(escaped string) string {
+	to := path.Clean("/" + escaped)
+	if strings.HasSuffix(escaped, "/") && to != "/" {
+		to += "/"
+	}
+	return to
+}
+
+// straighten leads to the straight path, if there may be a page.
+func (c *Console) straighten(v *Visit, to string) {
+	if v.r.Method != http.MethodGet || !isLocal(to) {
+		c.refuse(v, http.StatusNotFound, "There is no such page.")
+		return
+	}
+	if with := to + "?" + v.r.URL.RawQuery; v.r.URL.RawQuery != "" && isLocal(with) {
+		to = with
+	}
+	v.redirect(to)
 }
 
 // policy allows what the console's own files do, and nothing else.

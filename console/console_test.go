@@ -126,6 +126,40 @@ func TestSignOut_endsTheSession(t *testing.T) {
 	}
 }
 
+// Nobody can take a token back but with the secret, which was not kept. So it is said when it ends.
+func TestSignOut_saysHowLongATokenLivesOn(t *testing.T) {
+	t.Parallel()
+	w := open(t, "")
+	w.post("/console/sign-in", url.Values{"kind": {"serviceAccount"}, "name": {clientID}, "secret": {clientSecret}})
+	if a := w.get("/console/groups"); a.StatusCode != http.StatusOK {
+		t.Fatalf("a page is answered %d", a.StatusCode)
+	}
+	w.clock.Advance(time.Minute)
+	ends := w.clock.Now().Add(time.Hour).UTC().Format("15:04")
+	w.post("/console/sign-out", nil)
+	w.get("/console/sign-in?kind=serviceAccount").shows(t, "You are signed out.", "it ends by itself before "+ends+" UTC", "delete the client secret",
+		"signing out forgets the token and cannot revoke it")
+}
+
+// The mux would lead to straight paths without the stage.
+func TestPaths_areStraightenedBelowTheStage(t *testing.T) {
+	t.Parallel()
+	w := open(t, "/prod")
+	for path, want := range map[string]string{
+		"/console//groups": "/prod/console/groups", "/console/groups//x/./clusters": "/prod/console/groups/x/clusters", "/console/a/../groups": "/prod/console/groups",
+		"//console/sign-in?kind=apiKey": "/prod/console/sign-in?kind=apiKey", "/console//sign-in?return=//evil.example": "/prod/console/sign-in",
+		"/console/../api/atlas/v2": "", "//evil.example/console": "", "/x//y": "",
+	} {
+		a := w.get(path)
+		if status := map[bool]int{true: http.StatusSeeOther, false: http.StatusNotFound}[want != ""]; a.StatusCode != status || a.Header.Get("Location") != want {
+			t.Errorf("%s leads to %d %q", path, a.StatusCode, a.Header.Get("Location"))
+		}
+	}
+	if a := w.post("/console//sign-out", nil); a.StatusCode != http.StatusNotFound {
+		t.Errorf("a form for a path that is not straight is answered %d", a.StatusCode)
+	}
+}
+
 func TestReturn_leadsToTheConsoleOnly(t *testing.T) {
 	t.Parallel()
 	w := open(t, "/prod")

@@ -18,7 +18,7 @@ type frame struct {
 	Project string
 	GroupID string
 	Nav     []navItem
-	Said    string
+	Said    said
 	Shown   string   // tag of the part that is read again, "" for none
 	Failure *Failure // of the form on the page
 	err     error

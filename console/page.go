@@ -201,7 +201,7 @@ func (v *Visit) fromElsewhere() bool {
 
 // fail answers for what cannot be shown.
 func (c *Console) fail(v *Visit, err error) {
-	v.err, v.saying = err, ""
+	v.err, v.saying = err, said{}
 	if client.IsUnauthorized(err) { // the key is gone, or the token has ended
 		http.SetCookie(v.w, c.jar.End(v.place))
 		if v.Sent() {

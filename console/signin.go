@@ -109,18 +109,26 @@ func (c *Console) prove(v *Visit, kind session.Kind, name, secret string) (sessi
 		if err != nil {
 			return s, err
 		}
-		// A little less than the token lives, so that the session ends before calls are refused.
-		s.Kind, s.Secret, s.Expires = session.ServiceAccount, token.Value, c.deps.Now().Add(token.Life-10*time.Second)
+		s.Kind, s.Secret, s.Expires = session.ServiceAccount, token.Value, c.deps.Now().Add(token.Life-tokenMargin)
 		return s, nil
 	}
 	return s, v.client(s).Get(v.Context(), "/api/atlas/v2", nil, nil)
 }
 
-// signOut takes the session away.
+// tokenMargin is how much sooner than its token a session ends, so that no call is refused before.
+const tokenMargin = 10 * time.Second
+
+// signOut takes the session away. A token lives on: to revoke it takes the client's secret, which was not kept.
 func (c *Console) signOut(_ http.ResponseWriter, r *http.Request) {
 	v := visitOf(r)
+	words := "You are signed out."
+	if err := v.open(); err == nil && v.session.Kind == session.ServiceAccount {
+		ends := v.session.Expires.Add(tokenMargin + time.Minute).UTC().Truncate(time.Minute)
+		words += " Nobody has the token of this session any more; it ends by itself before " + ends.Format("15:04") +
+			" UTC. If somebody may have seen it, delete the client secret, which ends it at once."
+	}
 	http.SetCookie(v.w, c.jar.End(v.place))
 	v.setCookie(groupCookie, "", -1)
-	v.Say("You are signed out.")
+	v.Say(words)
 	v.redirect(signInPath)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"latchkey/console/client"
@@ -32,7 +33,7 @@ type Visit struct {
 	astray   bool // nobody says where this is
 	session  session.Session
 	page     Page
-	saying   string // what the next page says
+	saying   said   // what the next page says
 	err      error  // for the log
 }
 
@@ -91,7 +92,16 @@ func (v *Visit) Page(segments ...string) string {
 
 // Say has the page that the browser goes on to say that something was done. If the action fails after
 // all, nothing is said.
-func (v *Visit) Say(sentence string) { v.saying = sentence }
+func (v *Visit) Say(sentence string) { v.SayAs(Good, sentence) }
+
+// SayAs is Say for what was found, which may be no good news.
+func (v *Visit) SayAs(tone Tone, sentence string) { v.saying = said{tone, sentence} }
+
+// said is what the last action says on the next page.
+type said struct {
+	Tone Tone
+	Text string
+}
 
 // Refuse is an error that shows the form again, with what is wrong in its fields by name. It is for
 // what the console sees before the API does.
@@ -116,18 +126,20 @@ func (v *Visit) setCookie(name, value string, maxAge int) {
 	http.SetCookie(v.w, v.place.Cookie(name, value, maxAge))
 }
 
-// said takes what the last action said.
-func (v *Visit) said() string {
+// said takes what the last action said; nothing was if the text is "". The cookie has the tone, a dot and
+// the text.
+func (v *Visit) said() said {
 	value := v.place.Find(v.r, flashCookie)
 	if value == "" {
-		return ""
+		return said{}
 	}
 	v.setCookie(flashCookie, "", -1)
-	sentence, err := base64.RawURLEncoding.DecodeString(value)
-	if err != nil || len(sentence) > 500 {
-		return ""
+	tone, text, _ := strings.Cut(value, ".")
+	sentence, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(sentence) > 500 || !slices.Contains([]Tone{Good, Bad, Warning, Neutral}, Tone(tone)) {
+		return said{}
 	}
-	return string(sentence)
+	return said{Tone(tone), string(sentence)}
 }
 
 var isID = regexp.MustCompile(`^[0-9a-f]{24}$`).MatchString
@@ -200,8 +212,8 @@ func (v *Visit) redirect(to string) {
 	if !isLocal(to) {
 		to = groupsPath
 	}
-	if v.saying != "" {
-		v.setCookie(flashCookie, base64.RawURLEncoding.EncodeToString([]byte(v.saying)), 60)
+	if v.saying.Text != "" {
+		v.setCookie(flashCookie, string(v.saying.Tone)+"."+base64.RawURLEncoding.EncodeToString([]byte(v.saying.Text)), 60)
 	}
 	v.w.Header().Set("Location", v.url(to))
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
