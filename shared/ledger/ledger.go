@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,29 @@ func (c CMK) At(version string) CMK {
 	}
 	c.Version = version
 	return c
+}
+
+var uuidForm = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// UUIDOf is the id that the API names some customer keys by, whatever their versions; "" if there are none. It is
+// the id of a key of AWS, where that is a UUID; of any other key, and of several, one that follows from the keys' names.
+func UUIDOf(cmks ...CMK) string {
+	var names []string
+	for _, c := range cmks {
+		names = append(names, string(c.Provider)+" "+c.Name)
+	}
+	if slices.Sort(names); len(names) == 0 {
+		return ""
+	}
+	if names = slices.Compact(names); len(names) == 1 && strings.HasPrefix(names[0], string(atlas.AWS)+" ") {
+		if id := uuidForm.FindString(strings.ToLower(names[0])); id != "" {
+			return id
+		}
+	}
+	// A UUID of version 8 (RFC 9562), whose bits are ours to choose.
+	b := sha256.Sum256([]byte("latchkey master key " + strings.Join(names, "\n")))
+	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
 // Entry is one wrapped copy of a node's master key.

@@ -157,3 +157,22 @@ func TestACopyIsUnderTheKeyThatAnAliasPointedTo(t *testing.T) {
 		}
 	}
 }
+
+func TestUUIDOf_is_of_the_key_whatever_its_version(t *testing.T) {
+	t.Parallel()
+	const id = "0d3b1a52-0000-4000-8000-00000000000a"
+	aws := ledger.CMK{Provider: atlas.AWS, Name: "arn:aws:kms:us-east-1:111122223333:key/0D3B1A52-0000-4000-8000-00000000000A", Version: "1"}
+	azure := ledger.CMK{Provider: atlas.Azure, Name: "https://kv.vault.azure.net/keys/" + id, Version: "1"}
+	newer := azure
+	newer.Version = "2"
+	if got := ledger.UUIDOf(); got != "" {
+		t.Errorf("none has %s", got)
+	}
+	if got := ledger.UUIDOf(aws, aws); got != id {
+		t.Errorf("that of AWS has %s", got)
+	}
+	ofAzure, ofBoth := ledger.UUIDOf(azure), ledger.UUIDOf(aws, azure)
+	if ofAzure != ledger.UUIDOf(newer) || ofBoth != ledger.UUIDOf(newer, aws) || ofAzure == ofBoth || ofAzure == id || ofBoth == id {
+		t.Errorf("that of Azure has %s, both together have %s", ofAzure, ofBoth)
+	}
+}

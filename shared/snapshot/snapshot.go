@@ -10,12 +10,9 @@ package snapshot
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"latchkey/shared/atlas"
@@ -123,34 +120,15 @@ func (s Snapshot) Kind() string {
 // unfinished reports whether it is yet to be taken.
 func (s Snapshot) unfinished() bool { return s.Status == Queued || s.Status == InProgress }
 
-var uuidForm = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-// MasterKeyUUID names the customer key that the snapshot needs, "" if it needs none. It is the id
-// of a key of AWS, where that is a UUID; of any other key, and of several, one that follows from
-// the keys' names.
+// MasterKeyUUID names the customer key that the snapshot needs, or several together; "" if it needs none.
 func (s Snapshot) MasterKeyUUID() string {
-	var names []string
+	var cmks []ledger.CMK
 	for _, p := range s.Parts {
 		if p.KeyID != "" {
-			names = append(names, string(p.CMK.Provider)+" "+p.CMK.Name)
+			cmks = append(cmks, p.CMK)
 		}
 	}
-	if slices.Sort(names); len(names) == 0 {
-		return ""
-	}
-	if names = slices.Compact(names); len(names) == 1 {
-		if id := uuidForm.FindString(strings.ToLower(names[0])); id != "" && strings.HasPrefix(names[0], string(atlas.AWS)+" ") {
-			return id
-		}
-	}
-	return uuidOf(strings.Join(names, "\n"))
-}
-
-// uuidOf is a UUID of version 8 (RFC 9562), whose bits are ours to choose.
-func uuidOf(name string) string {
-	b := sha256.Sum256([]byte("latchkey master key " + name))
-	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+	return ledger.UUIDOf(cmks...)
 }
 
 func (s Snapshot) put() (store.Op, error) {

@@ -45,6 +45,8 @@ type reportView struct {
 type keyView struct {
 	Name    string `json:"key"`
 	Version string `json:"version"`
+	// UUID is what snapshots name the key by.
+	UUID string `json:"masterKeyUUID"`
 }
 
 type inUseView struct {
@@ -158,7 +160,9 @@ func viewInUse(k *changeover.KeyInUse) *inUseView {
 	}
 }
 
-func viewKey(cmk ledger.CMK) keyView { return keyView{Name: cmk.Name, Version: cmk.Version} }
+func viewKey(cmk ledger.CMK) keyView {
+	return keyView{Name: cmk.Name, Version: cmk.Version, UUID: ledger.UUIDOf(cmk)}
+}
 
 func viewChange(c encryption.Changeover, left *changeover.Remaining) *changeView {
 	if c.Kind == "" {

@@ -59,7 +59,7 @@ func results(t *testing.T, stored reports) []map[string]any {
 }
 
 func TestList_tells_what_is_stored_of_a_key_that_fails_during_a_rotation(t *testing.T) {
-	cmk := ledger.CMK{Provider: atlas.AWS, Name: "arn:aws:kms:us-east-1:111122223333:key/k", Version: "v"}
+	cmk := ledger.CMK{Provider: atlas.AWS, Name: "arn:aws:kms:us-east-1:111122223333:key/0f0e0d0c-1111-4222-8333-444455556666", Version: "v"}
 	got := results(t, reports{{
 		Provider: atlas.AWS,
 		InUse: &changeover.KeyInUse{
@@ -75,7 +75,7 @@ func TestList_tells_what_is_stored_of_a_key_that_fails_during_a_rotation(t *test
 	want := []map[string]any{{
 		"cloudProvider": "AWS",
 		"keyInUse": map[string]any{
-			"key": cmk.Name, "version": "v", "since": "2026-05-01T12:00:00Z", "nodes": 2.0,
+			"key": cmk.Name, "version": "v", "masterKeyUUID": "0f0e0d0c-1111-4222-8333-444455556666", "since": "2026-05-01T12:00:00Z", "nodes": 2.0,
 			"status": map[string]any{
 				"valid": false, "class": "INVALID", "reason": "KEY_DISABLED", "since": "2026-05-01T12:05:00Z", "checkedAt": "2026-05-01T12:09:00Z",
 				"providerCode": "DisabledException", "providerRequestId": "r-1",
