@@ -145,8 +145,8 @@ const (
 	noteOther  = "It is not among the keys that are in use. Whether it still opens the snapshot is tried when you restore."
 )
 
-// keyOfSnapshot finds the key that a snapshot needs. Former keys know their snapshots by id; all
-// others need a key that is in use.
+// keyOfSnapshot finds the key that a snapshot needs. Former keys know their snapshots by id; keys in use are
+// named as snapshots name them.
 func keyOfSnapshot(s clusterSnapshot, reports []clusterKeys) snapshotKey {
 	if s.KeyUUID == "" {
 		if s.Status != "completed" {
@@ -154,7 +154,7 @@ func keyOfSnapshot(s clusterSnapshot, reports []clusterKeys) snapshotKey {
 		}
 		return snapshotKey{Badge: Badge{Neutral, "None"}, Note: "It is not encrypted with a key of yours."}
 	}
-	var inUse []clusterKeys
+	var perhaps []clusterKeys
 	for _, r := range reports {
 		for _, f := range r.Former {
 			if slices.Contains(f.Snapshots, s.ID) {
@@ -163,16 +163,22 @@ func keyOfSnapshot(s clusterSnapshot, reports []clusterKeys) snapshotKey {
 		}
 		switch {
 		case r.InUse == nil:
-		case isNamedBy(r, s.KeyUUID):
+		case strings.EqualFold(r.InUse.UUID, s.KeyUUID):
 			return snapshotKeyInUse(r)
-		case !isNamed(r):
-			inUse = append(inUse, r)
+		case hasOtherNames(r):
+			perhaps = append(perhaps, r)
 		}
 	}
-	if len(inUse) != 1 {
+	if len(perhaps) != 1 {
 		return snapshotKey{Name: s.KeyUUID, Badge: Badge{Neutral, "Tried when you restore"}, Note: noteOther}
 	}
-	return snapshotKeyInUse(inUse[0])
+	return snapshotKeyInUse(perhaps[0])
+}
+
+// hasOtherNames reports whether a key may be the one that a snapshot names although the names differ: a key of AWS
+// has an ARN in each of its Regions, and aliases.
+func hasOtherNames(r clusterKeys) bool {
+	return r.Provider == atlas.AWS && mayMove(r.InUse.Key)
 }
 
 func snapshotKeyInUse(r clusterKeys) snapshotKey {
@@ -181,16 +187,6 @@ func snapshotKeyInUse(r clusterKeys) snapshotKey {
 		key.Badge, key.Note = Badge{Bad, "Not valid"}, "It cannot be restored now: "+ReasonText(r.InUse.Status.Reason)+"."
 	}
 	return key
-}
-
-// isNamed reports whether the id that snapshots name a key by is part of the key's name: so it is with
-// keys of AWS, but for those of several regions. What names others tells only that they are others.
-func isNamed(r clusterKeys) bool {
-	return r.Provider == atlas.AWS && !strings.Contains(r.InUse.Key, "mrk-")
-}
-
-func isNamedBy(r clusterKeys, uuid string) bool {
-	return isNamed(r) && strings.Contains(strings.ToLower(r.InUse.Key), strings.ToLower(uuid))
 }
 
 // takeView is the form to take a snapshot.

@@ -60,7 +60,14 @@ func TestBackup_tellsTheKeyThatASnapshotNeeds(t *testing.T) {
 	t.Parallel()
 	former := inUse("AWS", awsKey, true)
 	former["formerKeys"] = []any{object{"key": "arn:former", "version": "f-1", "snapshotIds": []any{snapshotID}}}
-	azure := inUse("AZURE", "https://kv.vault.azure.net/keys/k", true)
+	const azureUUID, aliasUUID = "11112222-3333-8444-8555-666677778888", "99992222-3333-8444-8555-666677778888"
+	named := func(uuid string, report object) object {
+		report["keyInUse"].(object)["masterKeyUUID"] = uuid //nolint:forcetypeassert // a panic fails the test
+		return report
+	}
+	azure := named(azureUUID, inUse("AZURE", "https://kv.vault.azure.net/keys/k", true))
+	google := named("22222222-3333-8444-8555-666677778888", inUse("GCP", "projects/p", true))
+	replica := named(aliasUUID, inUse("AWS", multiRegion, true))
 	for name, tt := range map[string]struct {
 		snapshot object
 		reports  []any
@@ -69,8 +76,10 @@ func TestBackup_tellsTheKeyThatASnapshotNeeds(t *testing.T) {
 		"the key in use":                  {nil, []any{inUse("AWS", awsKey, true), azure}, []string{"In use, valid", awsKey, "v-7", "!vault.azure"}},
 		"one that is disabled":            {nil, []any{inUse("AWS", awsKey, false)}, []string{"Not valid", "cannot be restored now: the key is disabled"}},
 		"a former one":                    {nil, []any{former}, []string{"Former key", "arn:former", "f-1", "Keep it enabled", "!In use"}},
-		"a key of Azure":                  {object{"masterKeyUUID": "11112222-3333-8444-8555-666677778888"}, []any{inUse("AWS", awsKey, true), azure}, []string{"In use, valid", "kv.vault.azure.net", "!" + awsKey}},
-		"one of two":                      {object{"masterKeyUUID": "11112222-3333-8444-8555-666677778888"}, []any{azure, inUse("GCP", "projects/p", true)}, []string{"Tried when you restore", "11112222-3333"}},
+		"a key of Azure":                  {object{"masterKeyUUID": azureUUID}, []any{inUse("AWS", awsKey, true), azure, google, replica}, []string{"In use, valid", "https://kv.vault.azure.net/keys/k", "!" + awsKey, "!" + azureUUID}},
+		"a key of Google":                 {object{"masterKeyUUID": "22222222-3333-8444-8555-666677778888"}, []any{azure, google}, []string{"In use, valid", "<code class=\"long\">projects/p</code>", "!vault.azure"}},
+		"a replica, or an alias":          {object{"masterKeyUUID": keyUUID}, []any{replica, azure}, []string{"In use, valid", multiRegion, "!vault.azure"}},
+		"another of Azure":                {object{"masterKeyUUID": keyUUID}, []any{azure, google}, []string{"Tried when you restore", keyUUID, "!vault.azure"}},
 		"none":                            {object{"masterKeyUUID": ""}, []any{azure}, []string{"not encrypted with a key of yours", "!vault.azure"}},
 		"not known yet":                   {object{"masterKeyUUID": "", "status": "queued"}, []any{azure}, []string{"Not known yet", "Queued", "hx-trigger", "!>Restore<"}},
 		"with a hostile description":      {object{"description": "<script>alert(1)</script>"}, nil, []string{"&lt;script&gt;alert(1)", "!<script>alert"}},

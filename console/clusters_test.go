@@ -94,7 +94,7 @@ func (w *world) stand(cluster, progress object) {
 func inUse(provider, key string, valid bool) object {
 	return object{
 		"cloudProvider": provider, "lastChange": nil, "formerKeys": []any{},
-		"keyInUse": object{"key": key, "version": "v-7", "status": object{"valid": valid, "reason": "KEY_DISABLED"}, "privateNetworking": object{"inForce": false}},
+		"keyInUse": object{"key": key, "version": "v-7", "masterKeyUUID": map[bool]string{true: keyUUID}[key == awsKey], "status": object{"valid": valid, "reason": "KEY_DISABLED"}, "privateNetworking": object{"inForce": false}},
 	}
 }
 

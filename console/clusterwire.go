@@ -88,6 +88,7 @@ type clusterKeys struct {
 	InUse    *struct {
 		Key     string `json:"key"`
 		Version string `json:"version"`
+		UUID    string `json:"masterKeyUUID"` // what snapshots name the key by
 		Status  struct {
 			Valid  bool   `json:"valid"`
 			Reason string `json:"reason"`
