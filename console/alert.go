@@ -11,10 +11,11 @@ import (
 type alertView struct {
 	GroupID string
 	alertRow
-	Config  *configRow // nil if it was deleted meanwhile
-	Owns    bool
-	Until   Field
-	Comment Field
+	Remedies []string   // what to do about it
+	Config   *configRow // nil if it was deleted meanwhile
+	Owns     bool
+	Until    Field
+	Comment  Field
 }
 
 func loadAlert(v *Visit) (any, error) {
@@ -23,10 +24,12 @@ func loadAlert(v *Visit) (any, error) {
 	var configs atlas.Page[alertConfig]
 	var types eventTypes
 	var rights Rights
+	var reports map[atlas.Provider]keyReport
+	var reportsAway bool // what was told when it began has to do
 	err := Together(
 		func() error { return v.API.Get(v.Context(), v.Group("alerts", id), nil, &a) },
 		func() error { return v.API.Get(v.Context(), v.Group("alerts", id, "alertConfigs"), nil, &configs) },
-		into(&types, v.eventTypes), into(&rights, v.Rights),
+		into(&types, v.eventTypes), into(&rights, v.Rights), Optional(&reportsAway, into(&reports, v.keyReports)),
 	)
 	if err != nil {
 		return nil, err
@@ -37,6 +40,7 @@ func loadAlert(v *Visit) (any, error) {
 	}
 	v.Title = types.words(a.Type)
 	view := alertView{GroupID: v.GroupID(), alertRow: v.alertRow(a, types, told[a.ID]), Owns: rights.Owns()}
+	view.Remedies = remediesOf(a, told[a.ID], reports)
 	for _, c := range configs.Results {
 		row := c.row(types)
 		view.Config = &row

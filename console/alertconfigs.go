@@ -234,7 +234,7 @@ func (v *Visit) storeConfig(change func(c *alertConfig) error) error {
 		return err
 	}
 	if c.Updated != v.Form("updated") {
-		return Refuse(sayConfigMeanwhile, nil)
+		return Unchanged(sayConfigMeanwhile)
 	}
 	if err := change(&c); err != nil {
 		return err

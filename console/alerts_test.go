@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"latchkey/shared/verdict"
 )
 
 // Where the API and the pages of alerts are.
@@ -36,6 +38,7 @@ func alertsWorld(t *testing.T) *world {
 		object{"eventType": "CLUSTER_CREATED", "description": "A cluster was created", "alertable": false},
 	))
 	w.api.set("GET "+ownAPI+"/clusters", listed())
+	w.keys()
 	w.alert(nil)
 	w.config(nil, webhook())
 	w.api.set("GET "+groupAPI+"/events", listed(
@@ -115,6 +118,49 @@ func TestAlerts_tellNothingWhereTwoKeysCouldBeMeant(t *testing.T) {
 	w.get(alertsPage).shows(t, "the key is disabled", "#key-GCP")
 	w.api.set("GET "+groupAPI+"/events", listed(event(kind, "2026-05-01T09:00:00Z", object{"alertId": alertID, "raw": object{"summary": "It ends soon."}})))
 	w.get(alertsPage).shows(t, "It ends soon.")
+}
+
+// The API's alerts do not say what to do, and often no event can be found that does: how keys stand now says it.
+func TestAlert_saysWhatToDo(t *testing.T) {
+	t.Parallel()
+	const what = "What to do:</strong> "
+	const invalid, away = "ENCRYPTION_AT_REST_CONFIG_NO_LONGER_VALID", "ENCRYPTION_AT_REST_KMS_NETWORK_ACCESS_DENIED"
+	disabled := report("AWS", verdict.Invalid, verdict.KeyDisabled, nil)
+	denied := report("AZURE", verdict.Invalid, verdict.AccessDenied, nil)
+	outage := report("AWS", verdict.Unreachable, verdict.ProviderError, nil)
+	noReports := refused{503, "SERVICE_UNAVAILABLE", "Later.", ""}
+	for name, tt := range map[string]struct {
+		kind, status string
+		reports      any
+		shows, hides []string
+	}{
+		"the key of its type":         {keyInvalid, "OPEN", listed(disabled, denied), []string{what + "AWS KMS: Enable the key"}, []string{"Azure Key Vault:"}},
+		"which may be of several":     {invalid, "TRACKING", listed(disabled, denied), []string{what + "AWS KMS: Enable the key", what + "Azure Key Vault: Give the role"}, nil},
+		"a key that is out of reach":  {away, "OPEN", listed(outage, denied), []string{what + "AWS KMS: See whether", "Change the Region."}, []string{"Azure Key Vault:"}},
+		"a key that is valid again":   {invalid, "OPEN", listed(report("AWS", verdict.Valid, verdict.OK, nil)), nil, []string{what}},
+		"a key that is off":           {keyInvalid, "OPEN", listed(object{"cloudProvider": "AWS", "keyInUse": nil}), nil, []string{what}},
+		"of age":                      {"GCP_ENCRYPTION_KEY_NEEDS_ROTATION", "OPEN", listed(), []string{what + "Make another key"}, nil},
+		"of an end":                   {"ENCRYPTION_AT_REST_KEY_EXPIRING", "OPEN", listed(), []string{what + "Set a later end"}, nil},
+		"of a secret's end":           {"ENCRYPTION_AT_REST_CREDENTIALS_EXPIRING", "OPEN", listed(), []string{what + "Make a new client secret"}, nil},
+		"of a vault":                  {"ENCRYPTION_AT_REST_KEY_UNPROTECTED", "OPEN", listed(), []string{what + "Turn on soft delete"}, nil},
+		"nothing of what is no fault": {"MAINTENANCE_STARTED", "OPEN", listed(disabled), nil, []string{what}},
+		"nothing of what is over":     {keyInvalid, "CLOSED", listed(disabled), nil, []string{what}},
+		"less if keys cannot be read": {keyInvalid, "OPEN", noReports, []string{"Open"}, []string{what}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := alertsWorld(t)
+			w.api.set("GET "+groupAPI+"/events", listed())
+			w.api.set("GET "+ownAPI+"/encryptionAtRest/keys", tt.reports)
+			w.alert(object{"eventTypeName": tt.kind, "status": tt.status})
+			a := w.get(alertsPage + "/" + alertID)
+			if a.StatusCode != http.StatusOK {
+				t.Errorf("answer = %d", a.StatusCode)
+			}
+			a.shows(t, tt.shows...)
+			a.hides(t, tt.hides...)
+		})
+	}
 }
 
 func TestAlert_isAcknowledgedForAsLongAsOneSays(t *testing.T) {

@@ -238,7 +238,7 @@ func applyEdit(v *Visit) (string, error) {
 		return "", err
 	}
 	if v.Form(draftSeen) != fingerprint(e.cluster) {
-		return "", Refuse(sayMeanwhile, nil)
+		return "", Unchanged(sayMeanwhile)
 	}
 	d := v.wish(e)
 	if wrong := wrongWish(e, d); len(wrong) > 0 {
@@ -246,7 +246,7 @@ func applyEdit(v *Visit) (string, error) {
 	}
 	body := d.patch(e.cluster)
 	if len(body) == 0 {
-		return "", Refuse(saySame, nil)
+		return "", Unchanged(saySame)
 	}
 	if err := v.API.Do(v.Context(), http.MethodPatch, v.Group("clusters", e.cluster.Name), body, nil); err != nil {
 		return "", err

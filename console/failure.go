@@ -47,7 +47,7 @@ func (v *Visit) isRefusal(err error) bool {
 // failedWith is the failure of an error of Do.
 func failedWith(err error) *Failure {
 	if r, ok := errors.AsType[*refusal](err); ok {
-		return &Failure{Status: http.StatusUnprocessableEntity, Title: "Please correct the form", Detail: r.sentence, fields: r.fields}
+		return &Failure{Status: http.StatusUnprocessableEntity, Title: or(r.title, "Please correct the form"), Detail: r.sentence, fields: r.fields}
 	}
 	return failed(client.AsError(err))
 }

@@ -22,7 +22,7 @@ func saveKey(purpose keyPurpose) func(v *Visit) (string, error) {
 			return "", err
 		}
 		if purpose.final != "" && !v.Checked("final") {
-			return "", Refuse("Nothing was changed.", map[string]string{"final": "Tick the box to go on."})
+			return "", Refuse("It cannot be undone.", map[string]string{"final": "Tick the box to go on."})
 		}
 		members := keyMembers(p, v.Form("access"))
 		if purpose.members != nil {
@@ -54,7 +54,7 @@ func keyBody(v *Visit, p atlas.Provider, members []string) (map[string]any, erro
 		}
 	}
 	if len(sent) == 0 {
-		return nil, Refuse("Nothing was changed: the form is as it was.", nil)
+		return nil, Unchanged("The form is as it was.")
 	}
 	if v.Checked("setup") {
 		sent["enabled"] = true
@@ -116,6 +116,10 @@ var concerned = map[atlas.Code][]string{
 // whatToDo is beside a code what its sentence does not say.
 var whatToDo = map[atlas.Code]string{
 	atlas.NoPermission:              "Give the permission with the documents below, then save again. A new permission may take a minute to be in force.",
+	atlas.InvalidAWSCredentials:     "Type the access key ID and its secret anew, and see that the access key is active: in the AWS console under IAM, Users, the user, Security credentials.",
+	atlas.InvalidAzureCredentials:   "Type the secret's value, not its ID, and see that it has not expired: in the Azure portal under App registrations, the application, Certificates & secrets.",
+	atlas.CannotAuthenticateSP:      "See that the service principal is in this directory and enabled: az ad sp show --id with its ID.",
+	atlas.InvalidGoogleCredentials:  "Give the whole key file of a service account, and see that the key and the account are enabled: in the Google Cloud console under IAM & Admin, Service Accounts.",
 	atlas.CannotAssumeRole:          "Compare the role's trust policy with the one below. A new one may take a minute to be in force.",
 	atlas.InvalidAzureAPIRequest:    "Compare the subscription, the resource group and the name with the vault's page in the Azure portal.",
 	atlas.RoleNotAuthorized:         "Authorise it on the page of access roles first.",

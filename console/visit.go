@@ -33,8 +33,8 @@ type Visit struct {
 	astray   bool // nobody says where this is
 	session  session.Session
 	page     Page
-	saying   said   // what the next page says
-	err      error  // for the log
+	saying   said  // what the next page says
+	err      error // for the log
 }
 
 type visitKey struct{}
@@ -105,9 +105,17 @@ type said struct {
 
 // Refuse is an error that shows the form again, with what is wrong in its fields by name. It is for
 // what the console sees before the API does.
-func Refuse(sentence string, fields map[string]string) error { return &refusal{sentence, fields} }
+func Refuse(sentence string, fields map[string]string) error {
+	return &refusal{sentence: sentence, fields: fields}
+}
+
+// Unchanged refuses what nothing in the form is to blame for.
+func Unchanged(sentence string) error {
+	return &refusal{title: "Nothing was changed", sentence: sentence}
+}
 
 type refusal struct {
+	title    string
 	sentence string
 	fields   map[string]string
 }

@@ -89,7 +89,8 @@
     const all = new Map();
     for (const b of within.querySelectorAll(".badge")) {
       const row = b.closest("tr") ?? b.closest("dl > div") ?? b.closest("section");
-      const name = row?.querySelector("th, dt, h2")?.textContent.trim() ?? "";
+      const head = row?.querySelector("th, dt, h2");
+      const name = head?.dataset.name ?? (head?.querySelector("a, code") ?? head)?.textContent.trim() ?? "";
       all.set(name, [...(all.get(name) ?? []), b.textContent.trim()]);
     }
     return all;
