@@ -1,14 +1,13 @@
 package awskms
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
@@ -24,18 +23,6 @@ const (
 	maxBackoff      = 200 * time.Millisecond
 	attemptDuration = 4 * time.Second
 )
-
-const (
-	defaultSession = time.Hour
-	// expiryWindow is how long before its end a session is no longer used, so that none ends
-	// on the way to KMS. With jitter, so that the sessions of many tenants are not renewed at once.
-	expiryWindow = 5 * time.Minute
-	expiryJitter = 0.5
-)
-
-// sessionPolicy limits what Latchkey can do with a tenant's role, whatever the role allows.
-const sessionPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:Encrypt","kms:Decrypt",` +
-	`"kms:DescribeKey","kms:ListKeyRotations","kms:GetKeyRotationStatus"],"Resource":"*"}]}`
 
 // Options say how AWS is reached. The zero value reaches the real one.
 type Options struct {
@@ -68,17 +55,17 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Credential reaches the keys of one tenant. It keeps its session to itself: a new one starts
-// with a fresh session. It is safe for concurrent use.
+// Credential reaches the keys of one tenant. It is safe for concurrent use.
 type Credential struct {
-	own     bool // a session that Latchkey's identity got, rather than the tenant's own access key
-	options Options
-	cache   *aws.CredentialsCache
+	own      bool // a session that Latchkey's identity got, rather than the tenant's own access key
+	options  Options
+	provider aws.CredentialsProvider
+	session  *Session // nil unless it is own
 }
 
 // NewUserCredential is the credential of a tenant's IAM user. It does no I/O.
 func NewUserCredential(accessKeyID, secretAccessKey string, o Options) *Credential {
-	return newCredential(false, credentials.NewStaticCredentialsProvider(accessKeyID, secretAccessKey, ""), o)
+	return &Credential{options: o.withDefaults(), provider: credentials.NewStaticCredentialsProvider(accessKeyID, secretAccessKey, "")}
 }
 
 // Role is a tenant's role and how Latchkey asks for it.
@@ -94,29 +81,12 @@ type Role struct {
 	Duration time.Duration
 }
 
-// NewRoleCredential is the credential of a role that Latchkey's own identity assumes when it
-// is first needed. It does no I/O.
-func NewRoleCredential(own aws.CredentialsProvider, role Role, o Options) *Credential {
-	o = o.withDefaults()
-	if role.Duration == 0 {
-		role.Duration = defaultSession
-	}
-	provider := stscreds.NewAssumeRoleProvider(assumer{o.Clients.stsClient(o), ownIdentity{own}}, role.ARN, func(a *stscreds.AssumeRoleOptions) {
-		a.RoleSessionName, a.Duration, a.Policy = role.Session, role.Duration, aws.String(sessionPolicy)
-		if role.ExternalID != "" {
-			a.ExternalID = &role.ExternalID
-		}
-	})
-	return newCredential(true, session{provider, o.Canary}, o)
-}
+func (r Role) duration() time.Duration { return cmp.Or(r.Duration, defaultSession) }
 
-func newCredential(own bool, provider aws.CredentialsProvider, o Options) *Credential {
-	return &Credential{
-		own: own, options: o.withDefaults(),
-		cache: aws.NewCredentialsCache(provider, func(o *aws.CredentialsCacheOptions) {
-			o.ExpiryWindow, o.ExpiryWindowJitterFrac = expiryWindow, expiryJitter
-		}),
-	}
+// NewRoleCredential is the credential of a role that Latchkey's own identity assumes when it
+// is first needed, in a session of its own. It does no I/O.
+func NewRoleCredential(own aws.CredentialsProvider, role Role, o Options) *Credential {
+	return new(Session).Credential(own, role, o)
 }
 
 // client is the KMS client of a region. Its calls are made as the credential.
@@ -125,20 +95,20 @@ func (c *Credential) client(region atlas.AWSRegion) *awskms.Client {
 }
 
 // as makes a call of KMS that of the credential.
-func (c *Credential) as(o *awskms.Options) { o.Credentials = c.cache }
+func (c *Credential) as(o *awskms.Options) { o.Credentials = c.provider }
 
 // forget drops a session that KMS refused, so that the next call gets a new one.
-func (c *Credential) forget() { c.cache.Invalidate() }
+func (c *Credential) forget() { c.session.end() }
 
 // Authenticate proves that the credential is good, without touching a key: it assumes the
 // role anew, or asks STS who the user is. Errors are *verdict.Failure.
 func (c *Credential) Authenticate(ctx context.Context) error {
 	if c.own {
 		c.forget()
-		_, err := c.cache.Retrieve(ctx)
+		_, err := c.provider.Retrieve(ctx)
 		return c.failure(ctx, err)
 	}
-	_, err := c.options.Clients.stsClient(c.options).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(c.cache))
+	_, err := c.options.Clients.stsClient(c.options).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(c.provider))
 	return c.failure(ctx, err)
 }
 
@@ -155,35 +125,6 @@ func (i ownIdentity) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		err = settled{&verdict.Failure{Reason: verdict.OurCredentials, Err: err}}
 	}
 	return creds, err
-}
-
-// session gets the credentials of a tenant's role, and says in terms of that role why it can't.
-type session struct {
-	provider *stscreds.AssumeRoleProvider
-	canary   *Canary
-}
-
-// Retrieve assumes the role.
-func (s session) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	creds, err := s.provider.Retrieve(ctx)
-	if err != nil {
-		err = settled{s.doubt(ctx, classify(err, assumeReason))}
-	}
-	return creds, err
-}
-
-// doubt believes that a role refuses Latchkey only if Latchkey may assume roles at all.
-func (s session) doubt(ctx context.Context, refused *verdict.Failure) *verdict.Failure {
-	if s.canary == nil || refused.Class() != verdict.Invalid {
-		return refused
-	}
-	if err := s.canary.check(ctx); err != nil {
-		return &verdict.Failure{
-			Reason: verdict.OurCredentials, ProviderCode: refused.ProviderCode, RequestID: refused.RequestID,
-			Err: fmt.Errorf("%w; nor can Latchkey assume its canary: %w", refused.Err, err),
-		}
-	}
-	return refused
 }
 
 // settled is a failure to get credentials. The client that needs them must not try again: the

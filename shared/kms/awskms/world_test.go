@@ -68,6 +68,7 @@ type world struct {
 	ahead  time.Duration  // how far the cloud's clock is ahead
 	silent bool           // every request times out
 	mute   string         // every request for this role times out
+	slow   time.Duration  // how long STS takes; set before it is asked
 	calls  map[string]int // by host and operation, and by the role that is assumed
 
 	assumed []byte // the last request to STS
@@ -121,6 +122,9 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Unlock()
 	if silent {
 		return nil, timeout{}
+	}
+	if strings.HasPrefix(r.URL.Host, "sts.") {
+		time.Sleep(w.slow)
 	}
 	return w.http.RoundTrip(r)
 }
