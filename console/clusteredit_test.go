@@ -98,7 +98,7 @@ func TestEdit_reviewsAnewWhatSomebodyElseChanged(t *testing.T) {
 	review := w.get(shop + "/review?" + edit(url.Values{"provider": {"NONE"}}).Encode())
 	w.stand(aCluster(object{"terminationProtectionEnabled": true}), itsProgress(nil))
 	again := w.post(shop+"/review", review.applied())
-	again.says(t, "Somebody changed the cluster", "Apply Changes", "<strong>No</strong>")
+	again.says(t, "Nothing was changed", "Somebody changed the cluster", "Apply Changes", "<strong>No</strong>", "!correct the form")
 	if again.StatusCode != http.StatusUnprocessableEntity || slices.Contains(w.api.asked(), "PATCH "+clustersAPI+"/shop") {
 		t.Errorf("it is answered %d", again.StatusCode)
 	}

@@ -272,8 +272,8 @@ func TestRoleDelete_saysWhereItIsUsedAndShowsWhyItIsRefused(t *testing.T) {
 	w.api.set("GET /api/latchkey/v1/groups/"+groupID+"/clusters", page(
 		map[string]any{"name": "mine", "encryptionAtRestProvider": "AWS"}, map[string]any{"name": "other", "encryptionAtRestProvider": "NONE"}))
 	a := w.get(delete)
-	a.has(t, 200, "It is in use", "Encryption at Rest", overview+"/clusters/mine", "cannot be undone", tenantRole)
-	a.lacks(t, "clusters/other")
+	a.has(t, 200, "It is in use", "Encryption at Rest", overview+"/clusters/mine", "Back to access roles", tenantRole)
+	a.lacks(t, "clusters/other", "cannot be undone", `type="submit">Delete`)
 	w.api.set("DELETE "+accessAPI+"/AWS/"+awsID, refused{400, "AWS_IAM_ROLE_IN_USE", "It is still in use.", ""})
 	w.post(delete, url.Values{"provider": {"AWS"}}).has(t, 400, "AWS_IAM_ROLE_IN_USE", "It is still in use.", "It is in use")
 	w.api.set("DELETE "+accessAPI+"/AWS/"+awsID, map[string]any{})
