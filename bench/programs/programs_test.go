@@ -5,6 +5,7 @@ import (
 
 	"latchkey/bench/programs"
 	"latchkey/bench/ratio"
+	"latchkey/shared/httpapi"
 )
 
 func TestEveryEntrySaysWhatItIs(t *testing.T) {
@@ -26,5 +27,11 @@ func TestEveryEntrySaysWhatItIs(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("nothing measures %s", name)
 		}
+	}
+}
+
+func TestNoProjectIsAskedMoreOftenThanItMayBe(t *testing.T) {
+	if allowed := httpapi.LimitEncryption.Capacity; programs.RequestsOfProject > allowed {
+		t.Errorf("%d requests, of which %d are answered", programs.RequestsOfProject, allowed)
 	}
 }

@@ -20,10 +20,11 @@ import (
 	"latchkey/local/stack"
 )
 
-// tenant is a project whose key is in AWS KMS, behind the gateway of the template.
+// tenant is an organization whose projects' keys are in AWS KMS, behind the gateway of the template.
 type tenant struct {
 	api     *admin.APIClient
-	groupID string
+	orgID   string
+	account aws.Config
 	// encryption is the encryption function; seen is the event that the gateway sent it last.
 	encryption *runtimeapi.Function
 	seen       *recorder
@@ -43,14 +44,14 @@ func (r *recorder) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	return answer, err
 }
 
-// settle makes a project and brings its key, as a tenant does: through the gateway and with the official client.
+// settle makes an organization that is reached as tenants reach theirs: through the gateway and with the official client.
 func (e *estate) settle(ctx context.Context) (*tenant, error) {
-	t := &tenant{}
+	t := &tenant{account: awssdk.Config(pocket.Transport(e.clouds.Served), stack.Region, e.clouds.Secrets.TenantAWS)}
 	var functions []lambdasvc.Function
 	for _, spec := range e.specs {
 		made := stack.Lambda(spec, nil)
 		switch spec.Name { // those that the tenant's requests lead to
-		case "operator", "authorizer", "encryption":
+		case "operator", "authorizer", "adminapi", "encryption":
 			config, err := e.function(ctx, spec.Name)
 			if err != nil {
 				return nil, err
@@ -79,34 +80,45 @@ func (e *estate) settle(ctx context.Context) (*tenant, error) {
 	}
 	server := httptest.NewServer(gateway)
 	e.lab.Defer(server.Close)
-	t.groupID = owner.GroupID
-	if t.api, err = admin.NewClient(admin.UseBaseURL(server.URL), admin.UseDigestAuth(owner.PublicKey, owner.PrivateKey)); err != nil {
-		return nil, err
-	}
-	return t, t.bringKey(ctx, awssdk.Config(pocket.Transport(e.clouds.Served), stack.Region, e.clouds.Secrets.TenantAWS))
+	t.orgID = owner.OrgID
+	t.api, err = admin.NewClient(admin.UseBaseURL(server.URL), admin.UseDigestAuth(owner.PublicKey, owner.PrivateKey))
+	return t, err
 }
 
-// bringKey makes a key and a role that may use it, and has the project encrypted with it.
-func (t *tenant) bringKey(ctx context.Context, account aws.Config) error {
-	key, err := kms.NewFromConfig(account).CreateKey(ctx, &kms.CreateKeyInput{})
+// project makes a project that is encrypted with a key of its own, and returns the event that the function gets of
+// who reads its configuration, with the answer that it gives.
+func (t *tenant) project(ctx context.Context, name string) (event, answer []byte, err error) {
+	made, _, err := t.api.ProjectsApi.CreateGroup(ctx, &admin.Group{Name: name, OrgId: t.orgID}).Execute()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := t.bringKey(ctx, made.GetId()); err != nil {
+		return nil, nil, err
+	}
+	return t.get(ctx, made.GetId())
+}
+
+// bringKey makes a key and a role that may use it, and has a project encrypted with it.
+func (t *tenant) bringKey(ctx context.Context, groupID string) error {
+	key, err := kms.NewFromConfig(t.account).CreateKey(ctx, &kms.CreateKeyInput{})
 	if err != nil {
 		return err
 	}
-	access, _, err := t.api.CloudProviderAccessApi.CreateCloudProviderAccess(ctx, t.groupID,
+	access, _, err := t.api.CloudProviderAccessApi.CreateCloudProviderAccess(ctx, groupID,
 		&admin.CloudProviderAccessRoleRequest{ProviderName: "AWS"}).Execute()
 	if err != nil {
 		return err
 	}
-	role, err := makeRole(ctx, iam.NewFromConfig(account), access, aws.ToString(key.KeyMetadata.Arn))
+	role, err := makeRole(ctx, iam.NewFromConfig(t.account), access, aws.ToString(key.KeyMetadata.Arn))
 	if err != nil {
 		return err
 	}
-	_, _, err = t.api.CloudProviderAccessApi.AuthorizeProviderAccessRole(ctx, t.groupID, access.GetRoleId(),
+	_, _, err = t.api.CloudProviderAccessApi.AuthorizeProviderAccessRole(ctx, groupID, access.GetRoleId(),
 		&admin.CloudProviderAccessRoleRequestUpdate{ProviderName: "AWS", IamAssumedRoleArn: &role}).Execute()
 	if err != nil {
 		return err
 	}
-	_, _, err = t.api.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(ctx, t.groupID, &admin.EncryptionAtRest{
+	_, _, err = t.api.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(ctx, groupID, &admin.EncryptionAtRest{
 		AwsKms: &admin.AWSKMSConfiguration{
 			Enabled: aws.Bool(true), RoleId: access.RoleId, CustomerMasterKeyID: key.KeyMetadata.Arn, Region: aws.String("US_EAST_1"),
 		},
@@ -114,10 +126,10 @@ func (t *tenant) bringKey(ctx context.Context, account aws.Config) error {
 	return err
 }
 
-// makeRole makes the role that the project may assume, and returns its ARN.
+// makeRole makes the role that a project may assume, and returns its ARN.
 func makeRole(ctx context.Context, roles *iam.Client, access *admin.CloudProviderAccessRole, key string) (string, error) {
 	role, err := roles.CreateRole(ctx, &iam.CreateRoleInput{
-		RoleName: aws.String("atlas-kms"),
+		RoleName: aws.String("atlas-kms-" + access.GetRoleId()),
 		AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` +
 			access.GetAtlasAWSAccountArn() + `"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"` +
 			access.GetAtlasAssumedRoleExternalId() + `"}}}]}`),
@@ -133,10 +145,10 @@ func makeRole(ctx context.Context, roles *iam.Client, access *admin.CloudProvide
 	return aws.ToString(role.Role.Arn), err
 }
 
-// get reads the project's configuration through the gateway, and returns the event that the function got for it
+// get reads a project's configuration through the gateway, and returns the event that the function got for it
 // with the answer that it gave.
-func (t *tenant) get(ctx context.Context) (event, answer []byte, err error) {
-	_, response, err := t.api.EncryptionAtRestUsingCustomerKeyManagementApi.GetEncryptionAtRest(ctx, t.groupID).Execute()
+func (t *tenant) get(ctx context.Context, groupID string) (event, answer []byte, err error) {
+	_, response, err := t.api.EncryptionAtRestUsingCustomerKeyManagementApi.GetEncryptionAtRest(ctx, groupID).Execute()
 	if err != nil {
 		return nil, nil, err
 	}

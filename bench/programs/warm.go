@@ -27,6 +27,10 @@ const (
 	batch   = 20
 )
 
+// turnsOfProject are the turns in which a project is asked. The function lets each project's callers ask as often as
+// httpapi.LimitEncryption says, however fast the machine is; then it is the next one's turn.
+const turnsOfProject = 10
+
 func (s *shared) openWarm(ctx context.Context, lab *ratio.Lab) (subject, floor ratio.Turn, err error) {
 	e, err := s.estate(ctx, lab)
 	if err != nil {
@@ -36,7 +40,7 @@ func (s *shared) openWarm(ctx context.Context, lab *ratio.Lab) (subject, floor r
 	if err != nil {
 		return nil, nil, err
 	}
-	event, answer, err := tenant.get(ctx)
+	event, answer, err := tenant.project(ctx, "bench")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -46,7 +50,22 @@ func (s *shared) openWarm(ctx context.Context, lab *ratio.Lab) (subject, floor r
 	}
 	same := runtimeapi.New(config)
 	lab.Defer(func() { same.Close() }) //nolint:errcheck // it never fails
-	return requests(tenant.encryption, event), requests(same, event), nil
+	return tenant.reads(event), requests(same, event), nil
+}
+
+// reads are turns of requests for projects' configurations. event is that of the first project.
+func (t *tenant) reads(event []byte) ratio.Turn {
+	turns := 0
+	return func(ctx context.Context) (float64, error) {
+		if turns > 0 && turns%turnsOfProject == 0 {
+			var err error
+			if event, _, err = t.project(ctx, fmt.Sprint("bench ", turns)); err != nil {
+				return 0, err
+			}
+		}
+		turns++
+		return requests(t.encryption, event)(ctx)
+	}
 }
 
 // requests is a turn of requests, one after the other.
