@@ -19,6 +19,9 @@ type advancedView struct {
 	Owns    bool
 	AnyOn   bool
 	Every   string // how often the page is brought up to date; "" while nothing moves
+	Missing *Missing
+	Unread  bool // nobody knows what whoever looks may do
+	NoKnob  bool // nor how search nodes are set
 }
 
 // keyCard is a provider on the page.
@@ -37,6 +40,7 @@ type keyCard struct {
 	Change   *changeView
 	Former   []formerView
 	Clusters []keyCluster
+	NoUsers  bool // which clusters use it cannot be read
 	// What may be offered.
 	HasSecret bool // static credentials: it can switch to role-based access
 	Moves     bool // the key may be a multi-Region key
@@ -66,6 +70,8 @@ type nodeOf struct{ Node, Cluster string }
 
 // advancedRead is what the page reads.
 type advancedRead struct {
+	Missing
+
 	settings atlas.EncryptionAtRest
 	reports  map[atlas.Provider]keyReport
 	users    []keyUser
@@ -74,24 +80,25 @@ type advancedRead struct {
 	clusters map[string]string // by node
 }
 
+// The parts of the page that may be missing, besides those of clusters.
+const (
+	partSettings = "The configuration of keys"
+	partReports  = "The state of keys"
+	partRoles    = "The list of access roles"
+	partNodes    = "Which nodes need former keys"
+)
+
 func loadAdvanced(v *Visit) (any, error) {
-	var r advancedRead
-	err := Together(
-		into(&r.settings, v.settings),
-		into(&r.users, v.keyUsers),
-		into(&r.roles, v.accessRoles),
-		into(&r.rights, v.Rights),
-	)
-	if err == nil { // after the configuration, which is read with a check of the keys
-		r.reports, err = v.keyReports()
-	}
-	if err == nil {
-		r.clusters, err = v.clustersOfNodes(r.reports)
-	}
+	r, err := v.readAdvanced()
 	if err != nil {
 		return nil, err
 	}
-	view := advancedView{GroupID: v.GroupID(), Owns: r.rights.Owns()}
+	view := advancedView{
+		GroupID: v.GroupID(), Owns: r.rights.Owns(), Missing: &r.Missing, Unread: r.Lacks(partRights), NoKnob: r.Lacks(partSettings),
+	}
+	if len(r.Parts()) > 0 {
+		view.Every = "30s"
+	}
 	for _, p := range atlas.Providers() {
 		card := r.card(v, p)
 		view.Cards = append(view.Cards, card)
@@ -102,6 +109,27 @@ func loadAdvanced(v *Visit) (any, error) {
 		Name: "enabledForSearchNodes", Type: "checkbox", Label: "Encrypt search nodes with the same key too", Checked: r.settings.EnabledForSearchNodes,
 	})
 	return view, nil
+}
+
+// readAdvanced reads what there is: either the configuration or the state of keys is enough for a page.
+func (v *Visit) readAdvanced() (*advancedRead, error) {
+	r := &advancedRead{}
+	err := Together(
+		r.Part(partSettings, into(&r.settings, v.settings)),
+		r.Part(partClusters, into(&r.users, v.keyUsers)),
+		r.Part(partRoles, into(&r.roles, v.accessRoles)),
+		r.Part(partRights, into(&r.rights, v.Rights)),
+	)
+	if err == nil { // after the configuration, which is read with a check of the keys
+		err = r.Part(partReports, into(&r.reports, v.keyReports))()
+	}
+	if err == nil {
+		err = r.Part(partNodes, func() (err error) { r.clusters, err = v.clustersOfNodes(r.reports); return err })()
+	}
+	if err == nil {
+		err = r.Unless(partSettings, partReports)
+	}
+	return r, err
 }
 
 // into has a function's result stored, for Together.
@@ -139,11 +167,14 @@ func (v *Visit) clustersOfNodes(reports map[atlas.Provider]keyReport) (map[strin
 	return of, err
 }
 
-func (r advancedRead) card(v *Visit, p atlas.Provider) keyCard {
+func (r *advancedRead) card(v *Visit, p atlas.Provider) keyCard {
 	report := r.reports[p]
 	c := keyCard{
 		GroupID: v.GroupID(), Provider: p, Name: ProviderName(p), On: isOn(r.settings, p), Owns: r.rights.Owns(),
-		Key: report.InUse, Change: viewChange(report.Change), Private: p != atlas.GCP, Badge: Badge{Neutral, "Off"},
+		Key: report.InUse, Change: viewChange(report.Change), Private: p != atlas.GCP, Badge: Badge{Neutral, "Off"}, NoUsers: r.Lacks(partClusters),
+	}
+	if r.Lacks(partSettings) {
+		c.On = report.InUse != nil
 	}
 	for _, f := range report.Former {
 		c.Former = append(c.Former, r.former(f))
@@ -157,11 +188,11 @@ func (r advancedRead) card(v *Visit, p atlas.Provider) keyCard {
 		c.Key = nil
 		return c
 	}
-	c.Badge = KeyBadge(true, validBySettings(r.settings, p))
-	c.Facts = keyFacts(r.settings, r.roles, p)
-	values := keyValues(r.settings, p)
-	c.HasSecret = values["roleId"] == ""
-	c.Moves = p == atlas.AWS && mayMove(values["customerMasterKeyID"])
+	if r.Lacks(partSettings) {
+		c.Facts = []keyFact{{"Key", report.InUse.Key, true}}
+	} else {
+		c.fill(r)
+	}
 	if c.Key != nil {
 		c.Version = versionOf(c.Key.Key, c.Key.Version)
 		c.Badge = VerdictBadge(c.Key.Status.Class, c.Key.Status.Reason)
@@ -170,7 +201,16 @@ func (r advancedRead) card(v *Visit, p atlas.Provider) keyCard {
 	return c
 }
 
-func (r advancedRead) former(f formerKey) formerView {
+// fill adds what the configuration says.
+func (c *keyCard) fill(r *advancedRead) {
+	values := keyValues(r.settings, c.Provider)
+	c.Badge = KeyBadge(true, validBySettings(r.settings, c.Provider))
+	c.Facts = keyFacts(r.settings, r.roles, c.Provider)
+	c.HasSecret = values["roleId"] == ""
+	c.Moves = c.Provider == atlas.AWS && mayMove(values["customerMasterKeyID"])
+}
+
+func (r *advancedRead) former(f formerKey) formerView {
 	view := formerView{formerKey: f}
 	view.Version = versionOf(f.Key, f.Version)
 	for _, node := range f.Nodes {

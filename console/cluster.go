@@ -28,6 +28,9 @@ type clusterView struct {
 	Rights     Rights
 	Moving     bool
 	Ending     bool
+	Missing    *Missing
+	NoNodes    bool // they cannot be read
+	Unread     bool // nobody knows what whoever looks may do
 }
 
 // nodeRow is a node of a cluster.
@@ -55,6 +58,8 @@ type wayRow struct {
 
 // clusterFacts are what is read for the page of a cluster.
 type clusterFacts struct {
+	Missing
+
 	cluster   atlas.Cluster
 	progress  clusterProgress
 	reports   []clusterKeys
@@ -78,8 +83,12 @@ func loadCluster(v *Visit) (any, error) {
 		GroupID: v.GroupID(), Cluster: c, Badge: clusterBadge(c, p), Tasks: tasksOf(p, f.reports, f.master), Places: placesOf(c), Size: sizeOf(c),
 		Encryption: keyOfCluster(c, p), Private: privateBadge(c.EncryptionPrivateNetworking), Ways: ways,
 		Addresses: f.addresses, Rights: f.rights, Ending: c.StateName == "DELETING",
+		Missing: &f.Missing, NoNodes: f.Lacks(partProgress), Unread: f.Lacks(partRights),
 	}
-	view.Moving = p.isMoving() || len(view.Tasks) > 0 && p.Disabled == nil
+	if view.NoNodes && view.Badge.Tone == Good { // it may be disabled
+		view.Badge = Badge{Neutral, "Not known"}
+	}
+	view.Moving = len(f.Parts()) > 0 || p.isMoving() || len(view.Tasks) > 0 && p.Disabled == nil
 	if d := p.Disabled; d != nil {
 		view.Disabled = &disabledRow{c.Name, ProviderName(d.Provider), ReasonText(d.Reason), d.Reason, d.Since}
 	}
@@ -90,19 +99,26 @@ func loadCluster(v *Visit) (any, error) {
 	return view, nil
 }
 
+// The parts of the page that may be missing, besides those of the list.
+const (
+	partChanges    = "How keys are being changed"
+	partMasterKeys = "The age of master keys"
+	partAddresses  = "The list of IP addresses"
+)
+
 // clusterFacts reads everything about a cluster at the same time.
-func (v *Visit) clusterFacts(name string) (clusterFacts, error) {
-	var f clusterFacts
+func (v *Visit) clusterFacts(name string) (*clusterFacts, error) {
+	f := &clusterFacts{}
 	var reports atlas.Page[clusterKeys]
 	err := Together(
 		func() error { return v.API.Get(v.Context(), v.Group("clusters", name), nil, &f.cluster) },
-		func() error { return v.API.Get(v.Context(), v.OwnGroup("clusters", name), nil, &f.progress) },
-		func() error {
+		f.Part(partProgress, func() error { return v.API.Get(v.Context(), v.OwnGroup("clusters", name), nil, &f.progress) }),
+		f.Part(partChanges, func() error {
 			return v.API.Get(v.Context(), v.OwnGroup("encryptionAtRest", "keys"), nil, &reports)
-		},
-		func() error { return v.API.Get(v.Context(), v.OwnGroup("masterKeys"), nil, &f.master) },
-		func() (err error) { f.addresses, err = v.addressesOf(name); return err },
-		func() (err error) { f.rights, err = v.Rights(); return err },
+		}),
+		f.Part(partMasterKeys, func() error { return v.API.Get(v.Context(), v.OwnGroup("masterKeys"), nil, &f.master) }),
+		f.Part(partAddresses, func() (err error) { f.addresses, err = v.addressesOf(name); return err }),
+		f.Part(partRights, into(&f.rights, v.Rights)),
 	)
 	f.reports = reports.Results
 	return f, err

@@ -27,7 +27,15 @@ type clustersView struct {
 	Pager     Pager
 	Moving    bool
 	MayCreate bool
+	Missing   *Missing
 }
+
+// The parts of pages about clusters that may be missing.
+const (
+	partClusters = "The list of clusters"
+	partProgress = "What goes on in clusters"
+	partRights   = "What you may do"
+)
 
 // clusterRow is a cluster in the list.
 type clusterRow struct {
@@ -56,17 +64,21 @@ func loadClusters(v *Visit) (any, error) {
 	var clusters atlas.Page[atlas.Cluster]
 	var progress atlas.Page[clusterProgress]
 	var rights Rights
+	lost := &Missing{}
 	err := Together(
-		func() error { return v.API.Get(v.Context(), v.Group("clusters"), pager.Of(), &clusters) },
-		func() error {
+		lost.Part(partClusters, func() error { return v.API.Get(v.Context(), v.Group("clusters"), pager.Of(), &clusters) }),
+		lost.Part(partProgress, func() error {
 			return v.API.Get(v.Context(), v.OwnGroup("clusters"), url.Values{"itemsPerPage": {maxClusters}}, &progress)
-		},
-		func() (err error) { rights, err = v.Rights(); return err },
+		}),
+		lost.Part(partRights, into(&rights, v.Rights)),
 	)
+	if err == nil {
+		err = lost.Unless(partClusters, partProgress)
+	}
 	if err != nil {
 		return nil, err
 	}
-	view := clustersView{GroupID: v.GroupID(), Pager: pager.Counted(clusters.TotalCount), MayCreate: rights.Owns()}
+	view := clustersView{GroupID: v.GroupID(), Pager: pager.Counted(clusters.TotalCount), MayCreate: rights.Owns(), Missing: lost, Moving: len(lost.Parts()) > 0}
 	standing := map[string]clusterProgress{}
 	for _, p := range progress.Results {
 		standing[p.ID] = p
@@ -76,10 +88,22 @@ func loadClusters(v *Visit) (any, error) {
 		}
 	}
 	for _, c := range clusters.Results {
-		view.Rows = append(view.Rows, rowOf(c, standing[c.ID]))
+		row := rowOf(c, standing[c.ID])
+		if lost.Lacks(partProgress) && row.Badge.Tone == Good { // it may be disabled
+			row.Badge = Badge{Neutral, "Not known"}
+		}
+		view.Rows = append(view.Rows, row)
 	}
 	return view, nil
 }
+
+// Lacks reports whether a part is missing.
+func (v clustersView) Lacks() lacking {
+	return lacking{v.Missing.Lacks(partClusters), v.Missing.Lacks(partRights)}
+}
+
+// lacking are the parts whose absence must not be taken for an answer.
+type lacking struct{ Clusters, Rights bool }
 
 func rowOf(c atlas.Cluster, p clusterProgress) clusterRow {
 	row := clusterRow{
