@@ -1,14 +1,27 @@
 package dynamocloud
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 )
 
-// value is an attribute's value: a string or an integer.
+// value is an attribute's value: a string, an integer, or bytes.
 type value struct {
 	S *string `json:",omitempty"`
 	N *string `json:",omitempty"`
+	B *[]byte `json:",omitempty"`
+}
+
+// types is how many types the value is given in.
+func (v value) types() int {
+	n := 0
+	for _, is := range []bool{v.S != nil, v.N != nil, v.B != nil} {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 // item is the attributes of an item by name, or a key.
@@ -29,9 +42,9 @@ var integer = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,37})$`)
 
 func (v value) validate() error {
 	switch {
-	case (v.S == nil) == (v.N == nil):
+	case v.types() != 1:
 		return invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes; " +
-			"the pocket DynamoDB supports S and N")
+			"the pocket DynamoDB supports S, N and B")
 	case v.N != nil && !integer.MatchString(*v.N):
 		return invalid("The parameter cannot be converted to a numeric value: %s; the pocket DynamoDB supports integers", *v.N)
 	}
@@ -39,15 +52,21 @@ func (v value) validate() error {
 }
 
 func (v value) equal(o value) bool {
-	if v.S != nil && o.S != nil {
+	switch {
+	case v.S != nil && o.S != nil:
 		return *v.S == *o.S
+	case v.B != nil && o.B != nil:
+		return bytes.Equal(*v.B, *o.B)
 	}
 	return v.N != nil && o.N != nil && *v.N == *o.N
 }
 
 func (v value) size() int {
-	if v.S != nil {
+	switch {
+	case v.S != nil:
 		return len(*v.S)
+	case v.B != nil:
+		return len(*v.B)
 	}
 	digits := strings.TrimPrefix(*v.N, "-")
 	return (len(digits)+1)/2 + 1 + len(*v.N) - len(digits)
