@@ -29,8 +29,8 @@ const (
 	indexSKAttribute = "gsi1sk"
 	versionAttribute = "version"
 	expiresAttribute = "expires" // seconds since 1970: DynamoDB removes the item some time after
-	bodyAttribute    = "body"
-	writeAttribute   = "write" // names the Write that stored the item, see Table.put
+	bodyAttribute    = "body"    // text, or binary if it is packed
+	writeAttribute   = "write"   // names the Write that stored the item, see Table.put
 
 	indexName = "gsi1"
 )
@@ -39,6 +39,7 @@ const (
 type Table struct {
 	client *dynamodb.Client
 	name   string
+	packer packer
 }
 
 // New binds a client to the table's name. It does no I/O. Throttling and lost connections are
@@ -59,7 +60,7 @@ func (t *Table) Get(ctx context.Context, key store.Key) (store.Item, error) {
 	if len(out.Item) == 0 {
 		return store.Item{}, store.ErrNotFound
 	}
-	return decode(out.Item)
+	return t.packer.decode(out.Item)
 }
 
 // Query implements store.Table.
@@ -79,7 +80,7 @@ func (t *Table) Query(ctx context.Context, q store.Query) (store.Page, error) {
 		}
 		done := len(out.LastEvaluatedKey) == 0
 		for _, attributes := range out.Items {
-			item, err := decode(attributes)
+			item, err := t.packer.decode(attributes)
 			if err != nil {
 				return store.Page{}, err
 			}
@@ -171,10 +172,15 @@ func number(n int64) types.AttributeValue {
 }
 
 // encode renders the version of an item that a put stores.
-func encode(item store.Item, write string) map[string]types.AttributeValue {
+func (p *packer) encode(item store.Item, write string) map[string]types.AttributeValue {
 	attributes := keyAttributes(item.Key)
 	attributes[versionAttribute] = number(item.Version + 1)
 	attributes[bodyAttribute] = text(string(item.Body))
+	if item.Packed {
+		if packed, ok := p.pack(item.Body); ok {
+			attributes[bodyAttribute] = &types.AttributeValueMemberB{Value: packed}
+		}
+	}
 	attributes[writeAttribute] = text(write)
 	if item.Index != (store.Key{}) {
 		attributes[indexPKAttribute], attributes[indexSKAttribute] = text(item.Index.PK), text(item.Index.SK)
@@ -186,13 +192,13 @@ func encode(item store.Item, write string) map[string]types.AttributeValue {
 }
 
 // decode reverses encode. An error means that something else wrote into the table.
-func decode(attributes map[string]types.AttributeValue) (store.Item, error) {
-	d := decoder{attributes: attributes}
+func (p *packer) decode(attributes map[string]types.AttributeValue) (store.Item, error) {
+	d := decoder{attributes: attributes, packer: p}
 	item := store.Item{
 		Key:     store.Key{PK: d.text(pkAttribute, true), SK: d.text(skAttribute, true)},
 		Index:   store.Key{PK: d.text(indexPKAttribute, false), SK: d.text(indexSKAttribute, false)},
 		Version: d.number(versionAttribute, true),
-		Body:    []byte(d.text(bodyAttribute, true)),
+		Body:    d.body(),
 	}
 	if seconds := d.number(expiresAttribute, false); seconds != 0 {
 		item.Expires = time.Unix(seconds, 0).UTC()
@@ -206,7 +212,20 @@ func decode(attributes map[string]types.AttributeValue) (store.Item, error) {
 // decoder reads attributes and remembers one that is wrong.
 type decoder struct {
 	attributes map[string]types.AttributeValue
+	packer     *packer
 	wrong      string
+}
+
+func (d *decoder) body() []byte {
+	packed, ok := d.attributes[bodyAttribute].(*types.AttributeValueMemberB)
+	if !ok {
+		return []byte(d.text(bodyAttribute, true))
+	}
+	body, err := d.packer.unpack(packed.Value)
+	if err != nil {
+		d.wrong = bodyAttribute
+	}
+	return body
 }
 
 func (d *decoder) text(name string, required bool) string {

@@ -94,7 +94,7 @@ type put struct {
 func (p *put) once(ctx context.Context) error {
 	c := conditionOn(p.item)
 	_, err := p.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &p.name, Item: encode(p.item, p.id),
+		TableName: &p.name, Item: p.packer.encode(p.item, p.id),
 		ConditionExpression: c.expression, ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, dynamodb.WithAPIOptions(p.watch))
@@ -182,7 +182,7 @@ func (t *Table) transactItem(op store.Op, id string) types.TransactWriteItem {
 	switch op.Kind {
 	case store.OpPut:
 		return types.TransactWriteItem{Put: &types.Put{
-			TableName: &t.name, Item: encode(op.Item, id),
+			TableName: &t.name, Item: t.packer.encode(op.Item, id),
 			ConditionExpression: c.expression, ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values,
 		}}
 	case store.OpDelete:

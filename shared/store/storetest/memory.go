@@ -73,6 +73,7 @@ func (m *Memory) Write(ctx context.Context, ops ...store.Op) error {
 		case store.OpPut:
 			item := copied(op.Item)
 			item.Version++
+			item.Packed = false
 			if !item.Expires.IsZero() {
 				item.Expires = item.Expires.UTC().Truncate(1e9)
 			}

@@ -75,6 +75,9 @@ func (m *model) op(rt *rapid.T) store.Op {
 	case store.OpPut:
 	}
 	i := store.Item{Key: k, Version: version, Body: fmt.Appendf(nil, "%d", rapid.IntRange(0, 99).Draw(rt, "body"))}
+	if rapid.Bool().Draw(rt, "packed") {
+		i.Body, i.Packed = fmt.Appendf(nil, `{"groupId":%s,"revision":1}`, i.Body), true
+	}
 	if rapid.Bool().Draw(rt, "indexed") {
 		i.Index = store.Key{PK: m.pk(rt), SK: texts().Draw(rt, "index")}
 	}
@@ -108,7 +111,7 @@ func (m *model) write(rt *rapid.T) {
 		switch op.Kind {
 		case store.OpPut:
 			i := op.Item
-			i.Version++
+			i.Version, i.Packed = i.Version+1, false
 			m.items[i.Key] = i
 		case store.OpDelete:
 			delete(m.items, op.Item.Key)

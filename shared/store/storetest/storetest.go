@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Table) {
 		"a cancelled context stops the call":                 testCancelled,
 		"concurrent increments lose nothing":                 testIncrements,
 		"of concurrent creations one wins":                   testCreations,
+		"packed bodies are kept apart":                       testPacked,
 		"a prefix selects what starts with it":               testPrefix,
 		"from and until bound the prefix":                    testBounds,
 		"pages follow each other in both directions":         testPages,

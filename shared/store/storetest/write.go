@@ -73,6 +73,9 @@ func testRoundTrip(t *testing.T, table store.Table) {
 		"indexed":                        {Body: []byte(`1`), Index: store.Key{PK: "I#1", SK: "x"}},
 		"expires":                        {Body: []byte(`1`), Expires: second},
 		"empty":                          {},
+		"packed":                         {Body: fmt.Appendf(nil, `{"a":%q}`, strings.Repeat("ü, ", 1000)), Index: store.Key{PK: "I#1", SK: "y"}, Packed: true},
+		"packed of no use":               {Body: []byte(`7`), Packed: true},
+		"packed and empty":               {Packed: true},
 		"all":                            {Body: []byte(`"x"`), Index: store.Key{PK: "I#ü😀", SK: "\x00\U0010FFFF"}, Expires: second.Add(time.Hour)},
 		"ü😀 #/\x00\x7f\u2028\U0010FFFF":  {Body: []byte(`"unicode"`)},
 		strings.Repeat("s", store.MaxSK): {Body: []byte(`"a long sort key"`)},
@@ -80,7 +83,7 @@ func testRoundTrip(t *testing.T, table store.Table) {
 	for sk, want := range items {
 		want.Key = key(sk)
 		put(t, table, want)
-		want.Version = 1
+		want.Version, want.Packed = 1, false // which is not told
 		wantItem(t, get(t, table, want.Key), want)
 	}
 	long := item("x", "a long partition key")
@@ -335,4 +338,27 @@ func testCreations(t *testing.T, table store.Table) {
 	if won.Load() != 1 || len(keys) != 1 || err != nil {
 		t.Errorf("%d creations won and left %v, %v; want one", won.Load(), keys, err)
 	}
+}
+
+func testPacked(t *testing.T, table store.Table) {
+	const writers, each = 8, 10
+	body := func(writer, n int) string { return strings.Repeat(fmt.Sprintf("%d of %d, ", n, writer), 50+n) }
+	var group sync.WaitGroup
+	for writer := range writers {
+		group.Go(func() {
+			for n := range each {
+				i := item(strconv.Itoa(writer), body(writer, n))
+				i.Version, i.Packed = int64(n), n%3 > 0
+				if err := table.Write(t.Context(), store.Put(i)); err != nil {
+					t.Errorf("write: %v", err)
+					return
+				}
+				got, err := table.Get(t.Context(), i.Key)
+				if err != nil || string(got.Body) != string(i.Body) {
+					t.Errorf("of what writer %d wrote %q is read, %v", writer, got.Body, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
