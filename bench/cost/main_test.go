@@ -81,6 +81,10 @@ func TestEverythingIsMeasured(t *testing.T) {
 			t.Errorf("%s: nothing is counted", what)
 		}
 	}
+	const fewBytes = 700 // half of what they are in JSON
+	if counts.SettingsBytes > fewBytes {
+		t.Errorf("settings take %g bytes of the index", counts.SettingsBytes)
+	}
 	if counts.HourWrites != 0 {
 		t.Errorf("an hour of healthy checks writes %g units", counts.HourWrites)
 	}

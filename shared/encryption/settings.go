@@ -127,10 +127,12 @@ func New(groupID, orgID string) Settings { return Settings{GroupID: groupID, Org
 // Create is the operation that stores the configuration of a new group.
 func Create(groupID, orgID string) (store.Op, error) { return New(groupID, orgID).put() }
 
-// put is the operation that stores the settings if nobody changed them meanwhile.
+// put is the operation that stores the settings if nobody changed them meanwhile. Those that are in the index are read
+// by every check, a few times an hour, so that their bytes are what a key costs.
 func (s Settings) put() (store.Op, error) {
 	item, err := store.Encode(keys.Encryption(s.GroupID), s.version, s)
 	item.Index = s.sweepPlace()
+	item.Packed = item.Index != (store.Key{})
 	return store.Put(item), err
 }
 

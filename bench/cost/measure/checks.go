@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud/awssdk"
@@ -13,8 +15,6 @@ import (
 	"latchkey/local/stack"
 	"latchkey/local/template"
 	"latchkey/shared/encryption"
-	"latchkey/shared/store"
-	"latchkey/shared/store/dynamo"
 	"latchkey/shared/store/keys"
 )
 
@@ -125,34 +125,50 @@ func (w *World) week(ctx context.Context, c Checks) (Usage, error) {
 	return reminders.Less(c.IdleReminder).Plus(checks), err
 }
 
-// overhead is about what an item's attributes take besides its keys and its body: their names, the version,
-// and the name of the write.
-const overhead = 60
-
-// stored is how large what is kept of groups is on average.
+// stored is how large what is kept of groups is on average, as DynamoDB sees it.
 func (w *World) stored(ctx context.Context, ids []string) (settings, all int, err error) {
-	table := dynamo.New(dynamodb.NewFromConfig(awssdk.Config(pocket.Transport(w.clouds.Served), stack.Region, w.clouds.Secrets.OperatorRoot)), tableName)
-	size := func(item store.Item) int {
-		return len(item.PK) + len(item.SK) + len(item.Index.PK) + len(item.Index.SK) + len(item.Body) + overhead
-	}
+	client := dynamodb.NewFromConfig(awssdk.Config(pocket.Transport(w.clouds.Served), stack.Region, w.clouds.Secrets.OperatorRoot))
 	for _, id := range ids {
 		for _, pk := range []string{keys.Group(id).PK, keys.EventPartition(keys.GroupScope(id))} {
-			items, err := store.All(ctx, table, store.Query{PK: pk})
-			if err != nil {
-				return 0, 0, err
-			}
-			for _, item := range items {
-				all += size(item)
-				if item.Index != (store.Key{}) {
-					all += size(item)
+			pages := dynamodb.NewQueryPaginator(client, &dynamodb.QueryInput{
+				TableName: aws.String(tableName), KeyConditionExpression: aws.String("pk = :pk"),
+				ExpressionAttributeValues: map[string]types.AttributeValue{":pk": &types.AttributeValueMemberS{Value: pk}},
+			})
+			for pages.HasMorePages() {
+				page, err := pages.NextPage(ctx)
+				if err != nil {
+					return 0, 0, err
 				}
-				if item.SK == keys.Encryption(id).SK {
-					settings += size(item)
+				for _, item := range page.Items {
+					all += size(item)
+					if _, isIndexed := item["gsi1pk"]; isIndexed {
+						all += size(item)
+					}
+					if sk, ok := item["sk"].(*types.AttributeValueMemberS); ok && sk.Value == keys.Encryption(id).SK {
+						settings += size(item)
+					}
 				}
 			}
 		}
 	}
 	return settings / len(ids), all / len(ids), nil
+}
+
+// size is how large an item is: its attributes and their names.
+func size(item map[string]types.AttributeValue) int {
+	n := 0
+	for name, value := range item {
+		n += len(name)
+		switch v := value.(type) {
+		case *types.AttributeValueMemberS:
+			n += len(v.Value)
+		case *types.AttributeValueMemberB:
+			n += len(v.Value)
+		case *types.AttributeValueMemberN:
+			n += (len(v.Value)+1)/2 + 1
+		}
+	}
+	return n
 }
 
 // ChecksPerHour is how often each group is checked in an hour, once of them thoroughly.
