@@ -8,45 +8,10 @@ import (
 	"time"
 
 	"latchkey/shared/atlas"
-	"latchkey/shared/cluster"
-	"latchkey/shared/ledger"
 	"latchkey/shared/node/protocol"
 	"latchkey/shared/snapshot"
 	"latchkey/shared/verdict"
 )
-
-// begun waits until nodes are told to restore.
-func (w *world) begun(j snapshot.Job) {
-	w.t.Helper()
-	w.until("the restore begins", func() bool {
-		now, err := w.service.Job(w.t.Context(), w.group, j.ClusterName, j.ID)
-		return err == nil && now.State == snapshot.JobInProgress
-	})
-}
-
-// rewrap has the nodes of a cluster hold their keys under the tenant's new key.
-func (w *world) rewrap(group, name string) {
-	w.t.Helper()
-	for _, n := range w.load(group, name).Nodes {
-		if _, err := w.clusters.SetDesired(w.t.Context(), n.ClusterID, n.ID, cluster.Order{ID: "rewrap", Command: cluster.RewrapCommand}); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	w.settled(group, name)
-}
-
-// copies counts the copies of master keys that the ledger has of each node of a cluster.
-func (w *world) copies(group, name string) (counts []int) {
-	w.t.Helper()
-	for _, n := range w.load(group, name).Nodes {
-		entries, err := ledger.OfNode(w.t.Context(), w.table, n.ClusterID, n.ID)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		counts = append(counts, len(entries))
-	}
-	return slices.Compact(counts)
-}
 
 func TestAShardThatCannotBeRestoredKeepsTheOthersFromIt(t *testing.T) {
 	for name, damage := range map[string]func(w *world, x snapshot.Snapshot) error{
