@@ -20,13 +20,6 @@ func (w *world) happened(t audit.Type) int {
 	return len(events)
 }
 
-func (w *world) must(err error) {
-	w.t.Helper()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 func (w *world) wantEvents(n int, types ...audit.Type) {
 	w.t.Helper()
 	for _, t := range types {
@@ -59,13 +52,8 @@ func TestWhatHappensToRestoresIsTold(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		d := w.create(w.group, "c1", "AWS", 1)
 		x := w.take(w.group, "c1")
-		ask := func() snapshot.Job {
-			j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-			w.must(err)
-			return j
-		}
-		w.restored(w.group, "c1", ask())
-		w.settled(w.group, "c1")
+		ask := func() snapshot.Job { return w.restoring(x, w.group, "c1") }
+		w.finished(ask())
 		w.wantEvents(1, snapshot.EventRestoreAsked, snapshot.EventRestored)
 		w.wantEvents(0, snapshot.EventRestoreFailed, snapshot.EventRestoreCanceled)
 		w.fleet[d.Nodes[0].ID].end() // so the others wait
@@ -74,7 +62,7 @@ func TestWhatHappensToRestoresIsTold(t *testing.T) {
 		w.pass(5 * time.Minute)
 		w.wantEvents(1, snapshot.EventRestoreCanceled)
 		w.must(os.Remove(filepath.Join(w.dir, x.ID, "files", "data")))
-		w.restored(w.group, "c1", ask())
+		w.restored(ask())
 		w.wantEvents(1, snapshot.EventRestoreFailed)
 		w.wantEvents(3, snapshot.EventRestoreAsked)
 	})

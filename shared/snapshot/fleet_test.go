@@ -190,6 +190,15 @@ func (w *world) has(group, name string, shard int, key string) (nodes int) {
 	return nodes
 }
 
+// hasInstead complains unless each of the three nodes of a cluster's first shard has one key and
+// not the other.
+func (w *world) hasInstead(group, name, key, other string) {
+	w.t.Helper()
+	if has, hasOther := w.has(group, name, 0, key), w.has(group, name, 0, other); has != 3 || hasOther != 0 {
+		w.t.Errorf("%d nodes of %s have %q and %d have %q, want 3 and none", has, name, key, hasOther, other)
+	}
+}
+
 // settled waits until all nodes of a cluster are what is desired.
 func (w *world) settled(group, name string) {
 	w.t.Helper()

@@ -52,17 +52,8 @@ func TestRealFilesComeBackEncrypted(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.put(w.group, "c1", 0, "b")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v\n%s", j, w.log.String())
-		}
-		w.settled(w.group, "c1")
-		if w.has(w.group, "c1", 0, "a") != 3 || w.has(w.group, "c1", 0, "b") != 0 {
-			t.Error("the data is not the snapshot's on every node")
-		}
+		w.finished(w.restoring(x, w.group, "c1"))
+		w.hasInstead(w.group, "c1", "a", "b")
 	})
 }
 
@@ -211,11 +202,8 @@ func TestTheBackupsOfADeletedClusterFollowItsSettings(t *testing.T) {
 					}
 					return
 				}
-				j, err := w.restore(w.group, "c1", x.ID, w.group, "c2")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished || w.has(w.group, "c2", 0, "a") != 3 {
+				j := w.restoring(x, w.group, "c2")
+				if j = w.restored(j); j.State != snapshot.JobFinished || w.has(w.group, "c2", 0, "a") != 3 {
 					t.Errorf("job %+v", j)
 				}
 				w.skip(25 * time.Hour)
@@ -231,10 +219,7 @@ func TestOneRestoreAtATime(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.create(w.group, "c1", "AWS", 1)
 		x := w.take(w.group, "c1")
-		first, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		first := w.restoring(x, w.group, "c1")
 		if _, err := w.restore(w.group, "c1", x.ID, w.group, "c1"); atlas.CodeOf(err) != atlas.ClusterRestoreInProgress {
 			t.Errorf("a second Restore = %v", err)
 		}
@@ -245,15 +230,9 @@ func TestOneRestoreAtATime(t *testing.T) {
 		if err := w.service.Cancel(t.Context(), w.caller, w.group, "c1", first.ID); atlas.CodeOf(err) != atlas.MethodNotAllowed {
 			t.Errorf("Cancel of one that has begun = %v", err)
 		}
-		w.restored(w.group, "c1", first)
-		w.settled(w.group, "c1")
-		if err := w.clusters.Disable(t.Context(), first.ClusterID, atlas.AWS, "KEY_DISABLED"); err != nil {
-			t.Fatal(err)
-		}
-		second, err := w.restore(w.group, "c1", x.ID, w.group, "c1") // it waits for the key
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.finished(first)
+		w.must(w.clusters.Disable(t.Context(), first.ClusterID, atlas.AWS, "KEY_DISABLED"))
+		second := w.restoring(x, w.group, "c1") // it waits for the key
 		w.pass(10 * time.Minute)
 		if err := w.service.Cancel(t.Context(), w.caller, w.group, "c1", second.ID); err != nil {
 			t.Errorf("Cancel of one that waits = %v", err)
@@ -261,9 +240,7 @@ func TestOneRestoreAtATime(t *testing.T) {
 		if j, err := w.service.Job(t.Context(), w.group, "c1", second.ID); err != nil || j.State != snapshot.JobCancelled {
 			t.Errorf("job %+v, %v", j, err)
 		}
-		if err := w.clusters.Enable(t.Context(), first.ClusterID, atlas.AWS); err != nil {
-			t.Fatal(err)
-		}
+		w.must(w.clusters.Enable(t.Context(), first.ClusterID, atlas.AWS))
 		w.settled(w.group, "c1")
 		if _, err := w.restore(w.group, "c1", x.ID, w.group, "c1"); err != nil {
 			t.Errorf("Restore after a cancelled one = %v", err)
@@ -300,25 +277,18 @@ func TestANodeThatRefusesCopiesFromThoseThatRestored(t *testing.T) {
 		x := w.take(w.group, "c1")
 		w.put(w.group, "c1", 0, "b")
 		w.fleet[d.Nodes[0].ID].end() // it hears of the restore last, and is not asked to prepare
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		w.pass(time.Hour)
-		if j, err = w.service.Job(t.Context(), w.group, "c1", j.ID); err != nil || j.Over() {
-			t.Fatalf("job %+v, %v", j, err)
+		now, err := w.service.Job(t.Context(), w.group, "c1", j.ID)
+		if err != nil || now.Over() {
+			t.Fatalf("job %+v, %v", now, err)
 		}
 		if err := os.Remove(filepath.Join(w.dir, x.ID, "files", "data")); err != nil {
 			t.Fatal(err)
 		}
 		w.fleet[d.Nodes[0].ID].start()
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v\n%s", j, w.log.String())
-		}
-		w.settled(w.group, "c1")
-		if w.has(w.group, "c1", 0, "a") != 3 || w.has(w.group, "c1", 0, "b") != 0 {
-			t.Error("the data is not the snapshot's on every node")
-		}
+		w.finished(j)
+		w.hasInstead(w.group, "c1", "a", "b")
 		w.auditKeys()
 	})
 }
@@ -331,11 +301,8 @@ func TestADamagedSnapshotFailsTheRestoreAndLeavesTheDataAlone(t *testing.T) {
 		if err := os.Remove(filepath.Join(w.dir, x.ID, "files", "data")); err != nil {
 			t.Fatal(err)
 		}
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFailed || j.Failure != protocol.ReasonSnapshotDamaged {
+		j := w.restoring(x, w.group, "c1")
+		if j = w.restored(j); j.State != snapshot.JobFailed || j.Failure != protocol.ReasonSnapshotDamaged {
 			t.Errorf("job %+v", j)
 		}
 		w.settled(w.group, "c1")
@@ -352,21 +319,17 @@ func TestANodeThatIsAwayDoesNotHoldUpARestoreForEver(t *testing.T) {
 		x := w.take(w.group, "c1")
 		w.put(w.group, "c1", 0, "b")
 		w.fleet[d.Nodes[0].ID].end()
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		w.pass(time.Hour)
 		time.Sleep(24 * time.Hour)
 		w.pass(30 * time.Minute)
-		if j, err = w.service.Job(t.Context(), w.group, "c1", j.ID); err != nil || j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v, %v", j, err)
+		now, err := w.service.Job(t.Context(), w.group, "c1", j.ID)
+		if err != nil || now.State != snapshot.JobFinished {
+			t.Fatalf("job %+v, %v", now, err)
 		}
 		w.fleet[d.Nodes[0].ID].start()
 		w.settled(w.group, "c1")
-		if w.has(w.group, "c1", 0, "a") != 3 || w.has(w.group, "c1", 0, "b") != 0 {
-			t.Error("the node came back with the data of before")
-		}
+		w.hasInstead(w.group, "c1", "a", "b")
 	})
 }
 
@@ -404,10 +367,7 @@ func TestNoCrashOnTheWayLosesAKeyOrMixesData(t *testing.T) {
 			x := w.take(w.group, "c1")
 			w.settled(w.group, "c1")
 			w.put(w.group, "c1", 0, "b")
-			j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-			if err != nil {
-				t.Fatal(err)
-			}
+			j := w.restoring(x, w.group, "c1")
 			if outage {
 				w.tenant.key(0).Break(verdict.ConnectFailed)
 			}
@@ -418,13 +378,8 @@ func TestNoCrashOnTheWayLosesAKeyOrMixesData(t *testing.T) {
 			}
 			disturb()
 			w.tenant.key(0).Break(verdict.OK)
-			if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-				t.Fatalf("job %+v\n%s", j, w.log.String())
-			}
-			w.settled(w.group, "c1")
-			if w.has(w.group, "c1", 0, "a") != 3 || w.has(w.group, "c1", 0, "b") != 0 {
-				t.Error("the data is not the snapshot's on every node")
-			}
+			w.finished(j)
+			w.hasInstead(w.group, "c1", "a", "b")
 			w.auditKeys()
 			for _, p := range w.fleet {
 				p.end()

@@ -41,7 +41,7 @@ func TestAShardThatCannotBeRestoredKeepsTheOthersFromIt(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFailed || j.Failure == snapshot.PartlyRestored || j.Failure == "" {
+				if j = w.restored(j); j.State != snapshot.JobFailed || j.Failure == snapshot.PartlyRestored || j.Failure == "" {
 					t.Errorf("job %+v", j)
 				}
 				w.settled(w.group, "c1")
@@ -64,10 +64,7 @@ func TestACancelledRestoreWasPreparedInVain(t *testing.T) {
 		x := w.take(w.group, "c1")
 		w.put(w.group, "c1", 0, "b")
 		w.fleet[d.Nodes[0].ID].end() // so the others wait
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		w.pass(10 * time.Minute)
 		if err := w.service.Cancel(t.Context(), w.caller, w.group, "c1", j.ID); err != nil {
 			t.Errorf("Cancel of a restore that is prepared = %v", err)
@@ -95,16 +92,10 @@ func TestAKeyThatIsTakenWhenAllAreReadyStopsNothing(t *testing.T) {
 		w.tenant.rotate()
 		w.rewrap(w.group, "c1")
 		w.put(w.group, "c1", 1, "gone")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		w.begun(j)
 		w.tenant.key(0).Break(verdict.KeyDisabled)
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v\n%s", j, w.log.String())
-		}
-		w.settled(w.group, "c1")
+		w.finished(j)
 		if w.has(w.group, "c1", 0, "first") != 3 || w.has(w.group, "c1", 1, "second") != 3 || w.has(w.group, "c1", 1, "gone") != 0 {
 			t.Error("the shards are not the snapshot's")
 		}
@@ -119,26 +110,14 @@ func TestARevocationWhileNodesPrepareHasThemAskedAgain(t *testing.T) {
 		x := w.take(w.group, "c1")
 		w.put(w.group, "c1", 0, "b")
 		w.fleet[d.Nodes[0].ID].end()
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		w.pass(5 * time.Minute)
-		if err := w.clusters.Disable(t.Context(), d.ID, atlas.AWS, verdict.KeyDisabled); err != nil {
-			t.Fatal(err)
-		}
+		w.must(w.clusters.Disable(t.Context(), d.ID, atlas.AWS, verdict.KeyDisabled))
 		w.fleet[d.Nodes[0].ID].start()
 		w.pass(48 * time.Hour) // longer than nodes are waited for
-		if err := w.clusters.Enable(t.Context(), d.ID, atlas.AWS); err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v\n%s", j, w.log.String())
-		}
-		w.settled(w.group, "c1")
-		if w.has(w.group, "c1", 0, "a") != 3 || w.has(w.group, "c1", 0, "b") != 0 {
-			t.Error("the data is not the snapshot's on every node")
-		}
+		w.must(w.clusters.Enable(t.Context(), d.ID, atlas.AWS))
+		w.finished(j)
+		w.hasInstead(w.group, "c1", "a", "b")
 		w.auditKeys()
 	})
 }
@@ -150,15 +129,12 @@ func TestARestoreInPartIsSaidToBeOne(t *testing.T) {
 		w.put(w.group, "c1", 0, "first")
 		x := w.take(w.group, "c1")
 		w.put(w.group, "c1", 1, "second")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		w.begun(j)
 		if err := os.Remove(filepath.Join(w.dir, x.Parts[1].ID, "files", "data")); err != nil {
 			t.Fatal(err)
 		}
-		j = w.restored(w.group, "c1", j)
+		j = w.restored(j)
 		if j.State != snapshot.JobFailed || j.Failure != snapshot.PartlyRestored {
 			t.Fatalf("job %+v", j)
 		}
@@ -172,12 +148,7 @@ func TestARestoreInPartIsSaidToBeOne(t *testing.T) {
 			t.Error("a shard is not whole")
 		}
 		other := w.take(w.group, "c1") // the cluster can be worked with, and be restored again
-		if j, err = w.restore(w.group, "c1", other.ID, w.group, "c1"); err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Errorf("job %+v", j)
-		}
+		w.finished(w.restoring(other, w.group, "c1"))
 		w.auditKeys()
 	})
 }

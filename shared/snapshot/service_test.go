@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"latchkey/shared/atlas"
-	"latchkey/shared/cluster"
 	"latchkey/shared/snapshot"
 	"latchkey/shared/verdict"
 )
@@ -20,17 +19,8 @@ func TestASnapshotComesBack(t *testing.T) {
 			t.Fatalf("snapshot %+v", x)
 		}
 		w.put(w.group, "c1", 0, "b")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v\n%s", j, w.log.String())
-		}
-		w.settled(w.group, "c1")
-		if w.has(w.group, "c1", 0, "a") != 3 || w.has(w.group, "c1", 0, "b") != 0 {
-			t.Error("the data is not the snapshot's on every node")
-		}
+		w.finished(w.restoring(x, w.group, "c1"))
+		w.hasInstead(w.group, "c1", "a", "b")
 		keys := map[string]bool{}
 		for _, n := range w.load(w.group, "c1").Nodes {
 			keys[n.Reported.KeyID] = true
@@ -52,33 +42,19 @@ func TestASnapshotIsRestoredToAnotherClusterOfAnotherGroup(t *testing.T) {
 		w.put(w.group, "c1", 0, "a")
 		x := w.take(w.group, "c1")
 		w.put(w.other, "c2", 0, "gone")
-		j, err := w.restore(w.group, "c1", x.ID, w.other, "c2")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v\n%s", j, w.log.String())
-		}
-		w.settled(w.other, "c2")
-		if w.has(w.other, "c2", 0, "a") != 3 || w.has(w.other, "c2", 0, "gone") != 0 {
-			t.Error("the data is not the snapshot's")
-		}
+		w.finished(w.restoring(x, w.other, "c2"))
+		w.hasInstead(w.other, "c2", "a", "gone")
 		w.auditKeys()
 	})
 }
 
 func TestAfterARotationOfTheCustomerKeyTheOldOneIsStillNeeded(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		d := w.create(w.group, "c1", "AWS", 1)
+		w.create(w.group, "c1", "AWS", 1)
 		w.put(w.group, "c1", 0, "a")
 		x := w.take(w.group, "c1")
 		w.tenant.rotate()
-		for _, n := range d.Nodes {
-			if _, err := w.clusters.SetDesired(t.Context(), d.ID, n.ID, cluster.Order{ID: "rewrap", Command: cluster.RewrapCommand}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		w.settled(w.group, "c1")
+		w.rewrap(w.group, "c1")
 		if parts, copies := w.needs(w.group, 0); len(parts) != 1 || copies != 0 {
 			t.Errorf("the old key is needed by %v and %d nodes", parts, copies)
 		}
@@ -93,17 +69,8 @@ func TestAfterARotationOfTheCustomerKeyTheOldOneIsStillNeeded(t *testing.T) {
 		}
 		w.tenant.key(0).Break(verdict.OK)
 		w.put(w.group, "c1", 0, "b")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v", j)
-		}
-		w.settled(w.group, "c1")
-		if w.has(w.group, "c1", 0, "a") != 3 || w.has(w.group, "c1", 0, "b") != 0 {
-			t.Error("the data is not the snapshot's")
-		}
+		w.finished(w.restoring(x, w.group, "c1"))
+		w.hasInstead(w.group, "c1", "a", "b")
 		if _, copies := w.needs(w.group, 0); copies != 0 {
 			t.Errorf("%d nodes ended under the old customer key", copies)
 		}
@@ -113,23 +80,15 @@ func TestAfterARotationOfTheCustomerKeyTheOldOneIsStillNeeded(t *testing.T) {
 
 func TestAKeyThatIsDisabledAfterTheRequestFailsTheRestoreCleanly(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		d := w.create(w.group, "c1", "AWS", 1)
+		w.create(w.group, "c1", "AWS", 1)
 		w.put(w.group, "c1", 0, "a")
 		x := w.take(w.group, "c1")
 		w.tenant.rotate()
-		for _, n := range d.Nodes {
-			if _, err := w.clusters.SetDesired(t.Context(), d.ID, n.ID, cluster.Order{ID: "rewrap", Command: cluster.RewrapCommand}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		w.settled(w.group, "c1")
+		w.rewrap(w.group, "c1")
 		w.put(w.group, "c1", 0, "b")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		w.tenant.key(0).Break(verdict.KeyDisabled)
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFailed || j.Failure != string(atlas.InvalidSnapshotRestoreEncryption) {
+		if j = w.restored(j); j.State != snapshot.JobFailed || j.Failure != string(atlas.InvalidSnapshotRestoreEncryption) {
 			t.Fatalf("job %+v", j)
 		}
 		w.settled(w.group, "c1")
@@ -146,15 +105,10 @@ func TestARevocationInTheMiddleOfARestoreDelaysIt(t *testing.T) {
 		w.put(w.group, "c1", 0, "a")
 		x := w.take(w.group, "c1")
 		w.put(w.group, "c1", 0, "b")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		time.Sleep(6 * time.Second) // some have heard of it
 		w.tenant.key(0).Break(verdict.KeyDisabled)
-		if err := w.clusters.Disable(t.Context(), d.ID, atlas.AWS, "KEY_DISABLED"); err != nil {
-			t.Fatal(err)
-		}
+		w.must(w.clusters.Disable(t.Context(), d.ID, atlas.AWS, "KEY_DISABLED"))
 		w.pass(2 * time.Hour)
 		for id, p := range w.fleet {
 			if p.engine.Status().Phase == "RUNNING" {
@@ -162,16 +116,9 @@ func TestARevocationInTheMiddleOfARestoreDelaysIt(t *testing.T) {
 			}
 		}
 		w.tenant.key(0).Break(verdict.OK)
-		if err := w.clusters.Enable(t.Context(), d.ID, atlas.AWS); err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v\n%s", j, w.log.String())
-		}
-		w.settled(w.group, "c1")
-		if w.has(w.group, "c1", 0, "a") != 3 || w.has(w.group, "c1", 0, "b") != 0 {
-			t.Error("the data is not the snapshot's on every node")
-		}
+		w.must(w.clusters.Enable(t.Context(), d.ID, atlas.AWS))
+		w.finished(j)
+		w.hasInstead(w.group, "c1", "a", "b")
 		w.auditKeys()
 	})
 }
@@ -181,9 +128,7 @@ func TestARevocationInTheMiddleOfASnapshotFailsIt(t *testing.T) {
 		d := w.create(w.group, "c1", "AWS", 1)
 		w.put(w.group, "c1", 0, "a")
 		x := w.request(w.group, "c1")
-		if err := w.clusters.Disable(t.Context(), d.ID, atlas.AWS, "KEY_DISABLED"); err != nil {
-			t.Fatal(err)
-		}
+		w.must(w.clusters.Disable(t.Context(), d.ID, atlas.AWS, "KEY_DISABLED"))
 		w.pass(10 * time.Minute)
 		if x = w.snapshot(w.group, "c1", x.ID); x.Status != snapshot.Failed {
 			t.Errorf("snapshot %+v", x)
@@ -191,9 +136,7 @@ func TestARevocationInTheMiddleOfASnapshotFailsIt(t *testing.T) {
 		if parts, _ := w.needs(w.group, 0); len(parts) != 0 {
 			t.Errorf("a failed snapshot needs the key: %v", parts)
 		}
-		if err := w.clusters.Enable(t.Context(), d.ID, atlas.AWS); err != nil {
-			t.Fatal(err)
-		}
+		w.must(w.clusters.Enable(t.Context(), d.ID, atlas.AWS))
 		w.settled(w.group, "c1")
 		if w.has(w.group, "c1", 0, "a") != 3 || w.take(w.group, "c1").Status != snapshot.Completed {
 			t.Error("the cluster is not as it was")
@@ -216,12 +159,7 @@ func TestAShardedClusterIsSnapshottedAndRestoredShardByShard(t *testing.T) {
 			t.Errorf("Restore to a replica set = %v", err)
 		}
 		w.put(w.group, "c1", 0, "gone")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.restored(w.group, "c1", j)
-		w.settled(w.group, "c1")
+		w.finished(w.restoring(x, w.group, "c1"))
 		if w.has(w.group, "c1", 0, "first") != 3 || w.has(w.group, "c1", 1, "second") != 3 || w.has(w.group, "c1", 0, "gone")+w.has(w.group, "c1", 1, "first") != 0 {
 			t.Error("the shards are not the snapshot's")
 		}
@@ -245,16 +183,7 @@ func TestEncryptionOfSnapshotAndTargetMustBeAlike(t *testing.T) {
 			}
 		}
 		w.put(w.group, "open", 0, "b")
-		j, err := w.restore(w.group, "open", plain.ID, w.group, "open")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "open", j); j.State != snapshot.JobFinished {
-			t.Errorf("job %+v", j)
-		}
-		w.settled(w.group, "open")
-		if w.has(w.group, "open", 0, "a") != 3 || w.has(w.group, "open", 0, "b") != 0 {
-			t.Error("the data is not the snapshot's")
-		}
+		w.finished(w.restoring(plain, w.group, "open"))
+		w.hasInstead(w.group, "open", "a", "b")
 	})
 }

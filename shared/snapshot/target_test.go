@@ -31,10 +31,7 @@ func TestWhatChangesNodesWaitsForTheEndOfARestore(t *testing.T) {
 		w.create(w.group, "c1", "AWS", 1)
 		w.put(w.group, "c1", 0, "a")
 		x := w.take(w.group, "c1")
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c1")
 		refused := map[string]string{"layout": fiveNodes, "key": `{"encryptionAtRestProvider":"NONE"}`, "pause": `{"paused":true}`}
 		refuses := func(when string) {
 			t.Helper()
@@ -53,10 +50,7 @@ func TestWhatChangesNodesWaitsForTheEndOfARestore(t *testing.T) {
 		refuses("prepared")
 		w.begun(j)
 		refuses("begun")
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished {
-			t.Fatalf("job %+v", j)
-		}
-		w.settled(w.group, "c1")
+		w.finished(j)
 		if err := w.update(w.group, "c1", fiveNodes); err != nil {
 			t.Errorf("Update after the restore = %v", err)
 		}
@@ -77,11 +71,8 @@ func TestARestoreWaitsForTheChangeBeforeIt(t *testing.T) {
 		if err := w.update(w.group, "c1", fiveNodes); err != nil {
 			t.Fatal(err)
 		}
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFinished || len(j.Nodes) != 5 {
+		j := w.restoring(x, w.group, "c1")
+		if j = w.restored(j); j.State != snapshot.JobFinished || len(j.Nodes) != 5 {
 			t.Fatalf("job %+v", j)
 		}
 		w.settled(w.group, "c1")
@@ -103,7 +94,7 @@ func TestAnUpdateAndARestoreAtTheSameTimeExcludeEachOther(t *testing.T) {
 			updateErr := <-updated
 			switch {
 			case err == nil && atlas.CodeOf(updateErr) == atlas.ClusterRestoreInProgress:
-				w.restored(w.group, "c1", j)
+				w.restored(j)
 			case atlas.CodeOf(err) == atlas.ClusterPausedCannotRestore && updateErr == nil:
 				w.until("paused", func() bool { return w.load(w.group, "c1").Plan == nil })
 				if err := w.update(w.group, "c1", `{"paused":false}`); err != nil {
@@ -125,10 +116,7 @@ func TestDeletionWinsOverARestore(t *testing.T) {
 			w.create(w.group, "c1", "AWS", 1)
 			w.create(w.group, "c2", "AWS", 1)
 			x := w.take(w.group, "c1")
-			j, err := w.restore(w.group, "c1", x.ID, w.group, "c2")
-			if err != nil {
-				t.Fatal(err)
-			}
+			j := w.restoring(x, w.group, "c2")
 			if when == "begun" {
 				w.begun(j)
 			}
@@ -136,7 +124,7 @@ func TestDeletionWinsOverARestore(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.until("the end", func() bool { return w.load(w.group, "c2").ID == "" })
-			if j = w.restored(w.group, "c1", j); j.State != snapshot.JobFailed || j.Failure != "TARGET_DELETED" {
+			if j = w.restored(j); j.State != snapshot.JobFailed || j.Failure != "TARGET_DELETED" {
 				t.Errorf("%s: job %+v", when, j)
 			}
 			if err := w.service.Delete(t.Context(), w.caller, w.group, "c1", x.ID); err != nil {
@@ -159,10 +147,7 @@ func TestTheSourceOfARestoreMayBeDeleted(t *testing.T) {
 		w.put(w.group, "c1", 0, "a")
 		x := w.take(w.group, "c1")
 		w.fleet[d.Nodes[0].ID].end() // so that it takes long
-		j, err := w.restore(w.group, "c1", x.ID, w.group, "c2")
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := w.restoring(x, w.group, "c2")
 		retain := false
 		if err := w.clusters.Delete(t.Context(), w.caller, w.group, "c1", cluster.Deletion{RetainBackups: &retain}); err != nil {
 			t.Fatal(err)

@@ -152,6 +152,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// must ends the test on an error.
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *world) names(group string) []string {
 	names, err := w.clusters.Names(w.t.Context(), group)
 	if err != nil {
@@ -281,17 +289,33 @@ func (w *world) restore(group, name, snapshotID, toGroup, to string) (snapshot.J
 	})
 }
 
+// restoring begins a restore that is to be accepted.
+func (w *world) restoring(x snapshot.Snapshot, toGroup, to string) snapshot.Job {
+	w.t.Helper()
+	j, err := w.restore(x.GroupID, x.ClusterName, x.ID, toGroup, to)
+	w.must(err)
+	return j
+}
+
 // restored waits until a restore is over.
-func (w *world) restored(group, name string, j snapshot.Job) snapshot.Job {
+func (w *world) restored(j snapshot.Job) snapshot.Job {
 	w.t.Helper()
 	w.until("restore", func() bool {
 		var err error
-		if j, err = w.service.Job(w.t.Context(), group, name, j.ID); err != nil {
-			w.t.Fatal(err)
-		}
+		j, err = w.service.Job(w.t.Context(), j.GroupID, j.ClusterName, j.ID)
+		w.must(err)
 		return j.Over()
 	})
 	return j
+}
+
+// finished waits until a restore has succeeded and the nodes of its target are what is desired.
+func (w *world) finished(j snapshot.Job) {
+	w.t.Helper()
+	if j = w.restored(j); j.State != snapshot.JobFinished {
+		w.t.Fatalf("job %+v\n%s", j, w.log.String())
+	}
+	w.settled(j.Target.GroupID, j.Target.ClusterName)
 }
 
 // begun waits until nodes are told to restore.
