@@ -257,6 +257,9 @@ func saveAlertConfig(v *Visit) (string, error) {
 
 func loadAlertConfigToggle(v *Visit) (any, error) {
 	c, err := v.alertConfig()
+	if err != nil {
+		return nil, err
+	}
 	v.Title = "Turn off"
 	ask := Confirm{
 		Question: "Turn this configuration off?", Detail: "Nobody is warned by it any more, and its open alerts end. It can be turned on again.",
@@ -267,7 +270,7 @@ func loadAlertConfigToggle(v *Visit) (any, error) {
 		ask.Question, ask.Detail, ask.Button = "Turn this configuration on?", "What it warns of is looked at anew.", "Turn on"
 		ask.Hidden["enabled"] = "true"
 	}
-	return ask, err
+	return v.ask(ask, Rights.Owns, byOwners)
 }
 
 func toggleAlertConfig(v *Visit) (string, error) {
@@ -282,13 +285,15 @@ func toggleAlertConfig(v *Visit) (string, error) {
 func loadAlertConfigDelete(v *Visit) (any, error) {
 	var c alertConfig
 	var types eventTypes
-	err := Together(into(&c, v.alertConfig), into(&types, v.eventTypes))
+	if err := Together(into(&c, v.alertConfig), into(&types, v.eventTypes)); err != nil {
+		return nil, err
+	}
 	v.Title = "Delete the configuration"
-	return Confirm{
+	return v.ask(Confirm{
 		Question: "Delete this configuration: " + types.words(c.Type) + "?",
 		Detail:   "Nobody is warned by it any more, and its open alerts end. Its addresses and secrets are forgotten; this cannot be undone.",
 		Action:   v.alertConfigPage("delete"), Button: "Delete", Danger: true, Back: v.alertConfigPage(),
-	}, err
+	}, Rights.Owns, byOwners)
 }
 
 func deleteAlertConfig(v *Visit) (string, error) {

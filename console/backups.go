@@ -230,14 +230,16 @@ func takeSnapshot(v *Visit) (string, error) {
 func loadSnapshotDelete(v *Visit) (any, error) {
 	name, id := v.Param("clusterName"), v.Param("snapshotId")
 	var s clusterSnapshot
-	err := v.API.Get(v.Context(), v.Group("clusters", name, "backup", "snapshots", id), nil, &s)
+	if err := v.API.Get(v.Context(), v.Group("clusters", name, "backup", "snapshots", id), nil, &s); err != nil {
+		return nil, err
+	}
 	v.explain()
 	v.Title = "Delete a snapshot"
-	return Confirm{
+	return v.ask(Confirm{
 		Question: "Delete the snapshot of " + name + " of " + moment(s.CreatedAt, v.console.deps.Now()).Absolute + "?",
 		Detail:   "It can then be restored to no cluster. This cannot be undone. Other snapshots and the cluster itself stay.",
 		Action:   v.Page("clusters", name, "snapshots", id, "delete"), Button: "Delete the snapshot", Danger: true, Back: v.Page("clusters", name, "backup"),
-	}, err
+	}, Rights.ManagesBackups, byBackupManagers)
 }
 
 func deleteSnapshot(v *Visit) (string, error) {

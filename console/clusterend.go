@@ -70,7 +70,7 @@ func loadPower(v *Visit) (any, error) {
 		ask.Question, ask.Detail, ask.Button = "Resume "+name+"?", "Its nodes start. An encrypted cluster needs its key for that.", "Resume"
 		ask.Hidden["paused"], v.Title = "false", "Resume"
 	}
-	return ask, nil
+	return v.ask(ask, Rights.ManagesClusters, byClusterManagers)
 }
 
 func changePower(v *Visit) (string, error) {

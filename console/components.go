@@ -127,6 +127,7 @@ type Confirm struct {
 	Hidden   map[string]string // fields
 	Type     string            // what must be typed to go on; "" for nothing
 	Failure  *Failure
+	Denied   string // why whoever looks may not do it; "" if they may
 }
 
 // Pager leads through the pages of a list.

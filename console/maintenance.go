@@ -312,7 +312,7 @@ func loadMaintenanceAsk(v *Visit) (any, error) {
 	}
 	v.Title = ask.Button
 	ask.Action, ask.Back = v.Page("maintenance", v.Param("what")), v.Page("maintenance")
-	return ask, nil
+	return v.ask(ask, Rights.Owns, byOwners)
 }
 
 func changeMaintenance(v *Visit) (string, error) {

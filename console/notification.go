@@ -252,12 +252,12 @@ func loadNotifierRemove(v *Visit) (any, error) {
 		return nil, err
 	}
 	v.Title = "Remove the notification"
-	return Confirm{
+	return v.ask(Confirm{
 		Question: "Remove this notification: " + c.Notifications[i].view().Text + "?",
 		Detail:   "It is told nothing of this configuration any more. Its address and secrets are forgotten; this cannot be undone.",
 		Action:   v.alertConfigPage("notifications", v.Param("notifierId"), "remove"), Button: "Remove", Danger: true,
 		Back: v.alertConfigPage(), Hidden: map[string]string{"updated": c.Updated},
-	}, nil
+	}, Rights.Owns, byOwners)
 }
 
 func removeNotifier(v *Visit) (string, error) {

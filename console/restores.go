@@ -268,15 +268,18 @@ func restoreSnapshot(v *Visit) (string, error) {
 // loadRestoreCancel asks before a restore is called off.
 func loadRestoreCancel(v *Visit) (any, error) {
 	name, id := v.Param("clusterName"), v.Param("restoreJobId")
-	var j restoreJob
-	err := v.API.Get(v.Context(), v.Group("clusters", name, "backup", "restoreJobs", id), nil, &j)
+	rights, err := v.Rights()
+	j := restoreJob{Target: "its target"}
+	if err == nil && rights.ManagesBackups() { // nobody else may read it
+		err = v.API.Get(v.Context(), v.Group("clusters", name, "backup", "restoreJobs", id), nil, &j)
+	}
 	v.explain()
 	v.Title = "Cancel a restore"
 	return Confirm{
 		Question: "Cancel the restore to " + j.Target + "?",
 		Detail:   "Its data stay as they are. That works only as long as no node has begun to restore.",
 		Action:   v.Page("clusters", name, "restores", id, "cancel"), Button: "Cancel the restore", Danger: true, Back: v.Page("clusters", name, "backup"),
-	}, err
+	}.unless(rights.ManagesBackups(), byBackupManagers), err
 }
 
 func cancelRestore(v *Visit) (string, error) {

@@ -55,5 +55,26 @@ func (r Rights) ManagesClusters() bool {
 	return r.Any(identity.GroupOwner, identity.GroupClusterManager)
 }
 
+// Who may do something, for pages that say so to others.
+const (
+	byOwners          = "a Project Owner"
+	byClusterManagers = "a Project Owner or a Project Cluster Manager"
+	byBackupManagers  = "a Project Owner or a Project Backup Manager"
+)
+
+// ask is a question for whoever may do what it asks; others are told who may.
+func (v *Visit) ask(question Confirm, may func(Rights) bool, who string) (any, error) {
+	rights, err := v.Rights()
+	return question.unless(may(rights), who), err
+}
+
+// unless denies what is asked to those who may not do it.
+func (c Confirm) unless(may bool, who string) Confirm {
+	if !may {
+		c.Denied = "This takes " + who + "."
+	}
+	return c
+}
+
 // ManagesBackups reports whether somebody may take, remove and restore snapshots.
 func (r Rights) ManagesBackups() bool { return r.Any(identity.GroupOwner, identity.GroupBackupManager) }

@@ -1,6 +1,9 @@
 package console_test
 
 import (
+	"flag"
+	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -9,6 +12,8 @@ import (
 
 	"latchkey/console"
 )
+
+var update = flag.Bool("update", false, "write what is stored in testdata anew")
 
 var variable = regexp.MustCompile(`\{[a-zA-Z]+\}`)
 
@@ -28,6 +33,28 @@ func TestActions_haveAFormThatIsAPage(t *testing.T) {
 		if a.Do == nil {
 			t.Errorf("%s does nothing", a.Path)
 		}
+	}
+}
+
+// testdata/routes.txt tells those who go through all pages in a browser which there are: -update writes it.
+func TestRoutes_areListed(t *testing.T) {
+	t.Parallel()
+	var list strings.Builder
+	for _, p := range console.Pages() {
+		fmt.Fprintln(&list, "page", p.Path)
+	}
+	for _, a := range console.Actions() {
+		fmt.Fprintln(&list, "action", a.Path, "of", a.Form)
+	}
+	const name = "testdata/routes.txt"
+	if *update {
+		if err := os.WriteFile(name, []byte(list.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored, err := os.ReadFile(name)
+	if err != nil || string(stored) != list.String() {
+		t.Errorf("%s is another list (%v): go test ./console -run TestRoutes -update", name, err)
 	}
 }
 
