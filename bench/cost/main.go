@@ -95,12 +95,12 @@ func within(ctx context.Context, do func(*measure.World) error) error {
 // countsOf is what was measured as the model takes it.
 func countsOf(s seen) (bill.Counts, error) {
 	c := s.checks
-	const daysPerWeek = 7
 	each := 1 / float64(c.Groups)
+	daily := each / float64(c.Days)
 	counts := bill.Counts{
 		ChecksPerHour: measure.ChecksPerHour, SettingsBytes: float64(c.SettingsBytes), GroupBytes: float64(c.GroupBytes),
 		HourReads: (c.Hour.ReadUnits - c.Hour.IndexUnits) * each, HourWrites: c.Hour.WriteUnits * each,
-		DayReads: c.Week.ReadUnits * each / daysPerWeek, DayWrites: c.Week.WriteUnits * each / daysPerWeek,
+		DayReads: c.Weeks.ReadUnits * daily, DayWrites: c.Weeks.WriteUnits * daily,
 		HourTenantKMS: float64(c.Hour.TenantKMS) * each, CheckCPU: c.CheckCPU,
 		RunReads: c.IdleRun.ReadUnits, RunWrites: c.IdleRun.WriteUnits, RunLogged: float64(c.IdleRun.Logged),
 		ReminderReads: c.IdleReminder.ReadUnits, ReminderLogged: float64(c.IdleReminder.Logged),

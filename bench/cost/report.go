@@ -92,7 +92,7 @@ func (r report) background() {
 		usage(row, "a run of the checks with nobody to check", c.IdleRun, 1)
 		usage(row, "a group's hour: 4 checks, one of them thorough", hour, groups)
 		usage(row, "a run of the reminders with nobody to remind", c.IdleReminder, 1)
-		usage(row, "a group's week, besides", c.Week, groups)
+		usage(row, fmt.Sprintf("a group's %d days, besides", c.Days), c.Weeks, groups)
 		usage(row, "a node's enrolment", n.Enrolment, 1)
 		usage(row, "a master key is wrapped", n.Wrap, 1)
 		usage(row, "a master key is released", n.Release, 1)

@@ -86,7 +86,11 @@ func (s *Service) create(ctx context.Context, caller identity.Caller, c Config) 
 	if err != nil {
 		return err
 	}
-	return s.Table.Write(ctx, g.Guard(), count, record, event)
+	looks, err := s.lookAgain(ctx, c)
+	if err != nil {
+		return err
+	}
+	return s.Table.Write(ctx, append(looks, g.Guard(), count, record, event)...)
 }
 
 // Replace gives a configuration other contents. Its live alerts follow: what it no longer asks
@@ -142,7 +146,11 @@ func (s *Service) change(ctx context.Context, caller identity.Caller, groupID, i
 		if err != nil {
 			return err
 		}
-		return s.writeWithAlerts(ctx, before, &after, record, event)
+		looks, err := s.lookAgain(ctx, after)
+		if err != nil {
+			return err
+		}
+		return s.writeWithAlerts(ctx, before, &after, append(looks, record, event)...)
 	})
 	return after, err
 }

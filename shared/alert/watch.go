@@ -34,15 +34,20 @@ func (s *Service) put(ctx context.Context, w watch, now time.Time) (store.Op, er
 	if err != nil {
 		return store.Op{}, err
 	}
+	return w.dueAt(w.next(configs, now))
+}
+
+// dueAt stores the record until it is looked at at a time.
+func (w watch) dueAt(at time.Time) (store.Op, error) {
 	key := keys.AlertWatch(w.GroupID, string(w.Provider))
 	item, err := store.Encode(key, w.version, w)
-	item.Index = keys.AlertDue(w.next(configs, now), w.GroupID, key.SK)
+	item.Index = keys.AlertDue(at, w.GroupID, key.SK)
 	return store.Put(item), err
 }
 
-// rest is how often dates are looked at even if none of them means anything else than before. What a
-// configuration asks for that was changed is looked at when it is changed.
-const rest = 7 * 24 * time.Hour
+// rest is how often dates are looked at even if none of them means anything else than before: a precaution. A
+// configuration that may ask for something else has them looked at; see lookAgain.
+const rest = 28 * 24 * time.Hour
 
 // next is when any of the dates may mean something else than it does now. A key's age does once it comes to
 // where a configuration asks for a rotation, and from then on each day.
@@ -166,8 +171,31 @@ func (s *Service) putOff(ctx context.Context, w watch, now time.Time) error {
 	return s.Table.Write(ctx, record)
 }
 
-// reconsiderDates looks at a group's dates again after a configuration that may ask for them was
-// changed. What fails here follows within a week.
+// lookAgain has a group's dates looked at: in the transaction that stores a configuration that may ask for them, so
+// that they are, whatever becomes of who changes it.
+func (s *Service) lookAgain(ctx context.Context, c Config) ([]store.Op, error) {
+	if !c.Enabled || !dated(c.Type) {
+		return nil, nil
+	}
+	var ops []store.Op
+	for _, p := range atlas.Providers() {
+		w, err := s.watched(ctx, c.GroupID, p)
+		if err != nil {
+			return nil, err
+		}
+		if w.version == 0 {
+			continue
+		}
+		due, err := w.dueAt(s.now())
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, due)
+	}
+	return ops, nil
+}
+
+// reconsiderDates looks at a group's dates at once after lookAgain. What fails here is due.
 func (s *Service) reconsiderDates(ctx context.Context, c Config) {
 	if !dated(c.Type) {
 		return
