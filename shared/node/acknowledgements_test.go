@@ -1,12 +1,9 @@
 package node_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
@@ -80,13 +77,7 @@ func TestAcknowledgementsStrikeOutWhatTheNodeNoLongerHas(t *testing.T) {
 			ack := c.ack(w.tell(nodeA, c.command, atlas.AWS), old, fresh, next)
 			for range 2 {
 				a.must(protocol.AckPath, ack, nil)
-				var got []string
-				for _, e := range w.copies(nodeA) {
-					got = append(got, e.KeyID+" "+e.CMK.Name)
-				}
-				if diff := cmp.Diff(c.want, slices.Sorted(slices.Values(got))); diff != "" {
-					t.Error(diff)
-				}
+				w.wantKeys(nodeA, c.want)
 			}
 			want := ack.Command
 			if want > w.node(nodeA).Desired.Number {
@@ -110,9 +101,7 @@ func TestAStartWithoutEncryptionEndsAllCopies(t *testing.T) {
 	a := w.enrol(nodeA)
 	a.wrap("k1", masterKey())
 	a.must(protocol.AckPath, protocol.AckRequest{Command: w.tell(nodeA, cluster.StartCommand, cluster.None), Outcome: protocol.Done}, nil)
-	if got := w.copies(nodeA); len(got) > 0 {
-		t.Errorf("the ledger keeps %v", got)
-	}
+	w.wantCopies(nodeA, 0)
 }
 
 // A restore that was interrupted by a stop is taken up again after the start, and needs the key that it adopted.
@@ -127,9 +116,7 @@ func TestAStartKeepsWhatAnUnfinishedRestoreNeeds(t *testing.T) {
 	n.Desired.Unfinished = cluster.Backup{RestoreID: "650000000000000000000099"}
 	w.store(n)
 	a.must(protocol.AckPath, done(number, "k1", k1), nil)
-	if got := w.copies(nodeA); len(got) != 2 {
-		t.Errorf("the ledger has %v", got)
-	}
+	w.wantCopies(nodeA, 2)
 }
 
 // A master key that was wrapped and never used, since the answer was lost and its agent ended, would have the
@@ -155,13 +142,7 @@ func TestARewrapEndsCopiesUnderFormerKeysThatNobodyHas(t *testing.T) {
 			a.wrap("k3", masterKey()) // of a restore that is not finished, perhaps
 			w.clock.Advance(time.Hour)
 			a.must(protocol.AckPath, done(w.tell(nodeA, cluster.RewrapCommand, atlas.AWS), "k1", fresh), nil)
-			var got []string
-			for _, e := range w.copies(nodeA) {
-				got = append(got, e.KeyID+" "+e.CMK.Name)
-			}
-			if diff := cmp.Diff(c.want, slices.Sorted(slices.Values(got))); diff != "" {
-				t.Error(diff)
-			}
+			w.wantKeys(nodeA, c.want)
 		})
 	}
 }

@@ -30,9 +30,7 @@ func TestAMasterKeyIsWrappedEnteredAndReleasedToItsNode(t *testing.T) {
 	if len(entries) != 1 || !bytes.Equal(entries[0].Blob, wrapped.Blob) || entries[0].CMK.Name != "AWS-key-0" || entries[0].GroupID != groupID {
 		t.Errorf("the ledger has %+v", entries)
 	}
-	if got := a.release("k1", wrapped); !bytes.Equal(got, key) {
-		t.Error("another key was released")
-	}
+	a.opens("k1", wrapped, key)
 	if w.header.Get("Cache-Control") != "no-store" {
 		t.Error("a released key may be cached")
 	}
@@ -55,8 +53,9 @@ func TestWrappingAgainAnswersTheSameCopy(t *testing.T) {
 	if diff := cmp.Diff(first, a.wrap("k1", masterKey())); diff != "" {
 		t.Error(diff)
 	}
-	if n := len(w.copies(nodeA)); n != 1 || w.tenant.current(atlas.AWS).Calls("Encrypt") != 1 {
-		t.Errorf("%d copies", n)
+	w.wantCopies(nodeA, 1)
+	if n := w.tenant.current(atlas.AWS).Calls("Encrypt"); n != 1 {
+		t.Errorf("the tenant's key wrapped %d times", n)
 	}
 }
 
@@ -93,9 +92,7 @@ func TestConcurrentWrapsOfOneKeyAnswerOneCopy(t *testing.T) {
 			t.Fatal(diff)
 		}
 	}
-	if n := len(w.copies(nodeA)); n != 1 {
-		t.Errorf("%d copies are in the ledger", n)
-	}
+	w.wantCopies(nodeA, 1)
 }
 
 func TestNoCopyIsAnsweredThatIsNotInTheLedger(t *testing.T) {
@@ -104,7 +101,7 @@ func TestNoCopyIsAnsweredThatIsNotInTheLedger(t *testing.T) {
 	a := w.enrol(nodeA)
 	w.tenant.current(atlas.AWS).OnCall(func(string) { w.table.Break(true) })
 	var answer protocol.WrapResponse
-	status, _ := a.try(protocol.WrapPath, protocol.WrapRequest{KeyID: "k1", SealedKey: a.sealed("k1", masterKey())}, &answer)
+	status, _ := a.try(protocol.WrapPath, a.wrapping("k1", masterKey()), &answer)
 	if status != http.StatusInternalServerError || len(answer.Wrapped.Blob) > 0 {
 		t.Errorf("answered %d %+v", status, answer)
 	}
@@ -170,9 +167,8 @@ func TestASealedKeyIsTakenForItsOwnNodeKeyAndDirectionOnly(t *testing.T) {
 		a.refused(protocol.ReleasePath, protocol.ReleaseRequest{KeyID: id}, atlas.InvalidAttribute)
 		a.refused(protocol.RewrapPath, protocol.RewrapRequest{KeyID: id}, atlas.InvalidAttribute)
 	}
-	if len(w.copies(nodeA))+len(w.copies(nodeB)) != 0 {
-		t.Error("something was entered into the ledger")
-	}
+	w.wantCopies(nodeA, 0)
+	w.wantCopies(nodeB, 0)
 }
 
 func TestADisabledClusterGetsNoKeys(t *testing.T) {
@@ -183,14 +179,12 @@ func TestADisabledClusterGetsNoKeys(t *testing.T) {
 	wrapped := a.wrap("k1", key)
 	w.disable("KEY_DISABLED")
 	a.refused(protocol.ReleasePath, asking("k1", wrapped), atlas.NodeDisabled)
-	a.refused(protocol.WrapPath, protocol.WrapRequest{KeyID: "k2", SealedKey: a.sealed("k2", masterKey())}, atlas.NodeDisabled)
+	a.refused(protocol.WrapPath, a.wrapping("k2", masterKey()), atlas.NodeDisabled)
 	if n := w.tenant.current(atlas.AWS).Calls("Decrypt"); n != 0 {
 		t.Error("the tenant's key was used")
 	}
 	w.disable("")
-	if got := a.release("k1", wrapped); !bytes.Equal(got, key) {
-		t.Error("another key was released")
-	}
+	a.opens("k1", wrapped, key)
 }
 
 func TestANodeWithoutEncryptionOrWithoutItsProviderGetsNothingWrapped(t *testing.T) {
@@ -198,9 +192,9 @@ func TestANodeWithoutEncryptionOrWithoutItsProviderGetsNothingWrapped(t *testing
 	w := newWorld(t)
 	a := w.enrol(nodeA)
 	w.tell(nodeA, cluster.StartCommand, cluster.None)
-	a.refused(protocol.WrapPath, protocol.WrapRequest{KeyID: "k1", SealedKey: a.sealed("k1", masterKey())}, atlas.NodeNotEncrypted)
+	a.refused(protocol.WrapPath, a.wrapping("k1", masterKey()), atlas.NodeNotEncrypted)
 	w.tell(nodeA, cluster.StartCommand, atlas.Azure)
-	a.refused(protocol.WrapPath, protocol.WrapRequest{KeyID: "k1", SealedKey: a.sealed("k1", masterKey())}, atlas.EARNotEnabled)
+	a.refused(protocol.WrapPath, a.wrapping("k1", masterKey()), atlas.EARNotEnabled)
 }
 
 func TestEveryFailureOfACustomerKeyHasItsAnswer(t *testing.T) {
@@ -227,10 +221,8 @@ func TestEveryFailureOfACustomerKeyHasItsAnswer(t *testing.T) {
 				t.Errorf("Retry-After is %d", retry)
 			}
 			a.refused(protocol.RewrapPath, protocol.RewrapRequest{KeyID: "k1", Wrapped: wrapped}, want)
-			a.refused(protocol.WrapPath, protocol.WrapRequest{KeyID: "k2", SealedKey: a.sealed("k2", masterKey())}, want)
-			if n := len(w.copies(nodeA)); n != 1 {
-				t.Errorf("%d copies are in the ledger", n)
-			}
+			a.refused(protocol.WrapPath, a.wrapping("k2", masterKey()), want)
+			w.wantCopies(nodeA, 1)
 		})
 	}
 }
@@ -243,9 +235,7 @@ func TestCredentialsOfYesterdayKeepNoNodeFromStarting(t *testing.T) {
 	wrapped := a.wrap("k1", key)
 	w.tenant.stale = kmstest.NewMemory()
 	w.tenant.stale.Break(verdict.AccessDenied)
-	if got := a.release("k1", wrapped); !bytes.Equal(got, key) {
-		t.Error("another key was released")
-	}
+	a.opens("k1", wrapped, key)
 }
 
 func TestARecipientThatIsNoneGetsNoKey(t *testing.T) {
@@ -274,15 +264,11 @@ func TestAfterTheCustomerRotatesBothCopiesOpenUntilTheNodeAcknowledges(t *testin
 		t.Errorf("asked again, another copy: %s", diff)
 	}
 	for _, wrapped := range []protocol.WrappedKey{old, fresh} {
-		if got := a.release("k1", wrapped); !bytes.Equal(got, key) {
-			t.Errorf("the copy of %s opens to another key", wrapped.CMK)
-		}
+		a.opens("k1", wrapped, key)
 	}
 	a.must(protocol.AckPath, done(number, "k1", fresh), nil)
 	a.refused(protocol.ReleasePath, asking("k1", old), atlas.MasterKeyNotFound)
-	if got := a.release("k1", fresh); !bytes.Equal(got, key) {
-		t.Error("the new copy opens to another key")
-	}
+	a.opens("k1", fresh, key)
 }
 
 func TestADeadNodeLeavesNothingInTheLedger(t *testing.T) {
@@ -296,25 +282,21 @@ func TestADeadNodeLeavesNothingInTheLedger(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	a.refused(protocol.WrapPath, protocol.WrapRequest{KeyID: "k1", SealedKey: a.sealed("k1", masterKey())}, atlas.NodeTokenRefused)
-	if n := len(w.copies(nodeA)); n != 0 {
-		t.Errorf("%d copies for a node that is gone", n)
-	}
+	a.refused(protocol.WrapPath, a.wrapping("k1", masterKey()), atlas.NodeTokenRefused)
+	w.wantCopies(nodeA, 0)
 }
 
 func TestAnAgentThatWasReplacedEntersNothingMore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a := w.enrol(nodeA)
-	request := protocol.WrapRequest{KeyID: "k1", SealedKey: a.sealed("k1", masterKey())}
+	request := a.wrapping("k1", masterKey())
 	w.tenant.current(atlas.AWS).OnCall(func(string) {
 		w.tenant.current(atlas.AWS).OnCall(nil)
 		w.enrol(nodeA)
 	})
 	a.refused(protocol.WrapPath, request, atlas.NodeTokenRefused)
-	if n := len(w.copies(nodeA)); n != 0 {
-		t.Errorf("%d copies of an agent that was replaced", n)
-	}
+	w.wantCopies(nodeA, 0)
 }
 
 func TestAnotherProviderMakesAnotherCopy(t *testing.T) {
@@ -342,11 +324,9 @@ func TestANodeCannotFillTheLedger(t *testing.T) {
 	for i := range 64 {
 		last = a.wrap("k"+strconv.Itoa(i), masterKey())
 	}
-	a.refused(protocol.WrapPath, protocol.WrapRequest{KeyID: "more", SealedKey: a.sealed("more", masterKey())}, atlas.TooManyMasterKeys)
+	a.refused(protocol.WrapPath, a.wrapping("more", masterKey()), atlas.TooManyMasterKeys)
 	// A resync makes room.
 	a.must(protocol.AckPath, done(w.tell(nodeA, cluster.ResyncCommand, atlas.AWS), "k63", last), nil)
 	a.wrap("more", masterKey())
-	if n := len(w.copies(nodeA)); n != 2 {
-		t.Errorf("%d copies", n)
-	}
+	w.wantCopies(nodeA, 2)
 }

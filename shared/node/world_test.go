@@ -10,10 +10,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"latchkey/shared/atlas"
 	"latchkey/shared/cluster"
@@ -217,6 +220,27 @@ func (w *world) copies(id string) []ledger.Entry {
 	return entries
 }
 
+// wantCopies complains unless the ledger has so many copies of a node's keys.
+func (w *world) wantCopies(id string, n int) {
+	w.t.Helper()
+	if got := w.copies(id); len(got) != n {
+		w.t.Errorf("the ledger has %d copies of node %s, want %d: %v", len(got), id, n, got)
+	}
+}
+
+// wantKeys complains unless the ledger has these copies of a node's keys: each a key, and by what
+// it is wrapped.
+func (w *world) wantKeys(id string, want []string) {
+	w.t.Helper()
+	var got []string
+	for _, e := range w.copies(id) {
+		got = append(got, e.KeyID+" "+e.CMK.Name)
+	}
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(got))); diff != "" {
+		w.t.Error(diff)
+	}
+}
+
 // post sends a request and decodes what comes back into answer, unless it is an error.
 func (w *world) post(path, authorization string, body, answer any) (status int, refusal atlas.ErrorBody) {
 	w.t.Helper()
@@ -334,10 +358,16 @@ func (m *member) sealed(keyID string, key []byte) []byte {
 	return sealed
 }
 
+// wrapping is a request for the wrapping of a key.
+func (m *member) wrapping(keyID string, key []byte) protocol.WrapRequest {
+	m.w.t.Helper()
+	return protocol.WrapRequest{KeyID: keyID, SealedKey: m.sealed(keyID, key)}
+}
+
 func (m *member) wrap(keyID string, key []byte) protocol.WrappedKey {
 	m.w.t.Helper()
 	var answer protocol.WrapResponse
-	m.must(protocol.WrapPath, protocol.WrapRequest{KeyID: keyID, SealedKey: m.sealed(keyID, key)}, &answer)
+	m.must(protocol.WrapPath, m.wrapping(keyID, key), &answer)
 	return answer.Wrapped
 }
 
@@ -355,6 +385,14 @@ func (m *member) release(keyID string, wrapped protocol.WrappedKey) []byte {
 		m.w.t.Fatal(err)
 	}
 	return key
+}
+
+// opens complains unless a copy opens to a key.
+func (m *member) opens(keyID string, wrapped protocol.WrappedKey, key []byte) {
+	m.w.t.Helper()
+	if got := m.release(keyID, wrapped); !bytes.Equal(got, key) {
+		m.w.t.Errorf("the copy of %s under %s opens to another key", keyID, wrapped.CMK)
+	}
 }
 
 func (m *member) rewrap(keyID string, wrapped protocol.WrappedKey) protocol.WrappedKey {
