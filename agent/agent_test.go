@@ -32,8 +32,7 @@ func TestANodeWithoutEncryptionNeedsNoKey(t *testing.T) {
 		w.start()
 		w.acked(w.server.Command(w.nodeID, protocol.KindStart, protocol.Run, protocol.NoProvider))
 		w.put("a")
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.reported(protocol.StateRunning)
 		// Data that exists stays as it is, whatever later commands say, until RESYNC.
 		w.acked(w.command(protocol.KindStart))
@@ -66,8 +65,7 @@ func TestARevokedNodeStopsAndARestoredOneReadsItsData(t *testing.T) {
 		w.server.Disable("KEY_DISABLED")
 		w.acked(w.command(protocol.KindStop))
 		w.reported(protocol.StateStopped)
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.server.Forget(w.nodeID)
 		w.reported(protocol.StateStopped)
 		w.server.Disable("")
@@ -84,8 +82,7 @@ func TestADisabledNodeDoesNotStartHoweverOftenItIsRestarted(t *testing.T) {
 		w.running()
 		w.server.Disable("KEY_DISABLED")
 		for range 3 {
-			w.crash(0)
-			w.start()
+			w.restart()
 			w.server.Forget(w.nodeID)
 			if r := w.reported(protocol.StateDisabled); r.Reason != "NODE_DISABLED" {
 				t.Errorf("report %+v", r)
@@ -109,8 +106,7 @@ func TestAnUnreachableKMSStopsNothingAndMakesARestartWait(t *testing.T) {
 		if w.engine.Status().Phase != agent.Running || w.engine.count("stop") != 0 {
 			t.Fatal("the node was stopped")
 		}
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.server.Forget(w.nodeID)
 		if r := w.reported(protocol.StateWaitingKMS); r.Reason != "NODE_KMS_UNREACHABLE" {
 			t.Errorf("report %+v", r)

@@ -27,8 +27,7 @@ func TestARotationMovesTheDataToANewKey(t *testing.T) {
 		if w.engine.count("stop") != 0 {
 			t.Error("the node was stopped")
 		}
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.until("running", func() bool { return w.engine.Status().Phase == agent.Running })
 		if !w.has("a") {
 			t.Error("the data is gone")
@@ -64,8 +63,7 @@ func TestRewrappingReplacesTheWrappedCopyAndLeavesTheNodeAlone(t *testing.T) {
 		if w.engine.count("stop") != 0 || w.engine.count("start") != 1 {
 			t.Error("the node was restarted")
 		}
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.reported(protocol.StateRunning)
 	})
 }
@@ -250,8 +248,7 @@ func TestDataThatIsHalfRemovedIsNeverOpened(t *testing.T) {
 		w.engine.breaks(map[string]error{"wipe": errBroken})
 		w.command(protocol.KindResync)
 		w.until("failure", func() bool { return w.engine.count("wipe") == 1 })
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.acked(w.command(protocol.KindStart)) // takes the place of RESYNC
 		if w.engine.count("wipe") != 1 || w.engine.count("start") != 1 || w.agent.Report().KeyID == old {
 			t.Errorf("calls %v, report %+v", w.engine.counts(), w.agent.Report())

@@ -50,8 +50,7 @@ func TestAFullDiskLeavesTheOldWrappedKeys(t *testing.T) {
 				}
 				w.disk.Fill(false)
 				w.acked(n)
-				w.crash(0)
-				w.start()
+				w.restart()
 				w.until("running", func() bool { return w.engine.Status().Phase == agent.Running })
 				if !w.has("a") {
 					t.Error("the data is gone")

@@ -18,6 +18,11 @@ import (
 	"latchkey/shared/verdict"
 )
 
+// restore tells the node to restore snapshot 1, as the n-th restore.
+func (w *world) restore(n int) int64 {
+	return w.server.Restore(w.nodeID, snapshotID(1), restoreID(n), "AWS")
+}
+
 func TestARestoreBringsBackTheDataUnderAKeyOfItsOwn(t *testing.T) {
 	withStore(t, func(t *testing.T, w *world) {
 		w.running()
@@ -29,7 +34,7 @@ func TestARestoreBringsBackTheDataUnderAKeyOfItsOwn(t *testing.T) {
 		w.put("b")
 		w.acked(w.command(protocol.KindRotate)) // the snapshot's key is the node's no more
 		w.server.SwitchCMK()
-		ack = w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS"))
+		ack = w.acked(w.restore(1))
 		if ack.Outcome != protocol.Done || ack.Wrapped.CMK != "cmk-1" {
 			t.Errorf("acknowledged %+v", ack)
 		}
@@ -37,8 +42,7 @@ func TestARestoreBringsBackTheDataUnderAKeyOfItsOwn(t *testing.T) {
 		if w.reported(protocol.StateRunning); !w.has("a") || w.has("b") || ack.KeyID == old || len(w.kept()) != 1 {
 			t.Errorf("the data is not the snapshot's, or under its key: %+v", ack)
 		}
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.until("running", func() bool { return w.engine.Status().Phase == agent.Running })
 		if !w.has("a") {
 			t.Error("the data is gone")
@@ -52,7 +56,7 @@ func TestADatabaseThatTakesAWhileToStartHasNotFailed(t *testing.T) {
 		w.put("a")
 		w.taken(1)
 		w.engine.takes(20 * time.Second)
-		ack := w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS"))
+		ack := w.acked(w.restore(1))
 		if ack.Outcome != protocol.Done || !w.has("a") {
 			t.Errorf("acknowledged %+v", ack)
 		}
@@ -71,13 +75,13 @@ func TestANodeIsRestoredOncePerRestore(t *testing.T) {
 	withStore(t, func(t *testing.T, w *world) {
 		w.running()
 		w.taken(1)
-		w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS"))
+		w.acked(w.restore(1))
 		w.put("after")
-		w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS"))
+		w.acked(w.restore(1))
 		if !w.has("after") {
 			t.Error("what was written after the restore is gone")
 		}
-		w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(2), "AWS"))
+		w.acked(w.restore(2))
 		if w.has("after") {
 			t.Error("a second restore did nothing")
 		}
@@ -163,8 +167,7 @@ func TestPreparingForARestoreChangesNothing(t *testing.T) {
 		if w.net.Requests(protocol.AdoptPath) == 0 {
 			t.Error("the key was not asked for")
 		}
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.reported(protocol.StateRunning)
 		if diff := cmp.Diff(before, w.kept()); !w.has("a") || diff != "" || w.engine.count("restore") != 0 {
 			t.Errorf("the node was touched: %s", diff)
@@ -217,11 +220,10 @@ func TestARevocationInTheMiddleOfARestoreEndsInTheSnapshotsData(t *testing.T) {
 				w.server.Disable("KEY_DISABLED") // the data is replaced, and its key is not released
 			}
 		}
-		n := w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS")
+		n := w.restore(1)
 		w.reported(protocol.StateDisabled)
 		w.acked(w.command(protocol.KindStop))
-		w.crash(0)
-		w.start()
+		w.restart()
 		time.Sleep(time.Hour)
 		if w.engine.count("start") != 0 {
 			t.Error("a revoked node was started")
@@ -241,16 +243,15 @@ func TestDataThatIsHalfRestoredIsNeverOpened(t *testing.T) {
 		w.taken(1)
 		w.put("b")
 		w.engine.breaks(map[string]error{"restore": errBroken})
-		w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS")
+		w.restore(1)
 		w.until("failure", func() bool { return w.engine.count("restore") == 1 })
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.acked(w.command(protocol.KindStart)) // takes the place of RESTORE
 		if w.engine.count("restore") != 1 || !w.has("a") || w.has("b") {
 			t.Errorf("calls %v", w.engine.counts())
 		}
 		w.engine.breaks(map[string]error{"restore": errBroken})
-		w.server.Restore(w.nodeID, snapshotID(1), restoreID(2), "AWS")
+		w.restore(2)
 		w.until("failure", func() bool { return w.engine.count("restore") == 2 })
 		ack := w.acked(w.command(protocol.KindResync)) // gives up the restore
 		if ack.Outcome != protocol.Done || w.has("a") {
@@ -275,12 +276,11 @@ func TestANodeThatLostItsKeysIsRestored(t *testing.T) {
 		}
 		w.start()
 		w.engine.breaks(map[string]error{"restore": agent.ErrUnsupported})
-		w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS"))
+		w.acked(w.restore(1))
 		w.until("lost", func() bool { return w.server.Last(w.nodeID).Reason == protocol.ReasonKeysLost })
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.until("still lost", func() bool { return w.server.Last(w.nodeID).Reason == protocol.ReasonKeysLost })
-		w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(2), "AWS"))
+		w.acked(w.restore(2))
 		if w.reported(protocol.StateRunning); !w.has("a") {
 			t.Error("the data is not the snapshot's")
 		}
@@ -293,7 +293,7 @@ func TestARewrapReachesTheKeyOfAnUnfinishedRestore(t *testing.T) {
 		w.put("a")
 		w.taken(1)
 		w.engine.breaks(map[string]error{"restore": errBroken})
-		w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS")
+		w.restore(1)
 		w.until("failure", func() bool { return w.engine.count("restore") == 1 })
 		old := w.server.CMK()
 		w.server.SwitchCMK()
@@ -355,7 +355,7 @@ func (w *world) restoreThrough(step life) {
 	if !w.has("a") { // it is in both
 		w.complain("%v: the data is gone", step)
 	}
-	w.acked(w.server.Restore(w.nodeID, snapshotID(1), restoreID(2), "AWS"))
+	w.acked(w.restore(2))
 	w.eventually(func() bool { return w.engine.Status().Phase == agent.Running })
 	if !w.has("a") || w.has("b") {
 		w.complain("%v: the data is not the snapshot's", step)
@@ -373,7 +373,7 @@ func TestARotationWaitsForTheRestoreThatItSupersedes(t *testing.T) {
 		w.taken(1)
 		w.put("b")
 		w.engine.breaks(map[string]error{"stop": errBroken}) // the restore is on disk, and the old data still runs
-		w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS")
+		w.restore(1)
 		w.until("failure", func() bool { return w.engine.count("stop") == 1 })
 		w.acked(w.command(protocol.KindRotate))
 		if w.reported(protocol.StateRunning); !w.has("a") || w.has("b") || w.engine.count("restore") != 1 {

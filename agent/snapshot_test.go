@@ -69,7 +69,7 @@ func TestWithoutAStoreSnapshotsAreRefused(t *testing.T) {
 		for _, tell := range []func() int64{
 			func() int64 { return w.server.Snapshot(w.nodeID, protocol.KindSnapshot, snapshotID(1)) },
 			func() int64 { return w.server.Prepare(w.nodeID, snapshotID(1), restoreID(1), "AWS") },
-			func() int64 { return w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS") },
+			func() int64 { return w.restore(1) },
 			func() int64 { return w.server.Snapshot(w.nodeID, protocol.KindPurge, snapshotID(1)) },
 		} {
 			if ack := w.acked(tell()); ack.Outcome != protocol.Failed || ack.Reason != protocol.ReasonUnsupported {
@@ -77,8 +77,7 @@ func TestWithoutAStoreSnapshotsAreRefused(t *testing.T) {
 			}
 		}
 		w.store = t.TempDir()
-		w.crash(0)
-		w.start()
+		w.restart()
 		w.engine.breaks(map[string]error{"snapshot": agent.ErrUnsupported})
 		if ack := w.acked(w.server.Snapshot(w.nodeID, protocol.KindSnapshot, snapshotID(1))); ack.Reason != protocol.ReasonUnsupported {
 			t.Errorf("acknowledged %+v", ack)

@@ -119,6 +119,13 @@ func (w *world) crash(kept int) {
 	w.disk.Reboot(kept)
 }
 
+// restart crashes the agent, whose disk loses what was not synced, and starts it again.
+func (w *world) restart() {
+	w.t.Helper()
+	w.crash(0)
+	w.start()
+}
+
 // logBook is read while agents write to it.
 type logBook struct {
 	mu sync.Mutex
@@ -132,7 +139,7 @@ func (l *logBook) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b
 // command gives a command that wants the node to run under AWS.
 func (w *world) command(kind protocol.Kind) int64 {
 	if kind == protocol.KindRestore {
-		return w.server.Restore(w.nodeID, snapshotID(1), restoreID(1), "AWS")
+		return w.restore(1)
 	}
 	target := protocol.Run
 	if kind == protocol.KindStop || kind == protocol.KindDelete {
