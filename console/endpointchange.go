@@ -293,6 +293,7 @@ func loadEndpointDelete(v *Visit) (any, error) {
 	p := r.provider
 	view := endpointDeleteView{GroupID: v.GroupID(), Provider: p}
 	back := v.endpointsPage(p)
+	v.Title = "Delete a private endpoint"
 	if !r.rights.Owns() {
 		view.Closed = "Only Project Owners delete private endpoints."
 		return view, nil

@@ -150,7 +150,7 @@ func TestEndpoints_areForOwnersOfProjectsWithAKey(t *testing.T) {
 	w.api.set("GET "+endpointAPI, refused{401, "USER_CANNOT_ACCESS_GROUP", "No.", ""})
 	for _, path := range []string{"", "/new", "/require", "/" + endpointID + "/delete"} {
 		a := w.get(awsEndpoints + path)
-		a.has(t, 200, "Only Project Owners")
+		a.has(t, 200, "Only Project Owners", "<h1>")
 		a.lacks(t, `type="submit">Continue`, `type="submit">Delete`, "Require Private Networking</button>")
 	}
 }
