@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"latchkey/shared/atlas"
@@ -35,21 +34,6 @@ type SnapshotKey struct {
 // finished when it is closed, before the next is created.
 type SnapshotSink interface {
 	Create(name string) (io.WriteCloser, error)
-}
-
-// CopyFile copies a file of an engine's directory into a snapshot.
-func CopyFile(root *os.Root, name string, sink SnapshotSink) error {
-	from, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer from.Close() //nolint:errcheck // it was only read
-	to, err := sink.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close())
 }
 
 // SnapshotFiles are the files of a snapshot. A file that is not what was written fails with

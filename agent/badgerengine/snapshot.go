@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -110,56 +109,18 @@ func (e *Engine) copyIn(ctx context.Context, files agent.SnapshotFiles, names []
 		return err
 	}
 	defer root.Close() //nolint:errcheck // what was written through it is synced
-	dirs := map[string]bool{".": true}
-	for _, name := range names {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if name == tableFile {
-			continue
-		}
-		if err := root.MkdirAll(path.Dir(name), dirMode); err != nil {
-			return err
-		}
-		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			dirs[dir] = true
-		}
-		if err := putFile(root, files, name, name); err != nil {
-			return err
-		}
-	}
-	if err := putFile(root, files, tableFile, newTable); err != nil {
+	ofStores := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == tableFile })
+	if err := agent.RestoreFiles(ctx, root, files, ofStores); err != nil {
 		return err
 	}
-	for dir := range dirs {
-		if err := syncDir(root, dir); err != nil {
-			return err
-		}
+	if err := agent.RestoreFile(root, files, tableFile, newTable); err != nil {
+		return err
+	}
+	if err := agent.SyncDir(root, "."); err != nil {
+		return err
 	}
 	if err := root.Rename(newTable, tableFile); err != nil {
 		return err
 	}
-	return syncDir(root, ".")
-}
-
-func putFile(root *os.Root, files agent.SnapshotFiles, from, to string) error {
-	in, err := files.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close() //nolint:errcheck // it was only read
-	out, err := root.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
-}
-
-func syncDir(root *os.Root, name string) error {
-	dir, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return agent.SyncDir(root, ".")
 }

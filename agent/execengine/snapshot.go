@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path"
 
 	"latchkey/agent"
 )
@@ -88,24 +86,7 @@ func (e *Engine) Restore(ctx context.Context, files agent.SnapshotFiles) error {
 		return fmt.Errorf("open the data directory: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // what was written through it is synced
-	dirs := map[string]bool{".": true}
-	for _, name := range files.Names() {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			dirs[dir] = true
-		}
-		if err := putFile(root, files, name); err != nil {
-			return err
-		}
-	}
-	for dir := range dirs {
-		if err := syncDir(root, dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return agent.RestoreFiles(ctx, root, files, files.Names())
 }
 
 // clearDir removes what is in a directory and leaves the directory, which may be a mount.
@@ -124,30 +105,5 @@ func clearDir(dir string) error {
 			return fmt.Errorf("clear the data directory: %w", err)
 		}
 	}
-	return syncDir(root, ".")
-}
-
-func putFile(root *os.Root, files agent.SnapshotFiles, name string) error {
-	in, err := files.Open(name)
-	if err != nil {
-		return err
-	}
-	defer in.Close() //nolint:errcheck // it was only read
-	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
-		return err
-	}
-	out, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
-}
-
-func syncDir(root *os.Root, name string) error {
-	dir, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return agent.SyncDir(root, ".")
 }

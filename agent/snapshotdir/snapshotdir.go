@@ -113,7 +113,7 @@ func write(ctx context.Context, root *os.Root, work string, s agent.Snapshot, fi
 		return 0, err
 	}
 	for dir := range out.dirs {
-		if err := syncDir(sub, dir); err != nil {
+		if err := agent.SyncDir(sub, dir); err != nil {
 			return 0, err
 		}
 	}
@@ -129,15 +129,7 @@ func place(root *os.Root, work, id string) error {
 		}
 		return root.RemoveAll(work)
 	}
-	return syncDir(root, ".")
-}
-
-func syncDir(root *os.Root, name string) error {
-	dir, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return agent.SyncDir(root, ".")
 }
 
 // Open implements agent.Snapshots. The files' checksums are compared while they are read.
@@ -179,7 +171,7 @@ func (d *Dir) Delete(_ context.Context, id string) error {
 	}
 	defer root.Close() //nolint:errcheck // its changes are synced
 	if err := root.Rename(id, "."+id+deleted); err == nil {
-		if err := syncDir(root, "."); err != nil {
+		if err := agent.SyncDir(root, "."); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
