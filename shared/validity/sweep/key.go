@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"latchkey/shared/atlas"
 	"latchkey/shared/encryption"
 	"latchkey/shared/store"
@@ -16,7 +14,7 @@ import (
 )
 
 // begin begins to check the keys of one item of the index.
-func (r *run) begin(ctx, work context.Context, t *turn, at mark, item store.Item, pending *errgroup.Group) {
+func (r *run) begin(ctx context.Context, t *turn, at mark, item store.Item, pending *backlog) {
 	settings, err := encryption.Stored(item)
 	if err != nil {
 		r.fail(ctx, settings, "", err)
@@ -28,19 +26,25 @@ func (r *run) begin(ctx, work context.Context, t *turn, at mark, item store.Item
 			continue
 		}
 		settings := own()
-		pending.Go(func() error {
-			r.check(ctx, work, t, at, settings, p)
-			return nil
+		pending.add()
+		r.lanes.enter(settings, p, func(leave func(), ok bool) {
+			defer pending.done()
+			if !ok {
+				r.leave(t, at)
+				return
+			}
+			r.check(ctx, t, settings, p, leave)
 		})
 	}
 	for _, p := range settings.Left() {
 		settings := own()
-		pending.Go(func() error {
+		pending.add()
+		go func() {
+			defer pending.done()
 			if err := r.Settings.Tell(ctx, &settings, p, false); err != nil && atlas.CodeOf(err) != atlas.GroupNotFound {
 				r.fail(ctx, settings, p, err)
 			}
-			return nil
-		})
+		}()
 	}
 }
 
@@ -58,15 +62,15 @@ func copies(settings encryption.Settings, item store.Item) func() encryption.Set
 	}
 }
 
-// check checks one key and acts on the verdict, unless the time for that is over.
-func (r *run) check(ctx, work context.Context, t *turn, at mark, settings encryption.Settings, p atlas.Provider) {
-	leave, ok := r.lanes.enter(work, settings, p)
-	if !ok {
-		if t.leave(at); t.wants == nil {
-			r.count(func(result *Result) { result.Left++ })
-		}
-		return
+// leave notes that a key must wait for the next run, since the time of this one is over.
+func (r *run) leave(t *turn, at mark) {
+	if t.leave(at); t.wants == nil {
+		r.count(func(result *Result) { result.Left++ })
 	}
+}
+
+// check checks one key and acts on the verdict. It calls leave when the key's provider is asked nothing more.
+func (r *run) check(ctx context.Context, t *turn, settings encryption.Settings, p atlas.Provider, leave func()) {
 	if t.wants != nil && (!t.asks(p) || r.hasChecked(settings.GroupID, p)) { // enough others were asked meanwhile, or it was itself
 		leave()
 		return

@@ -1,7 +1,7 @@
 package sweep
 
 import (
-	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,103 +25,138 @@ const (
 // one host that signs in to all vaults, shall not be asked ever more. Each holds a connection.
 const patience = 500 * time.Millisecond // ten healthy checks
 
-// lanes bound what runs at once. Waiting in one lane takes no room in a wider one.
+// lanes bound what runs at once. What waits begins in the order in which it came; what there is no room for takes
+// none from others meanwhile, and no goroutine.
 type lanes struct {
-	mu   sync.Mutex
-	room map[string]lane
+	mu       sync.Mutex
+	all      map[string]*lane
+	waiting  []*place // in the order in which they came; there is room for none of them
+	isClosed bool
 }
 
-// lane has something in it for each that is in it.
-type lane chan struct{}
+// lane has room for so many.
+type lane struct{ taken, width int }
 
-func (l *lanes) lane(name string, width int) lane {
+// place is where a check is, or waits to be.
+type place struct {
+	lanes []*lane // the tenant's first; none once the check is over
+	aside []*lane
+	timer *time.Timer
+	begin func(leave func(), ok bool)
+}
+
+// lane is the lane of a name. mu is held.
+func (l *lanes) lane(name string, width int) *lane {
+	if l.all == nil {
+		l.all = map[string]*lane{}
+	}
+	if l.all[name] == nil {
+		l.all[name] = &lane{width: width}
+	}
+	return l.all[name]
+}
+
+// enter has a key's check begun once there is room for it, by a goroutine of its own; it calls leave when it is over. ok is false if
+// nothing begins any more.
+func (l *lanes) enter(s encryption.Settings, p atlas.Provider, begin func(leave func(), ok bool)) {
+	if !l.join(s, p, begin) {
+		begin(nil, false)
+	}
+}
+
+func (l *lanes) join(s encryption.Settings, p atlas.Provider, begin func(leave func(), ok bool)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.room == nil {
-		l.room = map[string]lane{}
+	if l.isClosed {
+		return false
 	}
-	if l.room[name] == nil {
-		l.room[name] = make(lane, width)
-	}
-	return l.room[name]
-}
-
-// enter waits until the key may be checked. ok is false if ctx ended first.
-func (l *lanes) enter(ctx context.Context, s encryption.Settings, p atlas.Provider) (leave func(), ok bool) {
 	provider := string(p)
 	host := provider + "/" + s.KeyHost(p)
-	in := &place{}
-	for _, lane := range []lane{l.lane(host+"/"+s.OrgID, perTenant), l.lane(host, perHost), l.lane(provider, perProvider)} {
-		select {
-		case <-ctx.Done():
-			in.leave()
-			return nil, false
-		case lane <- struct{}{}:
-			in.taken = append(in.taken, lane)
-		}
+	in := &place{
+		lanes: []*lane{l.lane(host+"/"+s.OrgID, perTenant), l.lane(host, perHost), l.lane(provider, perProvider)},
+		aside: []*lane{l.lane(host+" aside", perHost), l.lane(provider+" aside", perProvider)},
+		begin: begin,
 	}
-	if ctx.Err() != nil { // both were ready
-		in.leave()
-		return nil, false
+	if hasRoom(in.lanes) {
+		l.admit(in)
+	} else {
+		l.waiting = append(l.waiting, in)
 	}
-	in.expire([]lane{l.lane(host+" aside", perHost), l.lane(provider+" aside", perProvider)})
-	return in.leave, true
+	return true
 }
 
-// place is where a check is.
-type place struct {
-	mu    sync.Mutex
-	taken []lane // the tenant's first; none once the check is over
-	timer *time.Timer
+// close lets nobody in any more.
+func (l *lanes) close() {
+	l.mu.Lock()
+	left := l.waiting
+	l.waiting, l.isClosed = nil, true
+	l.mu.Unlock()
+	for _, in := range left {
+		in.begin(nil, false)
+	}
 }
 
-// expire has the check step aside once its time is over.
-func (in *place) expire(aside []lane) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.timer = time.AfterFunc(patience, func() { in.stepAside(aside) })
+// admit begins a check for which there is room. mu is held.
+func (l *lanes) admit(in *place) {
+	take(in.lanes)
+	in.timer = time.AfterFunc(patience, func() { l.stepAside(in) })
+	go in.begin(func() { l.leave(in) }, true)
+}
+
+// admitNext begins the first check that there is room for. What one leaves is room for one. mu is held.
+func (l *lanes) admitNext() {
+	i := slices.IndexFunc(l.waiting, func(in *place) bool { return hasRoom(in.lanes) })
+	if i < 0 {
+		return
+	}
+	in := l.waiting[i]
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	l.admit(in)
 }
 
 // stepAside takes a place aside for those in the wider lanes. If there is none, it tries again later.
-func (in *place) stepAside(aside []lane) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if len(in.taken) == 0 {
+func (l *lanes) stepAside(in *place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(in.lanes) == 0 {
 		return
 	}
-	if !tryAll(aside) {
+	if !hasRoom(in.aside) {
 		in.timer.Reset(patience)
 		return
 	}
-	release(in.taken[1:])
-	in.taken = append(in.taken[:1], aside...)
+	take(in.aside)
+	release(in.lanes[1:])
+	in.lanes = append(in.lanes[:1], in.aside...)
+	l.admitNext()
 }
 
-// tryAll takes a place in every lane, or in none.
-func tryAll(lanes []lane) bool {
-	for i, lane := range lanes {
-		select {
-		case lane <- struct{}{}:
-		default:
-			release(lanes[:i])
+func (l *lanes) leave(in *place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in.timer.Stop()
+	release(in.lanes)
+	in.lanes = nil
+	l.admitNext()
+}
+
+func hasRoom(lanes []*lane) bool {
+	for _, l := range lanes {
+		if l.taken == l.width {
 			return false
 		}
 	}
 	return true
 }
 
-func (in *place) leave() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.timer != nil {
-		in.timer.Stop()
+func take(lanes []*lane) {
+	for _, l := range lanes {
+		l.taken++
 	}
-	release(in.taken)
-	in.taken = nil
 }
 
-func release(taken []lane) {
-	for _, lane := range taken {
-		<-lane
+func release(lanes []*lane) {
+	for _, l := range lanes {
+		l.taken--
 	}
 }

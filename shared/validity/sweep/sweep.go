@@ -114,6 +114,7 @@ func (r *run) serve(ctx context.Context, minute int64, turns []*turn) error {
 		work, cancel = context.WithDeadline(work, deadline.Add(-reserve))
 		defer cancel()
 	}
+	defer context.AfterFunc(work, r.lanes.close)()
 	var group errgroup.Group
 	group.Go(func() error { return r.take(ctx, work, turns, true) })
 	group.Go(func() error { return r.take(ctx, work, turns, false) })
@@ -124,26 +125,43 @@ func (r *run) serve(ctx context.Context, minute int64, turns []*turn) error {
 // kilobytes.
 const maxPending = 5000
 
+// backlog is what was read and is not done yet.
+type backlog struct {
+	room chan struct{}
+	all  sync.WaitGroup
+}
+
+// add waits until there is room for one more.
+func (b *backlog) add() {
+	b.room <- struct{}{}
+	b.all.Add(1)
+}
+
+func (b *backlog) done() {
+	<-b.room
+	b.all.Done()
+}
+
 func (r *run) take(ctx, work context.Context, turns []*turn, urgent bool) error {
-	var pending errgroup.Group
-	pending.SetLimit(maxPending)
+	pending := &backlog{room: make(chan struct{}, maxPending)}
 	var failed []error
 	for _, t := range turns {
 		if t.isUrgent() != urgent {
 			continue
 		}
 		for _, q := range t.queries() {
-			if err := r.read(ctx, work, t, q, &pending); err != nil {
+			if err := r.read(ctx, work, t, q, pending); err != nil {
 				failed = append(failed, err)
 				break
 			}
 		}
 	}
-	return errors.Join(append(failed, pending.Wait())...)
+	pending.all.Wait()
+	return errors.Join(failed...)
 }
 
 // read reads a query page by page and begins to check what it finds.
-func (r *run) read(ctx, work context.Context, t *turn, q store.Query, pending *errgroup.Group) error {
+func (r *run) read(ctx, work context.Context, t *turn, q store.Query, pending *backlog) error {
 	place := t.enter(q.From)
 	for {
 		select {
@@ -159,7 +177,7 @@ func (r *run) read(ctx, work context.Context, t *turn, q store.Query, pending *e
 		}
 		for _, item := range page.Items {
 			place = t.enter(item.Index.SK)
-			r.begin(ctx, work, t, place, item, pending)
+			r.begin(ctx, t, place, item, pending)
 		}
 		if page.Next == "" {
 			return nil

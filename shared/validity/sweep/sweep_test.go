@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -178,8 +179,7 @@ func TestLatenessIsHowLongTheOldestKeyWaitedForItsTurn(t *testing.T) {
 }
 
 // Keys that no run comes to are late however often their slot has had a turn, and those that are
-// checked by rounds, since there are too many for one run, not much more than a round takes. It may be
-// more: the keys of a run are checked in no order, and where one was left, those behind it count as left too.
+// checked by rounds, since there are too many for one run, no more than a round takes.
 func TestLatenessCountsFromWhenTheKeysThatAreLeftWereDue(t *testing.T) {
 	inWorld(t, 400, func(w *world) {
 		last := make([]time.Time, len(w.groups))
@@ -187,7 +187,7 @@ func TestLatenessCountsFromWhenTheKeysThatAreLeftWereDue(t *testing.T) {
 			last[i] = time.Now()
 			g.key.OnCall(func(string) { last[i] = time.Now(); time.Sleep(hung) })
 		}
-		const run, rounds = time.Minute, 8 * time.Minute // a round is done in two or three runs
+		const run = time.Minute
 		longest := time.Duration(0)
 		w.minutes(encryption.SweepSlots, nil) // in which all have their first turn
 		for range 90 {
@@ -198,7 +198,7 @@ func TestLatenessCountsFromWhenTheKeysThatAreLeftWereDue(t *testing.T) {
 			}
 			w.mustRun()
 			late := w.late()
-			if late < oldest-2*run || late > rounds {
+			if late < oldest-2*run || late > oldest+run { // within which each run comes to it sooner or later
 				w.t.Errorf("%s late, and the key that was checked the longest ago was %s before", late, oldest)
 			}
 			longest = max(longest, late)
@@ -296,6 +296,47 @@ func TestATenantWhoseKeysHangSlowsTheOthersDownByLessThanATwentieth(t *testing.T
 		}
 	})
 }
+
+// Which keys a run has time for must not be a matter of luck, and what waits for it takes no goroutine.
+func TestKeysAreCheckedInTheOrderInWhichTheyAreRead(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		for i := 0; len(w.groups) < 300; i++ {
+			if encryption.SweepMinute(groupID(i))%encryption.SweepSlots == 7 {
+				w.add(i, groupID(i))
+			}
+		}
+		w.minutes(16, nil)
+		var mu sync.Mutex
+		var order []int
+		before, most := runtime.NumGoroutine(), 0
+		for i, g := range w.groups { // their ids ascend, and by them the index is read
+			g.key.OnCall(func(string) {
+				mu.Lock()
+				if !slices.Contains(order, i) {
+					order = append(order, i)
+				}
+				most = max(most, runtime.NumGoroutine())
+				mu.Unlock()
+				time.Sleep(50 * time.Millisecond)
+			})
+		}
+		w.minutes(15, nil)
+		if len(order) != len(w.groups) {
+			w.t.Fatalf("%d of %d keys were checked", len(order), len(w.groups))
+		}
+		for at, i := range order {
+			if at-i > perHost || i-at > perHost {
+				w.t.Errorf("the key that was read as number %d was checked as number %d", i, at)
+			}
+		}
+		if most > before+2*perHost {
+			w.t.Errorf("%d keys took %d goroutines", len(order), most-before)
+		}
+	})
+}
+
+// perHost is how many checks of one host run at once.
+const perHost = 32
 
 // Azure's vaults are hosts of their own, but one host signs in to all of them: if that hangs, no more than twice the
 // provider's places may be taken. Each takes a connection, of which a function has a thousand.
