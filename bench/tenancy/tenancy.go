@@ -100,10 +100,16 @@ func (i ownIdentity) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: token, Expiry: expires}, nil
 }
 
-// Fill stores n groups with keys in AWS KMS.
+// Fill stores n groups with keys in AWS KMS. It holds few of them at a time: what measures memory shall find none of it.
 func (e Estate) Fill(ctx context.Context, n int) error {
 	var ops []store.Op
 	for group := range n {
+		if len(ops)+2 > store.MaxWrites {
+			if err := e.write(ctx, ops); err != nil {
+				return err
+			}
+			ops = ops[:0]
+		}
 		settings, err := e.Settings(group)
 		if err != nil {
 			return err
