@@ -1,6 +1,9 @@
 package atlas_test
 
 import (
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -209,6 +212,33 @@ func TestParseAWSKeyName_and_String_are_inverse(t *testing.T) {
 		got, err := atlas.ParseAWSKeyName(s)
 		if err != nil || got.String() != s {
 			t.Fatalf("%q parses as %+v (%q), %v", s, got, got, err)
+		}
+	})
+}
+
+// The names that are not looked at by patterns are those that the patterns of AWS's documents admit.
+func TestNamesAreThoseThatAWSDocuments(t *testing.T) {
+	documented := map[string]*regexp.Regexp{ // by what stands before a name
+		"arn:aws:kms:us-east-1:111122223333:key/":   regexp.MustCompile(`^[A-Za-z0-9-]{1,256}$`),
+		"arn:aws:iam::111122223333:role/":           regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{1,64}$`),
+		"arn:aws:sts::111122223333:assumed-role/a/": regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{1,64}$`),
+		"arn:aws:kms:us-east-1:":                    regexp.MustCompile(`^[0-9]{12}$`),
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		prefix := rapid.SampledFrom(slices.Sorted(maps.Keys(documented))).Draw(t, "prefix")
+		name := rapid.OneOf(
+			rapid.StringMatching(`[A-Za-z0-9_+=,.@-]{0,66}`), rapid.StringMatching(`[A-Za-z0-9-]{250,260}`), rapid.StringMatching(`[0-9]{10,14}`),
+			rapid.StringMatching(`[^/:]{0,14}`),
+		).Draw(t, "name")
+		s, parse := prefix+name, func(s string) error { _, err := atlas.ParseAWSPrincipal(s); return err }
+		if strings.Contains(prefix, ":kms:") {
+			parse = func(s string) error { _, err := atlas.ParseAWSKeyName(s); return err }
+		}
+		if strings.HasSuffix(prefix, ":") {
+			s += ":key/k"
+		}
+		if want := documented[prefix].MatchString(name) && name != "." && name != ".."; (parse(s) == nil) != want {
+			t.Fatalf("that %q is good is %t", s, !want)
 		}
 	})
 }

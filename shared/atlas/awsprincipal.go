@@ -76,13 +76,17 @@ func parsePrincipal(s string) (AWSPrincipal, string) {
 func (p AWSPrincipal) withPath(kind AWSPrincipalKind, rest string) (AWSPrincipal, string) {
 	cut := strings.LastIndexByte(rest, '/') + 1
 	p.Kind, p.Path, p.Name = kind, "/"+rest[:cut], rest[cut:]
-	if !awsEntity().MatchString(p.Name) || isDots(p.Name) {
+	if !validEntity(p.Name) {
 		return AWSPrincipal{}, "The ARN's name is not one that IAM gives."
 	}
-	if len(p.Path) > maxRolePath || !awsPath().MatchString(p.Path) || slices.ContainsFunc(strings.Split(p.Path, "/"), isDots) {
+	if p.Path != "/" && !validRolePath(p.Path) {
 		return AWSPrincipal{}, "The ARN's path is not one that IAM gives."
 	}
 	return p, ""
+}
+
+func validRolePath(s string) bool {
+	return len(s) <= maxRolePath && awsPath().MatchString(s) && !slices.ContainsFunc(strings.Split(s, "/"), isDots)
 }
 
 func isDots(s string) bool { return s == "." || s == ".." }
@@ -91,7 +95,7 @@ func isDots(s string) bool { return s == "." || s == ".." }
 func (p AWSPrincipal) withSession(rest string) (AWSPrincipal, string) {
 	p.Kind = PrincipalSession
 	p.Name, p.Session, _ = strings.Cut(rest, "/")
-	if !awsEntity().MatchString(p.Name) || !awsEntity().MatchString(p.Session) || isDots(p.Name) || isDots(p.Session) {
+	if !validEntity(p.Name) || !validEntity(p.Session) {
 		return AWSPrincipal{}, "The ARN needs the names of a role and of a session."
 	}
 	return p, ""
