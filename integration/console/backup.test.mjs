@@ -1,6 +1,6 @@
 // Snapshots of a cluster under a key, and their restores.
 import { test } from "node:test";
-import { cluster, encrypted, look, run, shown, signedIn, told, within } from "./driver.mjs";
+import { backedUp, cluster, encrypted, look, shown, signedIn, told } from "./driver.mjs";
 
 test("a snapshot is taken, and restored after the key was named that it needs", async () => {
   const it = await encrypted("snapshots");
@@ -14,11 +14,8 @@ test("a snapshot is taken, and restored after the key was named that it needs", 
   await page.getByRole("button", { name: "Take a snapshot now" }).click();
   await told(page, "A snapshot is being taken.");
   await look(page, "backup-taking");
-  const completed = async () => {
-    await run("fleettasks", { task: "backups" });
-    return (await it.api("GET", "/clusters/Shop/backup/snapshots")).results.every((s) => s.status === "completed");
-  };
-  await within(90, "it is complete", completed);
+  await backedUp(it, "Shop", "it is complete", async () =>
+    (await it.api("GET", "/clusters/Shop/backup/snapshots")).results.every((s) => s.status === "completed"));
   await page.getByRole("link", { name: /^Restore/ }).first().waitFor({ timeout: 60_000 }); // the page follows
   await shown(page, "before the <b>sale</b>");
   await look(page, "backup");
@@ -31,10 +28,8 @@ test("a snapshot is taken, and restored after the key was named that it needs", 
   await page.getByLabel("Type Shop to go on").fill("Shop");
   await page.getByRole("button", { name: "Restore to Shop" }).click();
   await told(page, "The restore to Shop is under way.");
-  await within(120, "it is restored", async () => {
-    await run("fleettasks", { task: "backups" });
-    return (await it.api("GET", "/clusters/Shop/backup/restoreJobs")).results.every((j) => j.finishedAt);
-  });
+  await backedUp(it, "Shop", "it is restored", async () =>
+    (await it.api("GET", "/clusters/Shop/backup/restoreJobs")).results.every((j) => j.finishedAt));
   await page.reload();
   await look(page, "backup-restored");
   await page.getByRole("link", { name: "Edit" }).click();

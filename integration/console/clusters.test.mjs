@@ -1,7 +1,7 @@
 // Clusters: created with a key of one's own, changed, followed, deleted; and what those see who may change nothing.
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { cluster, encrypted, fact, idle, look, opened, project, shown, signedIn, told, unfold, within } from "./driver.mjs";
+import { cluster, encrypted, idle, look, opened, project, shown, signedIn, told, unfold, within } from "./driver.mjs";
 
 test("a cluster is created with Manage your own encryption keys, reviewed, and followed until it stands", async () => {
   const it = await encrypted("new-cluster");

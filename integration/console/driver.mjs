@@ -78,14 +78,16 @@ export const save = (name, text) => writeFileSync(path.join(desk, name), text);
 export const paste = (line) => execFileSync("bash", ["-euc", line], { cwd: desk, encoding: "utf8", env: { ...env, AWS_PAGER: "" } });
 export const newKey = (...words) => aws("kms", "create-key", ...words, "--query", "KeyMetadata.Arn", "--output", "text");
 
-// run does at once what a schedule asks of a function each minute or so.
-export const run = (name, task) => send("POST", `${env.LAMBDA}/2015-03-31/functions/${name}/invocations`, { body: task });
+// timed says how long something took, for TIMES=1.
+function timed(what, began) {
+  if (env.TIMES) console.error(`${((Date.now() - began) / 1000).toFixed(1)} s: ${what}`);
+}
 
 // within waits until what is asked for is so.
 export async function within(seconds, what, ask) {
-  const until = Date.now() + seconds * 1000;
+  const began = Date.now(), until = began + seconds * 1000;
   for (;;) {
-    if (await ask()) return;
+    if (await ask()) return timed(what, began);
     assert.ok(Date.now() < until, `not in time: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
@@ -139,6 +141,16 @@ export async function cluster(it, name, more = {}) {
   await idle(it, name);
 }
 export const idle = (it, name) => within(90, `${name} is IDLE`, async () => (await it.api("GET", `/clusters/${name}`)).stateName === "IDLE");
+
+// backedUp waits for what becomes of a cluster's snapshots and restores. They are looked at each minute, and at once when
+// their schedule is changed; so it is, to what it is.
+export async function backedUp(it, name, what, ask) {
+  const schedule = `/clusters/${name}/backup/schedule`, { referenceHourOfDay } = await it.api("GET", schedule);
+  await within(180, what, async () => {
+    await it.api("PATCH", schedule, { referenceHourOfDay });
+    return ask();
+  });
+}
 
 // --- the browser ------------------------------------------------------------------------------------------------------
 
@@ -237,6 +249,7 @@ const looked = new Set();
 export async function look(page, name) {
   assert.ok(!looked.has(name), `${name} was looked at already`);
   looked.add(name);
+  const began = Date.now();
   await page.evaluate(axe);
   const wrong = [];
   for (const [size, viewport] of [["desktop", wide], ["phone", narrow]]) {
@@ -256,5 +269,29 @@ export async function look(page, name) {
   await page.setViewportSize(wide);
   await page.emulateMedia({ colorScheme: "light" });
   if (leaked(await page.content())) wrong.push({ rule: "no secret", nodes: [page.url()] });
+  timed(`the look at ${name}`, began);
   assert.deepEqual(wrong, [], name);
+}
+
+// switchToRole gives static credentials up for a role, as somebody does who reads what it means.
+export async function switchToRole(page, it, name, label, roleId) {
+  await page.goto(it.page("advanced"));
+  await page.getByRole("link", { name: `Switch to role-based access to ${name}` }).click();
+  await page.getByText("This cannot be undone.").waitFor();
+  await page.getByLabel(label, { exact: true }).selectOption({ value: roleId });
+  await look(page, `${name.split(" ")[0].toLowerCase()}-switch`);
+  const go = page.getByRole("button", { name: "Switch to role-based access" });
+  await go.click();
+  assert.ok(page.url().endsWith("/role"), "it was sent before it was understood");
+  await page.getByLabel(/I understand that this cannot be undone/).check();
+  await go.click();
+  await shown(page, "Change of how the key is reached");
+  const card = page.getByRole("region", { name, exact: true });
+  await card.getByText("Finished", { exact: true }).waitFor({ timeout: 90_000 });
+  await card.getByText("Valid", { exact: true }).waitFor();
+  assert.equal(await page.getByRole("link", { name: `Switch to role-based access to ${name}` }).count(), 0);
+  await page.getByRole("link", { name: `Edit ${name}` }).click(); // nothing leads back
+  await page.getByLabel(label, { exact: true }).waitFor();
+  assert.equal(await page.getByRole("navigation", { name: "How the key is reached" }).count(), 0);
+  await page.goto(it.page("advanced"));
 }
