@@ -47,6 +47,8 @@ func (i *isolated) fails(function, action string) (why string) {
 		i.told()
 	} else if function == "remind" {
 		i.reminders()
+	} else if action == "secretsmanager:GetSecretValue" {
+		i.elsewhere()
 	} else if strings.HasPrefix(action, "states:") || slices.Contains([]string{"fleettasks", "keytasks", "nodes", "validate"}, function) {
 		i.estate()
 	} else {

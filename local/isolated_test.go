@@ -192,13 +192,13 @@ func (i *isolated) state(name string) string {
 	return strings.Join(types, " ")
 }
 
-// cluster has a cluster made that is encrypted with the key that is configured, does something
+// cluster has a cluster made that is encrypted with the key that is configured at a provider, does something
 // while that is under way and when it runs, and has it deleted.
-func (i *isolated) cluster(name string, meanwhile, use func()) {
+func (i *isolated) cluster(name, provider string, meanwhile, use func()) {
 	i.t.Helper()
 	ctx := i.t.Context()
 	_, _, err := i.byKey().ClustersApi.CreateCluster(ctx, i.owner.GroupID, &admin.ClusterDescription20240805{
-		Name: &name, ClusterType: aws.String("REPLICASET"), EncryptionAtRestProvider: aws.String("AWS"), ReplicationSpecs: size("M10"),
+		Name: &name, ClusterType: aws.String("REPLICASET"), EncryptionAtRestProvider: &provider, ReplicationSpecs: size("M10"),
 	}).Execute()
 	i.must(err)
 	meanwhile()
@@ -247,9 +247,9 @@ func TestIsolated_the_functions_need_no_more_than_the_template_gives_them(t *tes
 func (i *isolated) estate() {
 	i.t.Helper()
 	i.bringUser(func(keyID string) {
-		i.proveKey()
+		i.proveKey("AWS")
 		keys := kms.NewFromConfig(i.tenant)
-		i.cluster("user", i.interrupt, func() {
+		i.cluster("user", "AWS", i.interrupt, func() {
 			i.recheck(func() {
 				_, err := keys.DisableKey(i.t.Context(), &kms.DisableKeyInput{KeyId: &keyID})
 				i.must(err)
@@ -263,8 +263,8 @@ func (i *isolated) estate() {
 	j := i.bringAWS(client)
 	_, _, err := client.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(i.t.Context(), i.owner.GroupID, &j.update).Execute()
 	i.must(err)
-	i.proveKey()
-	i.cluster("role", func() {}, func() {
+	i.proveKey("AWS")
+	i.cluster("role", "AWS", func() {}, func() {
 		i.rotate(j)
 		i.recheck(j.take, j.give)
 		j.take()
@@ -283,6 +283,28 @@ func (i *isolated) estate() {
 	})
 	_, _, err = client.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(i.t.Context(), i.owner.GroupID, &j.disable).Execute()
 	i.must(err)
+}
+
+// elsewhere has clusters whose nodes' keys are wrapped by keys at Azure and Google, which functions reach with the
+// deployment's secrets.
+func (i *isolated) elsewhere() {
+	i.t.Helper()
+	client := i.byKey()
+	for _, bring := range []func(*running, *admin.APIClient) journey{(*running).bringAzure, (*running).bringGoogle} {
+		j := bring(&i.running, client)
+		ear := client.EncryptionAtRestUsingCustomerKeyManagementApi
+		_, _, err := ear.UpdateEncryptionAtRest(i.t.Context(), i.owner.GroupID, &j.update).Execute()
+		i.must(err)
+		i.proveKey(j.provider)
+		i.cluster(strings.ToLower(j.provider), j.provider, func() {}, func() { i.recheck(j.take, j.give) })
+		_, _, err = ear.UpdateEncryptionAtRest(i.t.Context(), i.owner.GroupID, &j.disable).Execute()
+		i.must(err)
+	}
+}
+
+func TestIsolated_keys_elsewhere_need_no_more_than_the_template_gives(t *testing.T) {
+	t.Parallel()
+	startIsolated(t).elsewhere()
 }
 
 // endpoints has keys reached through private endpoints.
@@ -348,9 +370,9 @@ func (i *isolated) readKey() {
 }
 
 // proveKey has the key proved as workflows have it.
-func (i *isolated) proveKey() {
+func (i *isolated) proveKey(provider string) {
 	i.t.Helper()
-	if answer := i.invoke("keytasks", `{"task":"checkKey","groupId":"`+i.owner.GroupID+`","provider":"AWS"}`); !strings.Contains(answer, `"OK"`) {
+	if answer := i.invoke("keytasks", `{"task":"checkKey","groupId":"`+i.owner.GroupID+`","provider":"`+provider+`"}`); !strings.Contains(answer, `"OK"`) {
 		i.t.Fatalf("the key is not proved: %s", answer)
 	}
 }
@@ -401,7 +423,7 @@ func TestIsolated_a_lost_permission_stops_nothing_and_a_withdrawn_trust_does(t *
 	_, _, err := client.EncryptionAtRestUsingCustomerKeyManagementApi.UpdateEncryptionAtRest(t.Context(), i.owner.GroupID, &j.update).Execute()
 	i.must(err)
 	validate := i.suite.specs[slices.IndexFunc(i.suite.specs, func(f template.Function) bool { return f.Name == "validate" })]
-	i.cluster("A", func() {}, func() {
+	i.cluster("A", "AWS", func() {}, func() {
 		j.take()
 		i.readKey() // makes the key urgent
 		j.give()

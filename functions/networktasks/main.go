@@ -16,8 +16,8 @@ import (
 
 func main() { deployment.Run(assemble) }
 
-func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler, error) {
-	connected, err := clouds.Connect(ctx, env, networks.Read(env))
+func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, error) {
+	connected, err := clouds.Connect(env, networks.Read(env))
 	if err != nil {
 		return nil, err
 	}

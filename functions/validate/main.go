@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"runtime/debug"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -15,7 +16,9 @@ import (
 
 func main() { deployment.Run(assemble) }
 
+// assemble has garbage collected earlier than functions do that keep little.
 func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler, error) {
+	debug.SetGCPercent(validate.HeapGrowth)
 	own, err := identities.Open(ctx, env, identities.Many)
 	if err != nil {
 		return nil, err

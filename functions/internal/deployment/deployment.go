@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -32,9 +33,10 @@ import (
 // Environment is what a function finds around it. Reading what is missing or wrong returns a
 // zero value, and Err says so.
 type Environment struct {
-	AWS aws.Config
-	Now func() time.Time
-	Log *slog.Logger
+	AWS       aws.Config
+	Transport http.RoundTripper // to tenants' clouds, and to those of the deployment beside AWS
+	Now       func() time.Time
+	Log       *slog.Logger
 
 	lookup func(string) string
 	failed error
@@ -42,7 +44,7 @@ type Environment struct {
 
 // New returns the environment whose variables lookup finds.
 func New(cfg aws.Config, lookup func(string) string, now func() time.Time, log *slog.Logger) *Environment {
-	return &Environment{AWS: cfg, Now: now, Log: log, lookup: lookup}
+	return &Environment{AWS: cfg, Transport: http.DefaultTransport, Now: now, Log: log, lookup: lookup}
 }
 
 // Run is the whole of a main: it serves invocations with the handler that assemble makes, and

@@ -141,6 +141,52 @@ func TestCallersShareOneRequestForAToken(t *testing.T) {
 	})
 }
 
+func TestAnIdentityThatIsOpenedLaterIsOpenedForAllAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fetched, opening atomic.Int32
+		inner := googleaccount.OwnKey(testKey(t), options(google(func(*http.Request) (int, string) {
+			fetched.Add(1)
+			return 200, issued
+		})))
+		trouble := verdict.Failed(verdict.OurCredentials, "no secret")
+		id := googleaccount.OwnLater(func(context.Context) (*googleaccount.Identity, error) {
+			opening.Add(1)
+			time.Sleep(time.Second)
+			if trouble != nil {
+				return nil, trouble
+			}
+			return inner, nil
+		}, time.Now)
+		if opening.Load() != 0 || id.Refused() != verdict.OurCredentials {
+			t.Error("it is opened before anybody needs it, or no identity of ours")
+		}
+		began := time.Now()
+		all := func() (failed int32) {
+			var n atomic.Int32
+			var wg sync.WaitGroup
+			for range 10 {
+				wg.Go(func() {
+					if _, err := id.Token(t.Context()); err != nil {
+						n.Add(1)
+						if reasonOf(err) != verdict.OurCredentials {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			return n.Load()
+		}
+		if failed, took := all(), time.Since(began); failed != 10 || took != time.Second {
+			t.Errorf("%d fail after %s: they wait for each other", failed, took)
+		}
+		trouble = nil
+		if failed := all(); failed != 0 || fetched.Load() != 1 {
+			t.Errorf("afterwards %d fail, and %d tokens are fetched", failed, fetched.Load())
+		}
+	})
+}
+
 func TestATokenThatTheAPIRefusesIsReplacedOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		accepted string

@@ -40,7 +40,8 @@ type Options struct {
 // Identity is one Google identity with its cached access token. It is safe for concurrent
 // use; callers that need a new token at the same time share one request.
 type Identity struct {
-	refused verdict.Reason // what it means that Google does not accept this identity
+	refused verdict.Reason              // what it means that Google does not accept this identity
+	prepare func(context.Context) error // what all wait for at the same time before one fetches; nil is nothing
 	fetch   func(context.Context) (token, error)
 	now     func() time.Time
 	turn    chan struct{} // held while a token is fetched
@@ -83,6 +84,23 @@ func Own(source oauth2.TokenSource, now func() time.Time) *Identity {
 	})
 }
 
+// OwnLater is an identity of Latchkey's own that open gives when it is first needed. open is asked whenever a token is
+// wanted that was not kept, by several at the same time, and keeps what it opened.
+func OwnLater(open func(context.Context) (*Identity, error), now func() time.Time) *Identity {
+	i := newIdentity(verdict.OurCredentials, now, func(ctx context.Context) (token, error) {
+		own, err := open(ctx)
+		if err != nil {
+			return token{}, err
+		}
+		return own.fetch(ctx)
+	})
+	i.prepare = func(ctx context.Context) error {
+		_, err := open(ctx)
+		return err
+	}
+	return i
+}
+
 // Impersonate is the service account email, as which own may act
 // (roles/iam.serviceAccountTokenCreator).
 func Impersonate(own *Identity, email string, o Options) *Identity {
@@ -101,6 +119,11 @@ func (i *Identity) Refused() verdict.Reason { return i.refused }
 func (i *Identity) Token(ctx context.Context) (string, error) {
 	if t, ok := i.fresh(); ok {
 		return t, nil
+	}
+	if i.prepare != nil {
+		if err := i.prepare(ctx); err != nil {
+			return "", err
+		}
 	}
 	select {
 	case i.turn <- struct{}{}:

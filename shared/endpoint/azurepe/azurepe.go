@@ -39,8 +39,8 @@ type App struct {
 	TenantID string
 	ClientID string
 	Secret   string
-	// Tokens makes the application's credential from something better than a secret: a certificate
-	// or a federated identity.
+	// Tokens makes the application's credential from something else than Secret: a certificate, a federated
+	// identity, or a secret that is read later. It does no I/O.
 	Tokens func(o azcore.ClientOptions) (azcore.TokenCredential, error)
 }
 
@@ -93,11 +93,11 @@ func (c Config) clientOptions() azcore.ClientOptions {
 }
 
 func (a App) credential(o azcore.ClientOptions) (azcore.TokenCredential, error) {
-	if a.Tokens != nil {
-		return a.Tokens(o)
-	}
 	if !atlas.ValidUUID(a.TenantID) || !atlas.ValidUUID(a.ClientID) {
 		return nil, errors.New("azurepe: tenant and client ids must be UUIDs")
+	}
+	if a.Tokens != nil {
+		return a.Tokens(o)
 	}
 	return azidentity.NewClientSecretCredential(a.TenantID, a.ClientID, a.Secret, &azidentity.ClientSecretCredentialOptions{
 		ClientOptions: o, DisableInstanceDiscovery: true,

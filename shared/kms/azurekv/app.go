@@ -24,8 +24,9 @@ type App struct {
 	HomeTenant string
 	// Secret authenticates the application, unless Tokens does.
 	Secret string
-	// Tokens makes a fresh credential of the application for one tenant: from a certificate or
-	// a federated identity. It does no I/O.
+	// Tokens makes a fresh credential of the application for one tenant: from a certificate, a
+	// federated identity, or a secret that is read later. It does no I/O. That there is no token
+	// for a reason of our own is a *verdict.Failure.
 	Tokens func(tenantID string, o azcore.ClientOptions) (azcore.TokenCredential, error)
 }
 

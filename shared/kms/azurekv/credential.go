@@ -182,6 +182,9 @@ func (p pinned) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azc
 	if err == nil {
 		return token, nil
 	}
+	if _, ours := errors.AsType[*verdict.Failure](err); ours {
+		return azcore.AccessToken{}, err // whatever time is left
+	}
 	if ctx.Err() != nil {
 		return azcore.AccessToken{}, ctx.Err()
 	}

@@ -2,10 +2,10 @@
 package clouds
 
 import (
-	"context"
-	"net/http"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/azureapp"
 	"latchkey/functions/internal/deployment/secrets"
 	"latchkey/shared/atlas"
 	"latchkey/shared/endpoint"
@@ -14,26 +14,30 @@ import (
 )
 
 // Connect returns the clouds in which there are networks: AWS as the function's own role, Azure as the
-// deployment's application.
-func Connect(ctx context.Context, env *deployment.Environment, n endpoint.Networks) (map[atlas.Provider]endpoint.Cloud, error) {
+// deployment's application, whose secret is read when it is first needed. It does no I/O.
+func Connect(env *deployment.Environment, n endpoint.Networks) (map[atlas.Provider]endpoint.Cloud, error) {
 	clouds := map[atlas.Provider]endpoint.Cloud{}
 	if len(n.AWS) > 0 {
-		clouds[atlas.AWS] = awsvpc.New(awsvpc.Config{Credentials: env.AWS.Credentials, Transport: http.DefaultTransport, Networks: n.AWS})
+		clouds[atlas.AWS] = awsvpc.New(awsvpc.Config{Credentials: env.AWS.Credentials, Transport: env.Transport, Networks: n.AWS})
 	}
 	if n.Azure == nil {
 		return clouds, nil
 	}
-	app := azurepe.App{TenantID: env.Required("AZURE_HOME_TENANT_ID"), ClientID: env.Required("AZURE_APP_ID")}
-	arn := env.Required("AZURE_APP_SECRET_ARN")
-	if arn == "" { // the function does not start
-		return clouds, nil
-	}
-	var err error
-	if app.Secret, err = secrets.Value(ctx, env, arn); err != nil {
+	app := azureapp.App{ClientID: env.Required("AZURE_APP_ID"), Secret: secrets.Text(env, env.Required("AZURE_APP_SECRET_ARN"))}
+	home := env.Required("AZURE_HOME_TENANT_ID")
+	if err := env.Err(); err != nil {
 		return nil, err
 	}
-	clouds[atlas.Azure], err = azurepe.New(azurepe.Config{
-		Environment: n.Azure.Environment, SubscriptionID: n.Azure.SubscriptionID, App: app, Transport: http.DefaultTransport, Networks: n.Azure.Regions,
+	azure, err := azurepe.New(azurepe.Config{
+		Environment: n.Azure.Environment, SubscriptionID: n.Azure.SubscriptionID, Transport: env.Transport, Networks: n.Azure.Regions,
+		App: azurepe.App{
+			TenantID: home, ClientID: app.ClientID,
+			Tokens: func(o azcore.ClientOptions) (azcore.TokenCredential, error) { return app.In(home, o), nil },
+		},
 	})
-	return clouds, err
+	if err != nil {
+		return nil, err
+	}
+	clouds[atlas.Azure] = azure
+	return clouds, nil
 }

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/azureapp"
 	"latchkey/functions/internal/deployment/secrets"
 	"latchkey/shared/access/googleaccount"
 	"latchkey/shared/atlas"
@@ -36,30 +39,29 @@ const (
 	Many = 128 << 10
 )
 
-// Open reads the deployment's identities. In AWS that is the function's own role. kept is how many of tenants'
-// credentials are kept.
+// Open opens the deployment's identities. In AWS that is the function's own role; the secrets of the others are read
+// when they are first needed. kept is how many of tenants' credentials are kept. It does no I/O; ctx is not kept.
 func Open(ctx context.Context, env *deployment.Environment, kept int) (Identities, error) {
 	ring := keyring.Config{
-		Transport: http.DefaultTransport, Now: env.Now, AWS: env.AWS.Credentials, AWSRegion: atlas.AWSRegion(env.AWS.Region),
+		Transport: env.Transport, Now: env.Now, AWS: env.AWS.Credentials, AWSRegion: atlas.AWSRegion(env.AWS.Region),
 		AWSCanaryARN: canary(env), Kept: kept,
 	}
 	var ids Identities
 	if arn := env.Optional("AZURE_APP_SECRET_ARN"); arn != "" {
-		secret, err := secrets.Value(ctx, env, arn)
-		if err != nil {
-			return Identities{}, err
+		app := azureapp.App{ClientID: env.Required("AZURE_APP_ID"), Secret: secrets.Text(env, arn)}
+		ids.AzureAppID = app.ClientID
+		ring.Azure = azurekv.App{
+			ClientID: app.ClientID, HomeTenant: env.Required("AZURE_HOME_TENANT_ID"),
+			Tokens: func(tenantID string, o azcore.ClientOptions) (azcore.TokenCredential, error) {
+				return app.In(tenantID, o), nil
+			},
 		}
-		ids.AzureAppID = env.Required("AZURE_APP_ID")
-		ring.Azure = azurekv.App{ClientID: ids.AzureAppID, HomeTenant: env.Required("AZURE_HOME_TENANT_ID"), Secret: secret}
 	}
 	if arn := env.Optional("GOOGLE_CREDENTIALS_SECRET_ARN"); arn != "" {
-		secret, err := secrets.Value(ctx, env, arn)
-		if err != nil {
-			return Identities{}, err
-		}
-		if ids.google, err = googleIdentity(ctx, env, secret); err != nil {
-			return Identities{}, err
-		}
+		own := secrets.New(env, arn, func(ctx context.Context, text string) (*googleaccount.Identity, error) {
+			return googleIdentity(ctx, env, text)
+		})
+		ids.google = googleaccount.OwnLater(own.Value, env.Now)
 		ring.Google, ring.GoogleProjectNumber = ids.google, env.Optional("GOOGLE_PROJECT_NUMBER")
 	}
 	var err error
@@ -86,12 +88,12 @@ func (i Identities) GoogleAccounts(env *deployment.Environment) (*googleaccount.
 	if i.google == nil {
 		return nil, nil //nolint:nilnil // the documentation says so
 	}
-	return googleaccount.NewAccounts(i.google, env.Required("GOOGLE_PROJECT_ID"), http.DefaultTransport)
+	return googleaccount.NewAccounts(i.google, env.Required("GOOGLE_PROJECT_ID"), env.Transport)
 }
 
 // googleIdentity reads the operator's Google credentials: the key of a service account, or the
 // configuration of workload identity federation, with which the function's AWS role is enough
-// and no key exists.
+// and no key exists. The source of its tokens keeps the context, so that must not end.
 func googleIdentity(ctx context.Context, env *deployment.Environment, secret string) (*googleaccount.Identity, error) {
 	var kind struct {
 		Type google.CredentialsType `json:"type"`
@@ -100,6 +102,7 @@ func googleIdentity(ctx context.Context, env *deployment.Environment, secret str
 		return nil, errors.New("the Google credentials are no JSON")
 	}
 	if kind.Type == google.ExternalAccount {
+		ctx = context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, &http.Client{Transport: env.Transport})
 		creds, err := google.CredentialsFromJSONWithType(ctx, []byte(secret), kind.Type, googleaccount.ScopePlatform)
 		if err != nil {
 			return nil, errors.New("the Google credentials are no usable configuration of workload identity federation")
@@ -111,6 +114,6 @@ func googleIdentity(ctx context.Context, env *deployment.Environment, secret str
 		return nil, fmt.Errorf("the Google credentials: %w", err)
 	}
 	return googleaccount.OwnKey(key, googleaccount.Options{
-		Transport: http.DefaultTransport, Now: env.Now, Scope: googleaccount.ScopePlatform,
+		Transport: env.Transport, Now: env.Now, Scope: googleaccount.ScopePlatform,
 	}), nil
 }
