@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"time"
 
 	"latchkey"
@@ -38,6 +39,7 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	debug.SetGCPercent(heapGrowth)
 	seen, err := measured(ctx, *checked)
 	if err != nil {
 		return err
@@ -54,6 +56,10 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	r.print()
 	return errors.Join(r.broken()...)
 }
+
+// heapGrowth is what the garbage collector lets a heap grow to, in per cent of what is in use, as in functions that are
+// deployed.
+const heapGrowth = 400
 
 // seen is what was measured.
 type seen struct {
@@ -101,7 +107,7 @@ func countsOf(s seen) (bill.Counts, error) {
 		ChecksPerHour: measure.ChecksPerHour, SettingsBytes: float64(c.SettingsBytes), GroupBytes: float64(c.GroupBytes),
 		HourReads: (c.Hour.ReadUnits - c.Hour.IndexUnits) * each, HourWrites: c.Hour.WriteUnits * each,
 		DayReads: c.Weeks.ReadUnits * daily, DayWrites: c.Weeks.WriteUnits * daily,
-		HourTenantKMS: float64(c.Hour.TenantKMS) * each, CheckCPU: c.CheckCPU,
+		HourTenantKMS: float64(c.Hour.TenantKMS) * each, CheckCPU: c.CheckCPU, Metrics: float64(c.Metrics),
 		RunReads: c.IdleRun.ReadUnits, RunWrites: c.IdleRun.WriteUnits, RunLogged: float64(c.IdleRun.Logged),
 		ReminderReads: c.IdleReminder.ReadUnits, ReminderLogged: float64(c.IdleReminder.Logged),
 		HeartbeatsPerHour: float64(s.node.PerHour), NodeHourReads: s.node.Hour.ReadUnits, NodeHourWrites: s.node.Hour.WriteUnits,
@@ -127,9 +133,26 @@ func fromTemplate(c *bill.Counts) error {
 	if len(memory) > 0 {
 		return fmt.Errorf("the template does not tell the memory of %d functions", len(memory))
 	}
-	c.Alarms = float64(len(tmpl.OfType("AWS::CloudWatch::Alarm")))
+	for _, alarm := range tmpl.OfType("AWS::CloudWatch::Alarm") {
+		c.Alarms += watched(alarm.Properties)
+	}
 	c.RunsPerMonth, err = measure.RunsPerMonth(tmpl, time.Duration(bill.HoursPerMonth)*time.Hour)
 	return err
+}
+
+// watched is how many metrics an alarm looks at, each of which is billed: one, unless it computes.
+func watched(alarm map[string]any) float64 {
+	queries, ok := alarm["Metrics"].([]any)
+	if !ok {
+		return 1
+	}
+	var n float64
+	for _, query := range queries {
+		if q, ok := query.(map[string]any); ok && q["MetricStat"] != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // number is a number of a template, whose parser may have made it of any kind.

@@ -34,7 +34,10 @@ type Counts struct {
 	AnswerBytes                                                      float64
 	HeartbeatCPU                                                     time.Duration
 
-	// Of the template: memory in MB, and how many there are.
+	// Metrics are the custom metrics of which there is a value each hour, each with each value of its dimensions.
+	Metrics float64
+
+	// Of the template: memory in MB, how many runs there are, and how many metrics alarms look at.
 	ChecksMemory, RemindersMemory, NodesMemory, Alarms, RunsPerMonth float64
 }
 
@@ -45,14 +48,13 @@ type Assumed struct {
 	RunOver   time.Duration // what a run takes that has nothing to do
 	// CheckLanes is how many checks run at once.
 	CheckLanes float64
-	Metrics    float64 // custom metrics, all dimensions counted
 }
 
 // Assumptions are the values that the printed figures stand on.
 func Assumptions() Assumed {
 	return Assumed{
 		TableWait: 4 * time.Millisecond, KeyWait: 50 * time.Millisecond, RunOver: 100 * time.Millisecond,
-		CheckLanes: 128, Metrics: 60,
+		CheckLanes: 128,
 	}
 }
 
@@ -80,7 +82,7 @@ func (p Prices) Groups(c Counts, a Assumed, groups float64) Bill {
 		p.line("fixed: idle runs of other functions", LambdaGBSecond, c.RunsPerMonth*a.RunOver.Seconds()*c.RemindersMemory/1024),
 		p.line("fixed: logs", LogIngestion, logged/gigabyte),
 		p.line("fixed: logs kept", LogStorage, logged/gigabyte),
-		p.line("fixed: metrics", CustomMetric, a.Metrics),
+		p.line("fixed: metrics", CustomMetric, c.Metrics),
 		p.line("fixed: alarms", Alarm, c.Alarms),
 		p.line("fixed: the seal's key", KMSKey, 1),
 	}

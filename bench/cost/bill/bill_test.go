@@ -57,9 +57,9 @@ func TestGroupsCostWhatWasComputedByHand(t *testing.T) {
 	c := bill.Counts{
 		ChecksPerHour: 4, HourTenantKMS: 4, SettingsBytes: 4096, GroupBytes: 1 << 29, HourReads: 0.5, DayReads: 24, DayWrites: 12,
 		CheckCPU: time.Second, RunReads: 2, RunWrites: 1, ReminderReads: 1, RunLogged: 1 << 29, ReminderLogged: 1 << 29,
-		ChecksMemory: 1769, RemindersMemory: 1024, Alarms: 5, RunsPerMonth: 100,
+		ChecksMemory: 1769, RemindersMemory: 1024, Alarms: 5, Metrics: 7, RunsPerMonth: 100,
 	}
-	a := bill.Assumed{KeyWait: time.Second, RunOver: time.Second, CheckLanes: 128, Metrics: 7}
+	a := bill.Assumed{KeyWait: time.Second, RunOver: time.Second, CheckLanes: 128}
 	b := prices(t).Groups(c, a, 2)
 	want := map[string]float64{
 		"checks: settings read from the index": 5840.0 / 2,

@@ -3,12 +3,14 @@ package measure
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/local/lambdasvc"
 	"latchkey/local/pocket"
 	"latchkey/local/pocket/awscloud/awssdk"
 	"latchkey/local/schedule"
@@ -30,8 +32,10 @@ type Checks struct {
 	Weeks Usage
 	Days  int
 	// CheckCPU is how long a check takes on one core of the machine that measures, waiting for nothing. A quarter
-	// of a thorough one is a part of it.
+	// of a thorough one is a part of it; what a run takes whose slots hold nobody is not.
 	CheckCPU time.Duration
+	// Metrics are the custom metrics that are written while nothing happens but what schedules begin.
+	Metrics int
 	// SettingsBytes is how large a group's settings are in the index, GroupBytes all that is stored of a new group
 	// with a key, in the table and its index.
 	SettingsBytes, GroupBytes int
@@ -49,6 +53,13 @@ func (w *World) Checks(ctx context.Context, groups int) (c Checks, err error) {
 	if c.IdleReminder, err = w.run(ctx, "remind"); err != nil {
 		return c, err
 	}
+	nobody, err := w.time(ctx)
+	if err != nil {
+		return c, err
+	}
+	if err := w.signIn(ctx); err != nil { // the hours that passed have ended the token
+		return c, err
+	}
 	var ids []string
 	for n := range groups {
 		s := step{"POST", "2023-01-01", v2 + "/groups", fmt.Sprintf(`{"name":"checked %d","orgId":"{org}"}`, n), "checked=id"}
@@ -63,20 +74,27 @@ func (w *World) Checks(ctx context.Context, groups int) (c Checks, err error) {
 	if err := w.rest(ctx); err != nil {
 		return c, err
 	}
+	w.metrics.reset()
 	if c.Hour, err = w.hour(ctx, c.IdleRun); err != nil {
 		return c, err
 	}
+	if err := w.regularly(ctx); err != nil {
+		return c, err
+	}
+	c.Metrics = w.metrics.reset()
 	if c.Weeks, err = w.weeks(ctx, c); err != nil {
 		return c, err
 	}
 	c.Days = weeks * 7
-	if err := w.time(ctx, &c); err != nil {
+	all, err := w.time(ctx)
+	if err != nil {
 		return c, err
 	}
+	c.CheckCPU = (all - nobody) / time.Duration(ChecksPerHour*c.Groups)
 	if c.SettingsBytes, c.GroupBytes, err = w.stored(ctx, ids); err != nil {
 		return c, err
 	}
-	return c, w.signIn(ctx) // the days that passed have ended the token
+	return c, w.signIn(ctx)
 }
 
 // run makes one run of a scheduled function twice and counts the second: of the first, what happens once is a part.
@@ -201,30 +219,34 @@ func RunsPerMonth(tmpl *template.Template, month time.Duration) (float64, error)
 	return runs, nil
 }
 
-// time measures how long checks take when nothing is waited for: answers that came before come again.
-func (w *World) time(ctx context.Context, c *Checks) error {
-	const batches = 6 // the first keeps the answers that the others get
-	for batch := range batches {
-		w.memory.again.Store(batch > 0)
-		began, err := used()
-		if err != nil {
-			return err
-		}
+// time measures how long an hour of checks takes on one core when nothing is waited for.
+func (w *World) time(ctx context.Context) (time.Duration, error) {
+	const times = 20
+	return w.aside.least(times, func() error {
 		for range ChecksPerHour {
 			w.pass(encryption.SweepSlots * time.Minute)
 			if _, err := w.invoke(ctx, "validate"); err != nil {
 				return err
 			}
 		}
-		ended, err := used()
-		if err != nil {
-			return err
+		return nil
+	})
+}
+
+// regularly invokes all that schedules invoke, once each.
+func (w *World) regularly(ctx context.Context) error {
+	all, err := schedule.Read(w.template)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		i := slices.IndexFunc(w.functions, func(f lambdasvc.Function) bool { return f.ID == s.Function })
+		if i < 0 {
+			return fmt.Errorf("%s has no function", s.Name)
 		}
-		// The least: whatever else runs on the machine only adds.
-		if each := (ended - began) / time.Duration(ChecksPerHour*c.Groups); batch == 1 || batch > 1 && each < c.CheckCPU {
-			c.CheckCPU = each
+		if _, err := w.functions[i].Invoke(ctx, s.Input); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
-	w.memory.again.Store(false)
 	return nil
 }

@@ -1,7 +1,6 @@
 package measure
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,6 +25,7 @@ import (
 	"latchkey/local/pocket/awscloud/awssdk"
 	"latchkey/local/stack"
 	"latchkey/local/states/journal"
+	"latchkey/local/template"
 	"latchkey/shared/seal"
 	"latchkey/shared/seal/awsseal"
 	"latchkey/shared/store/dynamo"
@@ -37,6 +36,7 @@ type World struct {
 	dir       string
 	db        *bbolt.DB
 	later     atomic.Int64 // by how much the functions' clock is ahead
+	template  *template.Template
 	clouds    *stack.Clouds
 	functions []lambdasvc.Function
 	gateway   http.Handler
@@ -44,8 +44,8 @@ type World struct {
 	owner     stack.Owner
 	known     map[string]string // what {name} stands for in paths and bodies
 	token     string            // of a service account that owns the organisation and its group
-	memory    memory            // of answers of the clouds
-	table     memory            // of answers of DynamoDB
+	aside     aside             // what clouds and table take to answer
+	metrics   *metrics          // that were written
 }
 
 const tableName = "Table"
@@ -91,15 +91,17 @@ func (w *World) assemble(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	w.template = tmpl
 	machines, err := stack.Machines(tmpl)
 	if err != nil {
 		return err
 	}
-	log := slog.New(&counting{Handler: slog.DiscardHandler})
+	w.metrics = &metrics{}
+	log := slog.New(&counting{Handler: slog.DiscardHandler, metrics: w.metrics})
 	workflows := stack.NewWorkflows(stack.WorkflowsConfig{Machines: machines, Journal: journal.Memory(), Now: time.Now, Log: log})
 	w.clouds, err = stack.OpenClouds(ctx, stack.CloudsConfig{
 		State: pocket.Memory(), DB: w.db, Now: time.Now, Workflows: workflows, Functions: specs,
-		Wrap: func(next http.RoundTripper) http.RoundTripper { return watched{w.memory.around(next)} },
+		Wrap: func(http.RoundTripper) http.RoundTripper { return watched{w.served()} },
 	})
 	if err != nil {
 		return err
@@ -126,14 +128,19 @@ func (w *World) assemble(ctx context.Context) (err error) {
 	return err
 }
 
+// served is the functions' way to the clouds.
+func (w *World) served() http.RoundTripper {
+	return pocket.Transport(w.aside.around(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.clouds.Served.ServeHTTP(rw, r) })))
+}
+
 // surroundings are a table in DynamoDB and a seal in KMS, as they are deployed.
 func (w *World) surroundings(ctx context.Context, workflows *stack.Workflows, log *slog.Logger) (stack.Surroundings, error) {
 	root := w.clouds.Secrets.OperatorRoot
-	client := dynamodb.NewFromConfig(awssdk.Config(w.table.around(pocket.Transport(w.clouds.Served)), stack.Region, root), metered)
+	client := dynamodb.NewFromConfig(awssdk.Config(w.served(), stack.Region, root), metered)
 	if err := dynamo.CreateTable(ctx, client, tableName); err != nil {
 		return stack.Surroundings{}, err
 	}
-	keys := kms.NewFromConfig(awssdk.Config(own{pocket.Transport(w.clouds.Served)}, stack.Region, root))
+	keys := kms.NewFromConfig(awssdk.Config(own{w.served()}, stack.Region, root))
 	key, err := keys.CreateKey(ctx, &kms.CreateKeyInput{})
 	if err != nil {
 		return stack.Surroundings{}, err
@@ -156,28 +163,6 @@ func (n named) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	out, err := n.handler.Invoke(ctx, payload)
 	add(ctx, Usage{Answered: len(out)})
 	return out, err
-}
-
-// counting counts what is logged.
-type counting struct {
-	slog.Handler
-	attrs []slog.Attr
-}
-
-// Enabled implements slog.Handler: functions log from level INFO on.
-func (c *counting) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
-// Handle implements slog.Handler.
-func (c *counting) Handle(ctx context.Context, r slog.Record) error {
-	var line bytes.Buffer
-	err := slog.NewJSONHandler(&line, nil).WithAttrs(c.attrs).Handle(ctx, r)
-	add(ctx, Usage{Logged: line.Len(), Lines: 1})
-	return err
-}
-
-// WithAttrs implements slog.Handler.
-func (c *counting) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &counting{c.Handler, slices.Concat(c.attrs, attrs)}
 }
 
 // settle founds the organisation, with a service account that owns it all.
