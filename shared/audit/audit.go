@@ -115,6 +115,19 @@ func (j Journal) Put(e Event) (store.Op, error) {
 	return store.Put(item), nil
 }
 
+// PutAll is Put for each of some events.
+func (j Journal) PutAll(events ...Event) ([]store.Op, error) {
+	ops := make([]store.Op, len(events))
+	for i, e := range events {
+		op, err := j.Put(e)
+		if err != nil {
+			return nil, err
+		}
+		ops[i] = op
+	}
+	return ops, nil
+}
+
 // Append stores an event that goes with no other write.
 func (j Journal) Append(ctx context.Context, e Event) error {
 	op, err := j.Put(e)

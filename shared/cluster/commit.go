@@ -31,14 +31,11 @@ func (s *Service) commit(ctx context.Context, before, after Cluster, events []au
 		}
 		ops = append(ops, wake)
 	}
-	for _, e := range events {
-		op, err := s.Journal.Put(e)
-		if err != nil {
-			return Cluster{}, err
-		}
-		ops = append(ops, op)
+	told, err := s.Journal.PutAll(events...)
+	if err != nil {
+		return Cluster{}, err
 	}
-	if err := s.Table.Write(ctx, ops...); err != nil {
+	if err := s.Table.Write(ctx, append(ops, told...)...); err != nil {
 		return Cluster{}, err
 	}
 	after.version++

@@ -50,14 +50,11 @@ func (s *Service) commit(ctx context.Context, before, after Set, events []audit.
 		}
 		ops = append(ops, count)
 	}
-	for _, e := range events {
-		op, err := s.Journal.Put(e)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
+	told, err := s.Journal.PutAll(events...)
+	if err != nil {
+		return err
 	}
-	return s.Table.Write(ctx, ops...)
+	return s.Table.Write(ctx, append(ops, told...)...)
 }
 
 // progress writes what a step of the workflow changed, and tells of it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"latchkey/shared/alert"
@@ -171,15 +172,11 @@ func (s *Service) write(ctx context.Context, g project.Group, w Window, more []s
 	if err != nil {
 		return err
 	}
-	ops := append([]store.Op{g.Guard(), record}, more...)
-	for _, e := range events {
-		op, err := s.Journal.Put(e)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
+	told, err := s.Journal.PutAll(events...)
+	if err != nil {
+		return err
 	}
-	return s.Table.Write(ctx, ops...)
+	return s.Table.Write(ctx, slices.Concat([]store.Op{g.Guard(), record}, more, told)...)
 }
 
 func (s *Service) event(t audit.Type, by audit.Actor, w Window) audit.Event {

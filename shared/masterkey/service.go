@@ -252,15 +252,11 @@ func (s *Service) store(ctx context.Context, r Rotation, events ...audit.Event) 
 	if err != nil {
 		return r, err
 	}
-	ops := []store.Op{op}
-	for _, e := range events {
-		put, err := s.Journal.Put(e)
-		if err != nil {
-			return r, err
-		}
-		ops = append(ops, put)
+	told, err := s.Journal.PutAll(events...)
+	if err != nil {
+		return r, err
 	}
-	if err := s.Table.Write(ctx, ops...); err != nil {
+	if err := s.Table.Write(ctx, append([]store.Op{op}, told...)...); err != nil {
 		return r, err
 	}
 	r.version++

@@ -47,7 +47,7 @@ func (s *Service) close(ctx context.Context, c identity.Caller, groupID string) 
 	if err != nil {
 		return err
 	}
-	events, err := s.journal(s.announce(GroupDeleted, g, audit.By(c))...)
+	events, err := s.Journal.PutAll(s.announce(GroupDeleted, g, audit.By(c))...)
 	if err != nil {
 		return err
 	}

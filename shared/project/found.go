@@ -140,7 +140,7 @@ func (s *Service) found(ctx context.Context, f Founding) (Founded, error) {
 	if err != nil {
 		return Founded{}, err
 	}
-	events, err := s.journal(audit.New(now, OrgCreated, audit.System(), org.ID, "").With("orgName", org.Name))
+	events, err := s.Journal.PutAll(audit.New(now, OrgCreated, audit.System(), org.ID, "").With("orgName", org.Name))
 	if err != nil {
 		return Founded{}, err
 	}

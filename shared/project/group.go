@@ -109,7 +109,7 @@ func (s *Service) creation(o Org, g Group, by audit.Actor) ([]store.Op, error) {
 		}
 		ops = append(ops, more...)
 	}
-	events, err := s.journal(s.announce(GroupCreated, g, by)...)
+	events, err := s.Journal.PutAll(s.announce(GroupCreated, g, by)...)
 	return append(ops, events...), err
 }
 
@@ -221,7 +221,7 @@ func (s *Service) update(ctx context.Context, c identity.Caller, groupID string,
 		if t == GroupNameChanged {
 			e = e.With("previousName", before.Name)
 		}
-		events, err := s.journal(e)
+		events, err := s.Journal.PutAll(e)
 		if err != nil {
 			return Group{}, err
 		}

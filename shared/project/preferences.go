@@ -96,7 +96,7 @@ func (s *Service) Tune(ctx context.Context, c identity.Caller, groupID string, c
 		if err != nil {
 			return err
 		}
-		events, err := s.journal(s.tuned(c, g, before, after)...)
+		events, err := s.Journal.PutAll(s.tuned(c, g, before, after)...)
 		if err != nil {
 			return err
 		}

@@ -176,16 +176,3 @@ func (s *Service) Occupy(ctx context.Context, groupID string, u Use, n int) (sto
 // attempts bounds how often a change is made again because something else was written to the
 // same records at the same time. Clashes are rare and resolve in one more round.
 const attempts = 5
-
-// journal turns events into the operations that store them.
-func (s *Service) journal(events ...audit.Event) ([]store.Op, error) {
-	ops := make([]store.Op, 0, len(events))
-	for _, e := range events {
-		op, err := s.Journal.Put(e)
-		if err != nil {
-			return nil, err
-		}
-		ops = append(ops, op)
-	}
-	return ops, nil
-}

@@ -93,14 +93,8 @@ func (d *Directory) handOver(ctx context.Context, orgID, id string, was, is bool
 
 // withEvents adds the operations that store events.
 func (d *Directory) withEvents(ops []store.Op, events []audit.Event) ([]store.Op, error) {
-	for _, e := range events {
-		op, err := d.Journal.Put(e)
-		if err != nil {
-			return nil, err
-		}
-		ops = append(ops, op)
-	}
-	return ops, nil
+	told, err := d.Journal.PutAll(events...)
+	return append(ops, told...), err
 }
 
 // write stores operations and events in one transaction.
