@@ -177,24 +177,28 @@ func (s *Service) draft(c cluster.Cluster, f Frequency, r Retention) Snapshot {
 
 // request stores a new snapshot. The policy's version keeps two from being requested at once.
 func (s *Service) request(ctx context.Context, p policy, x Snapshot, events ...audit.Event) error {
-	ops := make([]store.Op, 0, 4)
-	for _, put := range []func() (store.Op, error){
-		x.put, p.put, func() (store.Op, error) { return due.Wake(ctx, s.Table, x.ClusterID, s.Now()) },
-	} {
-		op, err := put()
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
+	record, err := x.put()
+	if err != nil {
+		return err
 	}
-	for _, e := range events {
-		op, err := s.Journal.Put(e)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
+	schedule, err := p.put()
+	if err != nil {
+		return err
 	}
-	return s.Table.Write(ctx, ops...)
+	return s.commit(ctx, x.ClusterID, s.Now(), []store.Op{record, schedule}, events)
+}
+
+// commit stores what changed of a cluster's snapshots, with events, and when to look at them next.
+func (s *Service) commit(ctx context.Context, clusterID string, next time.Time, ops []store.Op, events []audit.Event) error {
+	told, err := s.Journal.PutAll(events...)
+	if err != nil {
+		return err
+	}
+	wake, err := due.Wake(ctx, s.Table, clusterID, next)
+	if err != nil {
+		return err
+	}
+	return s.Table.Write(ctx, slices.Concat(ops, told, []store.Op{wake})...)
 }
 
 // List reads the snapshots of a cluster, newest first.
@@ -269,18 +273,7 @@ func (s *Service) reschedule(ctx context.Context, x Snapshot, events ...audit.Ev
 		}
 		ops = append(ops, op)
 	}
-	for _, e := range events {
-		op, err := s.Journal.Put(e)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
-	}
-	wake, err := due.Wake(ctx, s.Table, x.ClusterID, x.Expires)
-	if err != nil {
-		return err
-	}
-	return s.Table.Write(ctx, append(ops, wake)...)
+	return s.commit(ctx, x.ClusterID, x.Expires, ops, events)
 }
 
 // Delete removes a snapshot for everybody. Its customer keys are no longer needed for it from
@@ -332,18 +325,7 @@ func (s *Service) remove(ctx context.Context, x Snapshot, events ...audit.Event)
 		}
 		ops = append(ops, put)
 	}
-	for _, e := range events {
-		op, err := s.Journal.Put(e)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
-	}
-	wake, err := due.Wake(ctx, s.Table, x.ClusterID, s.Now())
-	if err != nil {
-		return err
-	}
-	return s.Table.Write(ctx, append(ops, wake)...)
+	return s.commit(ctx, x.ClusterID, s.Now(), ops, events)
 }
 
 // policy is the record of a cluster's schedule.
