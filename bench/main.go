@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"regexp"
 
+	"latchkey/bench/command"
 	"latchkey/bench/keyuse"
 	"latchkey/bench/programs"
 	"latchkey/bench/ratio"
@@ -26,16 +26,7 @@ func sections() []ratio.Section {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, os.Args[1:])
-	stop()
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	os.Exit(command.Run(context.Background(), "bench", run, os.Stdout, os.Stderr, os.Args[1:]))
 }
 
 func run(ctx context.Context, w io.Writer, args []string) error {

@@ -9,27 +9,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"time"
 
 	"latchkey"
+	"latchkey/bench/command"
 	"latchkey/bench/cost/bill"
 	"latchkey/bench/cost/measure"
 	"latchkey/local/template"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, os.Args[1:])
-	stop()
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cost:", err)
-		os.Exit(1)
-	}
+	os.Exit(command.Run(context.Background(), "cost", run, os.Stdout, os.Stderr, os.Args[1:]))
 }
 
 func run(ctx context.Context, w io.Writer, args []string) error {
