@@ -191,7 +191,7 @@ func (r *advancedRead) card(v *Visit, p atlas.Provider) keyCard {
 	if r.Lacks(partSettings) {
 		c.Facts = []keyFact{{"Key", report.InUse.Key, true}}
 	} else {
-		c.fill(r)
+		c = c.configured(r)
 	}
 	if c.Key != nil {
 		c.Version = versionOf(c.Key.Key, c.Key.Version)
@@ -201,13 +201,14 @@ func (r *advancedRead) card(v *Visit, p atlas.Provider) keyCard {
 	return c
 }
 
-// fill adds what the configuration says.
-func (c *keyCard) fill(r *advancedRead) {
+// configured adds what the configuration says.
+func (c keyCard) configured(r *advancedRead) keyCard {
 	values := keyValues(r.settings, c.Provider)
 	c.Badge = KeyBadge(true, validBySettings(r.settings, c.Provider))
 	c.Facts = keyFacts(r.settings, r.roles, c.Provider)
 	c.HasSecret = values["roleId"] == ""
 	c.Moves = c.Provider == atlas.AWS && mayMove(values["customerMasterKeyID"])
+	return c
 }
 
 func (r *advancedRead) former(f formerKey) formerView {

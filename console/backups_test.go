@@ -62,7 +62,7 @@ func TestBackup_tellsTheKeyThatASnapshotNeeds(t *testing.T) {
 	former["formerKeys"] = []any{object{"key": "arn:former", "version": "f-1", "snapshotIds": []any{snapshotID}}}
 	const azureUUID, aliasUUID = "11112222-3333-8444-8555-666677778888", "99992222-3333-8444-8555-666677778888"
 	named := func(uuid string, report object) object {
-		report["keyInUse"].(object)["masterKeyUUID"] = uuid //nolint:forcetypeassert // a panic fails the test
+		report["keyInUse"].(object)["masterKeyUUID"] = uuid
 		return report
 	}
 	azure := named(azureUUID, inUse("AZURE", "https://kv.vault.azure.net/keys/k", true))
