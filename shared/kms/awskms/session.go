@@ -3,7 +3,6 @@ package awskms
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -73,14 +72,17 @@ func (s *Session) retrieve(ctx context.Context, role aws.CredentialsProvider) (a
 	return got, err //nolint:wrapcheck // for the SDK
 }
 
-// begin holds what next got. The strings are copied, for they are parts of STS's answer, and would hold all of it.
+// begin holds what next got: copied, for the strings are parts of STS's answer and would hold all of it, and as parts of one
+// string, which is less for the garbage collector to go through.
 func (s *Session) begin(next *aws.CredentialsCache, got aws.Credentials) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next != next {
 		return // another one who waited for it was here
 	}
-	s.accessKeyID, s.secret, s.token = strings.Clone(got.AccessKeyID), strings.Clone(got.SecretAccessKey), strings.Clone(got.SessionToken)
+	id, secret := len(got.AccessKeyID), len(got.SecretAccessKey)
+	all := got.AccessKeyID + got.SecretAccessKey + got.SessionToken
+	s.accessKeyID, s.secret, s.token = all[:id], all[id:id+secret], all[id+secret:]
 	s.expires, s.next = got.Expires, nil
 }
 
