@@ -3,7 +3,6 @@ package project_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,104 +16,10 @@ import (
 	"latchkey/shared/audit"
 	"latchkey/shared/identity"
 	"latchkey/shared/identity/directory"
-	"latchkey/shared/identity/identitytest"
 	"latchkey/shared/project"
 	"latchkey/shared/store"
 	"latchkey/shared/store/keys"
 )
-
-// rig is a service over a real table and real identities, with one organisation in it.
-type rig struct {
-	*project.Service
-	table  *tripTable
-	clock  *identitytest.Clock
-	org    project.Founded
-	caller identity.Caller // an API key of the organisation's owner
-}
-
-// tripTable fails the writes that it is told to: before they happen, or after.
-type tripTable struct {
-	store.Table
-	mu     sync.Mutex
-	before func(ops []store.Op) error
-}
-
-func (t *tripTable) Write(ctx context.Context, ops ...store.Op) error {
-	t.mu.Lock()
-	before := t.before
-	t.mu.Unlock()
-	if before != nil {
-		if err := before(ops); err != nil {
-			return err
-		}
-	}
-	return t.Table.Write(ctx, ops...)
-}
-
-func (t *tripTable) trip(before func(ops []store.Op) error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.before = before
-}
-
-func newRig(t *testing.T) *rig {
-	t.Helper()
-	clock := identitytest.NewClock()
-	table := &tripTable{Table: identitytest.Table(t)}
-	journal := audit.Journal{Table: table, Now: clock.Now}
-	people := &directory.Directory{Table: table, Sealer: identitytest.NewSealer(t), Journal: journal, Now: clock.Now}
-	r := &rig{table: table, clock: clock, Service: &project.Service{
-		Table: table, Journal: journal, Identities: people, Now: clock.Now,
-	}}
-	r.org = r.found(t, "Acme")
-	key, _, err := people.CreateAPIKey(t.Context(), audit.System(), directory.NewAPIKey{
-		OrgID: r.org.Org.ID, Desc: "owner", Grants: directory.Grants{OrgRoles: []identity.Role{identity.OrgOwner}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.caller = key.Caller()
-	return r
-}
-
-func (r *rig) found(t *testing.T, name string) project.Founded {
-	t.Helper()
-	f, err := r.Found(t.Context(), project.Founding{Name: name, OwnerEmail: "owner@" + strings.ToLower(name) + ".example"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-func (r *rig) create(t *testing.T, name string) project.Group {
-	t.Helper()
-	g, err := r.Create(t.Context(), r.caller, project.Draft{OrgID: r.caller.OrgID, Name: name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
-func wantCode(t *testing.T, err error, code atlas.Code) {
-	t.Helper()
-	if got := atlas.CodeOf(err); got != code {
-		t.Errorf("got %v, want %s", err, code)
-	}
-}
-
-// types lists the events of a feed, oldest first.
-func (r *rig) types(t *testing.T, scope string) []string {
-	t.Helper()
-	events, _, err := r.Journal.List(t.Context(), scope, audit.Filter{}, 0, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var types []string
-	for _, e := range events {
-		types = append([]string{string(e.Type)}, types...)
-	}
-	return types
-}
 
 func TestService_CreatingAGroupMakesItsCreatorAndTheOldestOwnerProjectOwners(t *testing.T) {
 	r := newRig(t)
@@ -280,122 +185,11 @@ func TestService_NamesAndTagsThatBreakTheRulesAreRefused(t *testing.T) {
 	}
 }
 
-func TestService_AClosedGroupIsATombstone(t *testing.T) {
-	r := newRig(t)
-	g := r.create(t, "doomed")
-	if _, err := r.SetLimit(t.Context(), r.caller, g.ID, "atlas.project.deployment.clusters", 7); err != nil {
-		t.Fatal(err)
-	}
-	r.clock.Advance(time.Second)
-	if err := r.Close(t.Context(), r.caller, g.ID); err != nil {
-		t.Fatal(err)
-	}
-	orgID, closed, found, err := r.FindGroup(t.Context(), g.ID)
-	if orgID != r.caller.OrgID || !closed || !found || err != nil {
-		t.Errorf("FindGroup: %s closed=%t found=%t %v", orgID, closed, found, err)
-	}
-	_, err = r.Open(t.Context(), g.ID)
-	wantCode(t, err, atlas.GroupNotFound)
-	wantCode(t, r.Close(t.Context(), r.caller, g.ID), atlas.GroupNotFound)
-	_, err = r.Occupy(t.Context(), g.ID, project.Clusters, 1)
-	wantCode(t, err, atlas.GroupNotFound)
-	_, err = r.Preferences(t.Context(), g.ID)
-	wantCode(t, err, atlas.GroupNotFound)
-	visible, err := r.Visible(t.Context(), r.caller)
-	if err != nil || len(visible) != 1 {
-		t.Errorf("visible: %+v, %v; want the first group alone", visible, err)
-	}
-	if left := r.partition(t, g.ID); len(left) != 1 {
-		t.Errorf("left behind: %v", left)
-	}
-	if got := r.types(t, keys.OrgScope(r.caller.OrgID)); got[len(got)-1] != "GROUP_DELETED" {
-		t.Errorf("the organisation's feed ends with %v", got)
-	}
-}
-
-// partition lists the sort keys of a group's partition.
-func (r *rig) partition(t *testing.T, groupID string) []string {
-	t.Helper()
-	items, err := store.All(t.Context(), r.table, store.Query{PK: keys.Group(groupID).PK})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sks []string
-	for _, item := range items {
-		sks = append(sks, item.SK)
-	}
-	return sks
-}
-
-func TestService_AGroupInUseStaysOpen(t *testing.T) {
-	for use, code := range map[project.Use]atlas.Code{
-		project.Clusters: atlas.CannotCloseGroupClusters, project.PrivateEndpoints: atlas.CannotCloseGroupEndpoints,
-	} {
-		r := newRig(t)
-		g := r.create(t, "busy")
-		occupy := func(n int) {
-			t.Helper()
-			op, err := r.Occupy(t.Context(), g.ID, use, n)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.table.Write(t.Context(), op); err != nil {
-				t.Fatal(err)
-			}
-		}
-		occupy(2)
-		wantCode(t, r.Close(t.Context(), r.caller, g.ID), code)
-		occupy(-1)
-		wantCode(t, r.Close(t.Context(), r.caller, g.ID), code)
-		occupy(-1)
-		if err := r.Close(t.Context(), r.caller, g.ID); err != nil {
-			t.Errorf("%s: %v", use, err)
-		}
-	}
-}
-
 func TestService_ThereAreNeverFewerThanNoneOfAUse(t *testing.T) {
 	r := newRig(t)
 	if _, err := r.Occupy(t.Context(), r.create(t, "p").ID, project.Clusters, -1); err == nil {
 		t.Error("no error")
 	}
-}
-
-func TestService_NothingIsAddedToAGroupWhileItCloses(t *testing.T) {
-	r := newRig(t)
-	g := r.create(t, "contested")
-	cluster, err := r.Occupy(t.Context(), g.ID, project.Clusters, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := r.Open(t.Context(), g.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Close(t.Context(), r.caller, g.ID); err != nil {
-		t.Fatal(err)
-	}
-	for name, op := range map[string]store.Op{"the cluster": cluster, "the guard": guard.Guard()} {
-		if err := r.table.Write(t.Context(), op); !errors.Is(err, store.ErrConflict) {
-			t.Errorf("%s: %v, want a conflict", name, err)
-		}
-	}
-}
-
-func TestService_AClusterThatCameFirstStopsTheClose(t *testing.T) {
-	r := newRig(t)
-	g := r.create(t, "contested")
-	op, err := r.Occupy(t.Context(), g.ID, project.Clusters, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	once := sync.OnceFunc(func() {
-		if err := r.table.Table.Write(t.Context(), op); err != nil {
-			t.Error(err)
-		}
-	})
-	r.table.trip(func([]store.Op) error { once(); return nil }) // between the look and the close
-	wantCode(t, r.Close(t.Context(), r.caller, g.ID), atlas.CannotCloseGroupClusters)
 }
 
 func TestService_HooksShareTheTransaction(t *testing.T) {
@@ -424,63 +218,6 @@ func TestService_HooksShareTheTransaction(t *testing.T) {
 	}
 	_, err := r.FindByName(t.Context(), r.caller, "x")
 	wantCode(t, err, atlas.GroupNameNotFound)
-}
-
-func TestService_APurgeThatWasCutShortIsFinishedLater(t *testing.T) {
-	r := newRig(t)
-	g := r.create(t, "secretive")
-	for i := range 250 { // more than one transaction removes
-		item := store.Item{Key: keys.Role(g.ID, fmt.Sprintf("%024x", i)), Body: []byte(`{"secret":"sealed"}`)}
-		if err := r.table.Write(t.Context(), store.Put(item)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	writes := 0
-	r.table.trip(func([]store.Op) error { // the close, one batch, then the crash
-		if writes++; writes > 2 {
-			return errors.New("crash")
-		}
-		return nil
-	})
-	if err := r.Close(t.Context(), r.caller, g.ID); err != nil {
-		t.Fatalf("the group is closed, but the client hears %v", err)
-	}
-	if n, err := r.PurgeClosed(t.Context()); n != 0 || err == nil {
-		t.Errorf("purged %d, %v while the table fails", n, err)
-	}
-	r.table.trip(nil)
-	if left := r.partition(t, g.ID); len(left) < 100 {
-		t.Fatalf("only %d items are left; the test proves nothing", len(left))
-	}
-	if n, err := r.PurgeClosed(t.Context()); n != 1 || err != nil {
-		t.Errorf("purged %d, %v", n, err)
-	}
-	if left := r.partition(t, g.ID); len(left) != 1 || left[0] != "GROUP" {
-		t.Errorf("left behind: %v", left)
-	}
-	if n, err := r.PurgeClosed(t.Context()); n != 0 || err != nil {
-		t.Errorf("a second time purged %d, %v", n, err)
-	}
-}
-
-// A pipeline that makes and closes projects with one key must not fill that key's record up.
-func TestService_NobodyKeepsRolesInAClosedGroup(t *testing.T) {
-	r := newRig(t)
-	kept := r.create(t, "kept")
-	if err := r.Close(t.Context(), r.caller, r.create(t, "closed").ID); err != nil {
-		t.Fatal(err)
-	}
-	roles, err := r.Identities.GroupRoles(t.Context(), r.caller)
-	if diff := cmp.Diff(map[string][]identity.Role{kept.ID: {identity.GroupOwner}}, roles); diff != "" || err != nil {
-		t.Errorf("roles (-want +got):\n%s%v", diff, err)
-	}
-}
-
-func TestService_AnOpenGroupIsNeverPurged(t *testing.T) {
-	r := newRig(t)
-	if err := r.Purge(t.Context(), r.create(t, "alive").ID); err == nil {
-		t.Error("no error")
-	}
 }
 
 func TestService_CallersSeeTheGroupsTheyMayRead(t *testing.T) {
@@ -591,23 +328,4 @@ func TestService_NamesAndCountsAgreeWithAModel(t *testing.T) {
 			},
 		})
 	})
-}
-
-func TestService_MembershipsInClosedGroupsAreNotListed(t *testing.T) {
-	r := newRig(t)
-	g := r.create(t, "closing")
-	writes := 0
-	r.table.trip(func([]store.Op) error { // close, but leave everything behind
-		if writes++; writes > 1 {
-			return errors.New("crash")
-		}
-		return nil
-	})
-	if err := r.Close(t.Context(), r.caller, g.ID); err != nil {
-		t.Fatal(err)
-	}
-	members, err := r.Memberships(t.Context(), r.caller.OrgID)
-	if err != nil || len(members) != 1 || members[0].GroupID != r.org.GroupID {
-		t.Errorf("%+v, %v", members, err)
-	}
 }
