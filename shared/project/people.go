@@ -46,12 +46,12 @@ func (p Person) join(groupID string, roles []identity.Role, now time.Time) (stor
 
 // People lists the people of an organisation, oldest first.
 func (s *Service) People(ctx context.Context, orgID string) ([]Person, error) {
-	return all[Person](ctx, s.Table, store.Query{PK: keys.Org(orgID).PK, Prefix: keys.PersonPrefix})
+	return store.LoadAll[Person](ctx, s.Table, store.Query{PK: keys.Org(orgID).PK, Prefix: keys.PersonPrefix})
 }
 
 // Members lists the members of a group, oldest account first.
 func (s *Service) Members(ctx context.Context, groupID string) ([]Member, error) {
-	return all[Member](ctx, s.Table, store.Query{PK: keys.Group(groupID).PK, Prefix: keys.PersonPrefix})
+	return store.LoadAll[Member](ctx, s.Table, store.Query{PK: keys.Group(groupID).PK, Prefix: keys.PersonPrefix})
 }
 
 // Owners lists the members of a group who are Project Owners: whom to warn when its key is in
@@ -66,7 +66,7 @@ func (s *Service) Owners(ctx context.Context, groupID string) ([]Member, error) 
 // Memberships lists the memberships of an organisation's people in its open groups.
 func (s *Service) Memberships(ctx context.Context, orgID string) ([]Member, error) {
 	place := keys.GroupsOf(orgID, "")
-	groups, err := all[Group](ctx, s.Table, store.Query{Index: true, PK: place.PK, Prefix: place.SK})
+	groups, err := store.LoadAll[Group](ctx, s.Table, store.Query{Index: true, PK: place.PK, Prefix: place.SK})
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (s *Service) Memberships(ctx context.Context, orgID string) ([]Member, erro
 	for _, g := range groups {
 		isOpen[g.ID] = !g.IsClosed()
 	}
-	members, err := all[Member](ctx, s.Table, store.Query{Index: true, PK: place.PK, Prefix: keys.MemberPrefix})
+	members, err := store.LoadAll[Member](ctx, s.Table, store.Query{Index: true, PK: place.PK, Prefix: keys.MemberPrefix})
 	return slices.DeleteFunc(members, func(m Member) bool { return !isOpen[m.GroupID] }), err
 }
 
@@ -92,19 +92,4 @@ func (s *Service) ownerOf(ctx context.Context, d Draft) (owner Person, found boo
 		return Person{}, false, err
 	}
 	return people[i], true, nil
-}
-
-// all reads and decodes every item of a query.
-func all[T any](ctx context.Context, t store.Table, q store.Query) ([]T, error) {
-	items, err := store.All(ctx, t, q)
-	if err != nil {
-		return nil, err
-	}
-	values := make([]T, len(items))
-	for i, item := range items {
-		if values[i], err = store.Decode[T](item); err != nil {
-			return nil, err
-		}
-	}
-	return values, nil
 }

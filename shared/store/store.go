@@ -173,6 +173,21 @@ func Load[T any](ctx context.Context, t Table, key Key) (value T, version int64,
 	return value, item.Version, err
 }
 
+// LoadAll reads and decodes every item of a query.
+func LoadAll[T any](ctx context.Context, t Table, q Query) ([]T, error) {
+	items, err := All(ctx, t, q)
+	if err != nil {
+		return nil, err
+	}
+	values := make([]T, len(items))
+	for i, item := range items {
+		if values[i], err = Decode[T](item); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
 // Decode decodes an item's body.
 func Decode[T any](item Item) (value T, err error) {
 	if err := json.Unmarshal(item.Body, &value); err != nil {

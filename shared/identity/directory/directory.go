@@ -112,15 +112,5 @@ const attempts = 5
 
 // list decodes every item of an organisation's listing.
 func list[T any](ctx context.Context, t store.Table, orgID, prefix string) ([]T, error) {
-	items, err := store.All(ctx, t, store.Query{PK: keys.Org(orgID).PK, Prefix: prefix})
-	if err != nil {
-		return nil, err
-	}
-	all := make([]T, len(items))
-	for i, item := range items {
-		if all[i], err = store.Decode[T](item); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
+	return store.LoadAll[T](ctx, t, store.Query{PK: keys.Org(orgID).PK, Prefix: prefix})
 }
