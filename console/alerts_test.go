@@ -159,6 +159,9 @@ func TestAlert_saysWhatToDo(t *testing.T) {
 			}
 			a.shows(t, tt.shows...)
 			a.hides(t, tt.hides...)
+			if leads := strings.Contains(a.body, `id="to-advanced" href="`+advanced+`"`); leads != strings.Contains(a.body, what) {
+				t.Errorf("it leads to where that is done: %t", leads)
+			}
 		})
 	}
 }
