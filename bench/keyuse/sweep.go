@@ -107,8 +107,9 @@ func (s *schedule) open(ctx context.Context, lab *ratio.Lab) error {
 	return s.err
 }
 
-// run invokes the function a minute after the last time.
+// run invokes the function a minute after the last time, and has garbage collected as its program does.
 func (s *schedule) run(ctx context.Context) (sweep.Result, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(validate.HeapGrowth))
 	s.clock.advance(time.Minute)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

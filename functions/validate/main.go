@@ -10,6 +10,8 @@ import (
 
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/identities"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/suite/validate"
 )
@@ -24,7 +26,7 @@ func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler,
 		return nil, err
 	}
 	return validate.New(validate.Deps{
-		Table: env.Table(), Sealer: env.Sealer(), Now: env.Now, Log: env.Log, Keys: own.Keys,
+		Table: table.Of(env), Sealer: sealing.Sealer(env), Now: env.Now, Log: env.Log, Keys: own.Keys,
 		EventRetention: env.EventRetention(), Start: workflows.Starter(env),
 	}), nil
 }
