@@ -11,6 +11,8 @@ import (
 
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/executions"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/suite/adminapi"
@@ -24,7 +26,7 @@ func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, e
 		env.Fail("CONTROL_PLANE_IPS", err)
 	}
 	return apigw.New(adminapi.New(adminapi.Deps{
-		Table: env.Table(), Sealer: env.Sealer(), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
+		Table: table.Of(env), Sealer: sealing.Sealer(env), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
 		ControlPlane: controlPlane, Build: commit(), Start: workflows.Starter(env), Runs: executions.Reader(env), Domain: env.NodeDomain(),
 	})), nil
 }

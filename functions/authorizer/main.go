@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/shared/audit"
 	"latchkey/shared/identity/authn"
 	"latchkey/shared/identity/directory"
@@ -18,13 +20,13 @@ import (
 func main() { deployment.Run(assemble) }
 
 func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, error) {
-	table, sealer := env.Table(), env.Sealer()
+	records, sealer := table.Of(env), sealing.Sealer(env)
 	return authorizer.New(authorizer.Config{
 		Authenticator: &authn.Authenticator{
 			Directory: &directory.Directory{
-				Table: table, Sealer: sealer, Now: env.Now, Journal: audit.Journal{Table: table, Now: env.Now},
+				Table: records, Sealer: sealer, Now: env.Now, Journal: audit.Journal{Table: records, Now: env.Now},
 			},
-			Keyring: &keyring.Keyring{Table: table, Sealer: sealer, Now: env.Now},
+			Keyring: &keyring.Keyring{Table: records, Sealer: sealer, Now: env.Now},
 			Now:     env.Now,
 		},
 		Log: env.Log, Refused: authorizer.CountRefusals(env.Log, env.Now),

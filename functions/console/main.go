@@ -9,11 +9,12 @@ import (
 
 	"latchkey/console"
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/sealing"
 	"latchkey/shared/httpapi/apigw"
 )
 
 func main() { deployment.Run(assemble) }
 
 func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, error) {
-	return apigw.New(console.New(console.Deps{Sealer: env.Sealer(), Now: env.Now, Log: env.Log})), nil
+	return apigw.New(console.New(console.Deps{Sealer: sealing.Sealer(env), Now: env.Now, Log: env.Log})), nil
 }

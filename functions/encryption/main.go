@@ -11,6 +11,8 @@ import (
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/identities"
 	"latchkey/functions/internal/deployment/networks"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/httpapi/apigw"
 	"latchkey/shared/suite/encryption"
@@ -24,7 +26,7 @@ func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler,
 		return nil, err
 	}
 	deps := encryption.Deps{
-		Table: env.Table(), Sealer: env.Sealer(), Now: env.Now, Log: env.Log, Keys: own.Keys, EventRetention: env.EventRetention(),
+		Table: table.Of(env), Sealer: sealing.Sealer(env), Now: env.Now, Log: env.Log, Keys: own.Keys, EventRetention: env.EventRetention(),
 		GrantPatience:    time.Duration(env.Count("GRANT_PATIENCE_SECONDS")) * time.Second,
 		AllowAWSUserKeys: env.Required("ALLOW_AWS_USER_KEYS") == "true",
 		AWSPrincipalARN:  env.Required("AWS_PRINCIPAL_ARN"),

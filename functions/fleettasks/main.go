@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/suite/fleettasks"
 )
@@ -16,7 +17,7 @@ func main() { deployment.Run(assemble) }
 
 func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, error) {
 	return fleettasks.New(fleettasks.Deps{
-		Table: env.Table(), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
+		Table: table.Of(env), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
 		Start: workflows.Starter(env), Domain: env.NodeDomain(),
 	}), nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/identities"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/shared/suite/keytasks"
 )
 
@@ -20,6 +22,6 @@ func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler,
 		return nil, err
 	}
 	return keytasks.New(keytasks.Deps{
-		Table: env.Table(), Sealer: env.Sealer(), Now: env.Now, Log: env.Log, Keys: own.Keys,
+		Table: table.Of(env), Sealer: sealing.Sealer(env), Now: env.Now, Log: env.Log, Keys: own.Keys,
 	}), nil
 }

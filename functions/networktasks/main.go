@@ -10,6 +10,7 @@ import (
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/clouds"
 	"latchkey/functions/internal/deployment/networks"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/functions/internal/deployment/workflows"
 	"latchkey/shared/suite/networktasks"
 )
@@ -22,7 +23,7 @@ func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, e
 		return nil, err
 	}
 	return networktasks.New(networktasks.Deps{
-		Table: env.Table(), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
+		Table: table.Of(env), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention(),
 		Executions: workflows.Starter(env), Clouds: connected,
 	}), nil
 }

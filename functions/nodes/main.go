@@ -9,6 +9,8 @@ import (
 
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/identities"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/shared/httpapi/functionurl"
 	"latchkey/shared/suite/nodes"
 )
@@ -21,6 +23,6 @@ func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler,
 		return nil, err
 	}
 	return functionurl.New(nodes.New(nodes.Deps{
-		Table: env.Table(), Sealer: env.Sealer(), Now: env.Now, Log: env.Log, Keys: own.Keys,
+		Table: table.Of(env), Sealer: sealing.Sealer(env), Now: env.Now, Log: env.Log, Keys: own.Keys,
 	})), nil
 }

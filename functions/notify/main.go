@@ -11,6 +11,8 @@ import (
 
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/notifications"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/shared/suite/notify"
 )
 
@@ -18,7 +20,7 @@ func main() { deployment.Run(assemble) }
 
 func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, error) {
 	return notify.New(notify.Deps{
-		Table: env.Table(), Opener: env.Sealer(), Now: env.Now, Log: env.Log, API: env.Required("API_URL"),
+		Table: table.Of(env), Opener: sealing.Sealer(env), Now: env.Now, Log: env.Log, API: env.Required("API_URL"),
 		Channels: notifications.Channels(env), Topic: notifications.Topic(env), Bus: notifications.Bus(env),
 		Jitter: rand.Float64,
 	}), nil

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/shared/suite/operator"
 )
 
@@ -16,6 +18,6 @@ func main() { deployment.Run(assemble) }
 
 func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, error) {
 	return operator.New(operator.Deps{
-		Table: env.Table(), Sealer: env.Sealer(), Now: env.Now, EventRetention: env.EventRetention(),
+		Table: table.Of(env), Sealer: sealing.Sealer(env), Now: env.Now, EventRetention: env.EventRetention(),
 	}), nil
 }

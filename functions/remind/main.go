@@ -9,11 +9,12 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/functions/internal/deployment"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/shared/suite/remind"
 )
 
 func main() { deployment.Run(assemble) }
 
 func assemble(_ context.Context, env *deployment.Environment) (lambda.Handler, error) {
-	return remind.New(remind.Deps{Table: env.Table(), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention()}), nil
+	return remind.New(remind.Deps{Table: table.Of(env), Now: env.Now, Log: env.Log, EventRetention: env.EventRetention()}), nil
 }

@@ -2,8 +2,9 @@
 // template sets and makes of it what the functions are assembled from.
 //
 // Its invariant: a function starts with everything that it was asked to have or not at all, and
-// says every variable that is wrong at once. What links a cloud's SDK is in packages below,
-// so that a function holds the code of what it may do and no more.
+// says every variable that is wrong at once. What links the SDK of a service is in packages below,
+// so that a function holds the code of what it may do and no more: the tables of a service that it
+// never calls would be a tenth of its start.
 package deployment
 
 import (
@@ -22,12 +23,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/kms"
-
-	"latchkey/shared/seal"
-	"latchkey/shared/seal/awsseal"
-	"latchkey/shared/store/dynamo"
 )
 
 // Environment is what a function finds around it. Reading what is missing or wrong returns a
@@ -135,16 +130,6 @@ func (e *Environment) Count(name string) uint16 {
 		return 0
 	}
 	return uint16(n)
-}
-
-// Table is the one table.
-func (e *Environment) Table() *dynamo.Table {
-	return dynamo.New(dynamodb.NewFromConfig(e.AWS), e.Required("TABLE_NAME"))
-}
-
-// Sealer seals and opens secrets, as far as the function's role lets it.
-func (e *Environment) Sealer() *seal.Sealer {
-	return seal.New(awsseal.New(kms.NewFromConfig(e.AWS), e.Required("SEAL_KEY_ARN")), e.Now)
 }
 
 // EventRetention is how long events are kept.

@@ -12,6 +12,8 @@ import (
 
 	"latchkey/functions/internal/deployment"
 	"latchkey/functions/internal/deployment/identities"
+	"latchkey/functions/internal/deployment/sealing"
+	"latchkey/functions/internal/deployment/table"
 	"latchkey/functions/internal/deployment/workflows"
 )
 
@@ -25,7 +27,7 @@ func TestEnvironment_readsWhatTheTemplateSets(t *testing.T) {
 		"TABLE_NAME": "latchkey", "SEAL_KEY_ARN": "arn:aws:kms:us-east-1:123456789012:key/1", "EVENT_RETENTION_DAYS": "365",
 		"NODE_DOMAIN": "nodes.example.com", "STATE_MACHINE_ARNS": `{"encrypt-cluster": "arn:aws:states:us-east-1:123456789012:stateMachine:x"}`,
 	})
-	if env.Table() == nil || env.Sealer() == nil || workflows.Starter(env) == nil {
+	if table.Of(env) == nil || sealing.Sealer(env) == nil || workflows.Starter(env) == nil {
 		t.Error("something was not made")
 	}
 	if got, want := env.EventRetention(), 365*24*time.Hour; got != want {
@@ -41,8 +43,8 @@ func TestEnvironment_readsWhatTheTemplateSets(t *testing.T) {
 
 func TestEnvironment_saysEveryVariableThatIsWrongAtOnce(t *testing.T) {
 	env := environment(map[string]string{"EVENT_RETENTION_DAYS": "-1", "STATE_MACHINE_ARNS": `[]`})
-	env.Table()
-	env.Sealer()
+	table.Of(env)
+	sealing.Sealer(env)
 	env.EventRetention()
 	env.NodeDomain()
 	workflows.Starter(env)
