@@ -71,9 +71,15 @@ func List[T any](r *Request, all []T) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
+	page, more := Cut(w, all)
+	return PageOf(r, w, page, len(all), more), nil
+}
+
+// Cut cuts a window out of all items. more says whether items follow it.
+func Cut[T any](w Window, all []T) (page []T, more bool) {
 	from := min(w.Offset(), len(all))
 	to := min(from+w.Size, len(all))
-	return PageOf(r, w, all[from:to], len(all), to < len(all)), nil
+	return all[from:to], to < len(all)
 }
 
 // PageOf answers with one page that the caller has already cut out. more says whether items

@@ -24,9 +24,8 @@ func (a API) list(ctx context.Context, r *httpapi.Request) (httpapi.Response, er
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	from := min(w.Offset(), len(names))
-	to := min(from+w.Size, len(names))
-	page, err := a.Clusters.List(ctx, r.GroupID(), names[from:to])
+	shown, more := httpapi.Cut(w, names)
+	page, err := a.Clusters.List(ctx, r.GroupID(), shown)
 	if err != nil {
 		return httpapi.Response{}, err
 	}
@@ -40,7 +39,7 @@ func (a API) list(ctx context.Context, r *httpapi.Request) (httpapi.Response, er
 			return httpapi.Response{}, err
 		}
 	}
-	return httpapi.PageOf(r, w, views, len(names), to < len(names)), nil
+	return httpapi.PageOf(r, w, views, len(names), more), nil
 }
 
 func (a API) get(ctx context.Context, r *httpapi.Request) (httpapi.Response, error) {

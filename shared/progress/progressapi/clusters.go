@@ -118,9 +118,8 @@ func (a API) listClusters(ctx context.Context, r *httpapi.Request) (httpapi.Resp
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	from := min(w.Offset(), len(names))
-	to := min(from+w.Size, len(names))
-	page, err := a.Clusters.List(ctx, r.GroupID(), names[from:to])
+	shown, more := httpapi.Cut(w, names)
+	page, err := a.Clusters.List(ctx, r.GroupID(), shown)
 	if err != nil {
 		return httpapi.Response{}, err
 	}
@@ -128,7 +127,7 @@ func (a API) listClusters(ctx context.Context, r *httpapi.Request) (httpapi.Resp
 	for i, c := range page {
 		views[i] = viewCluster(c)
 	}
-	return httpapi.PageOf(r, w, views, len(names), to < len(names)), nil
+	return httpapi.PageOf(r, w, views, len(names), more), nil
 }
 
 func (a API) getCluster(ctx context.Context, r *httpapi.Request) (httpapi.Response, error) {

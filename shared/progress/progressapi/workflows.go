@@ -57,17 +57,16 @@ func (a API) listWorkflows(ctx context.Context, r *httpapi.Request) (httpapi.Res
 	if err != nil {
 		return httpapi.Response{}, err
 	}
-	from := min(w.Offset(), len(found))
-	to := min(from+w.Size, len(found))
+	shown, more := httpapi.Cut(w, found)
 	views := []workflowView{}
-	for _, f := range a.Workflows.Read(ctx, found[from:to]) {
+	for _, f := range a.Workflows.Read(ctx, shown) {
 		v, err := viewWorkflow(f)
 		if err != nil {
 			return httpapi.Response{}, err
 		}
 		views = append(views, v)
 	}
-	return httpapi.PageOf(r, w, views, len(found), to < len(found)), nil
+	return httpapi.PageOf(r, w, views, len(found), more), nil
 }
 
 func viewWorkflow(f progress.Workflow) (workflowView, error) {
