@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 
 	"latchkey/shared/atlas"
 )
@@ -100,7 +101,7 @@ func (d clusterDraft) nodes() (n int) {
 	return n
 }
 
-var isClusterName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9-]{0,63}$`).MatchString
+var clusterNameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9-]{0,63}$`) })
 
 // nodeCounts are the numbers of electable nodes that always find a majority.
 var nodeCounts = []int{3, 5, 7}
@@ -108,7 +109,7 @@ var nodeCounts = []int{3, 5, 7}
 // wrongs are what is wrong with a draft, by field. The API has the last word.
 func (d clusterDraft) wrongs(o clusterOptions) map[string]string {
 	wrong := map[string]string{}
-	if !isClusterName(d.Name) {
+	if !clusterNameForm().MatchString(d.Name) {
 		wrong[draftName] = "A name has up to 64 letters, digits and hyphens, and does not begin with a hyphen."
 	}
 	if len(d.Regions) == 0 {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Kind is a state machine: the name of its file in statemachines/ without the extension.
@@ -52,8 +53,8 @@ type Execution struct {
 const maxName = 80
 
 var (
-	groupPattern   = regexp.MustCompile(`^[0-9a-f]{24}$`)
-	subjectPattern = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
+	groupPattern   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{24}$`) })
+	subjectPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9-]+$`) })
 )
 
 // Name is <kind>-<groupId>-<subject>-<version>, the numbers of a version being joined by
@@ -63,9 +64,9 @@ func (x Execution) Name() (string, error) {
 	switch {
 	case !slices.Contains(Kinds(), x.Kind):
 		return "", fmt.Errorf("workflow: there is no state machine %q", x.Kind)
-	case !groupPattern.MatchString(x.GroupID):
+	case !groupPattern().MatchString(x.GroupID):
 		return "", fmt.Errorf("workflow: %q is no group id", x.GroupID)
-	case !subjectPattern.MatchString(x.Subject):
+	case !subjectPattern().MatchString(x.Subject):
 		return "", fmt.Errorf("workflow: %q cannot be in the name of an execution", x.Subject)
 	case len(x.Version) == 0:
 		return "", fmt.Errorf("workflow: an execution of %s has no version", x.Kind)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"latchkey/shared/verdict"
 )
@@ -23,17 +24,17 @@ type Accounts struct {
 
 // projectForm makes the addresses of accounts match what clients expect:
 // ^mongodb-atlas-[0-9a-z]{16}@p-[0-9a-z]{24}.iam.gserviceaccount.com$ (CONTRACT section 4).
-var projectForm = regexp.MustCompile(`\Ap-[0-9a-z]{24}\z`)
+var projectForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\Ap-[0-9a-z]{24}\z`) })
 
 // accountPrefix begins the id of every account.
 const accountPrefix = "mongodb-atlas-"
 
-var accountForm = regexp.MustCompile(`\A` + accountPrefix + `[0-9a-z]{16}\z`)
+var accountForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\A` + accountPrefix + `[0-9a-z]{16}\z`) })
 
 // NewAccounts returns the accounts of a project, whose id must be "p-" and 24 lower-case
 // letters and digits. It does no I/O.
 func NewAccounts(own *Identity, project string, transport http.RoundTripper) (*Accounts, error) {
-	if !projectForm.MatchString(project) {
+	if !projectForm().MatchString(project) {
 		return nil, fmt.Errorf("googleaccount: the project id %q is not \"p-\" and 24 lower-case letters and digits", project)
 	}
 	return &Accounts{project: project, client: &client{http: httpClient(own.Transport(transport))}}, nil
@@ -86,7 +87,7 @@ func (a *Accounts) collection() string {
 // that no other account of the project can be touched.
 func (a *Accounts) id(email string) (string, error) {
 	id, ok := strings.CutSuffix(email, a.domain())
-	if !ok || !accountForm.MatchString(id) {
+	if !ok || !accountForm().MatchString(id) {
 		return "", verdict.Failed(verdict.Internal, "googleaccount: %q is not an account of project %s that Latchkey made", email, a.project)
 	}
 	return id, nil
