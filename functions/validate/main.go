@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"runtime/debug"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -18,15 +17,13 @@ import (
 
 func main() { deployment.Run(assemble) }
 
-// assemble has garbage collected earlier than functions do that keep little.
 func assemble(ctx context.Context, env *deployment.Environment) (lambda.Handler, error) {
-	debug.SetGCPercent(validate.HeapGrowth)
 	own, err := identities.Open(ctx, env, identities.Many)
 	if err != nil {
 		return nil, err
 	}
-	return validate.New(validate.Deps{
+	return validate.Collecting{Handler: validate.New(validate.Deps{
 		Table: table.Of(env), Sealer: sealing.Sealer(env), Now: env.Now, Log: env.Log, Keys: own.Keys,
 		EventRetention: env.EventRetention(), Start: workflows.Starter(env),
-	}), nil
+	})}, nil
 }

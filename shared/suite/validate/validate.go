@@ -31,14 +31,6 @@ type Deps struct {
 	Start suite.Starter
 }
 
-// HeapGrowth is what the heap of the function may grow by before garbage is collected, in per cent of what is in
-// use: for debug.SetGCPercent, by a program that has this function alone. What is in use are the sessions of all roles,
-// 1.1 kB each, which are 110 MB when there are a hundred thousand. By default as much again would lie about, and four times
-// as much with what suits functions of a few megabytes. Collecting early is cheap here, for sessions are text, in which
-// nothing has to be looked for. A limit of the memory would do the same only while it is well above what is in
-// use, and below that collect without end; and how long tokens are is up to AWS.
-const HeapGrowth = 33
-
 // Function checks what is due. It is a lambda.Handler.
 type Function struct {
 	sweep *sweep.Sweep
