@@ -289,3 +289,35 @@ func FuzzParseAWSRegion(f *testing.F) {
 		}
 	})
 }
+
+// What AWS documents of its partitions are regular expressions.
+func TestPartition_isWhatThePatternsOfRegionsSay(t *testing.T) {
+	const direction = `(central|east|west|(north|south)(east|west)?)-[1-9][0-9]?$`
+	documented := map[atlas.AWSPartition]*regexp.Regexp{
+		"aws":        regexp.MustCompile(`^(af|ap|ca|eu|il|me|mx|sa|us)-` + direction),
+		"aws-cn":     regexp.MustCompile(`^cn-` + direction),
+		"aws-us-gov": regexp.MustCompile(`^us-gov-` + direction),
+		"aws-iso":    regexp.MustCompile(`^us-iso-` + direction),
+		"aws-iso-b":  regexp.MustCompile(`^us-isob-` + direction),
+		"aws-iso-e":  regexp.MustCompile(`^eu-isoe-` + direction),
+		"aws-iso-f":  regexp.MustCompile(`^us-isof-` + direction),
+		"aws-eusc":   regexp.MustCompile(`^eusc-[a-z]{2}-` + direction),
+	}
+	areas := []string{"af", "ap", "us", "eu", "cn", "us-gov", "us-iso", "us-isob", "eu-isoe", "us-isof", "eusc-de", "eusc-d", "eusc-D1", "gov", "us-us", "", "*", "["}
+	directions := []string{"central", "east", "northwest", "southeast", "north", "northsouth", "gov", "EAST", ""}
+	numbers := []string{"1", "12", "99", "0", "01", "100", "+1", "-1", "a", ""}
+	rapid.Check(t, func(t *rapid.T) {
+		region := strings.Join([]string{
+			rapid.SampledFrom(areas).Draw(t, "area"), rapid.SampledFrom(directions).Draw(t, "direction"), rapid.SampledFrom(numbers).Draw(t, "number"),
+		}, "-")
+		var want atlas.AWSPartition
+		for name, pattern := range documented {
+			if pattern.MatchString(region) {
+				want = name
+			}
+		}
+		if got := atlas.AWSRegion(region).Partition(); got != want {
+			t.Fatalf("%q is in %q, want %q", region, got, want)
+		}
+	})
+}

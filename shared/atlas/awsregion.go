@@ -1,8 +1,9 @@
 package atlas
 
 import (
-	"regexp"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,25 +14,25 @@ type AWSPartition string
 type partition struct {
 	name      AWSPartition
 	dnsSuffix string
-	regions   func() *regexp.Regexp
+	areas     []string // what names of its regions begin with, in the syntax of path.Match
 }
 
-// direction is the last word of a region's name. Spelt out, so that "us-gov-1" is a region of
-// no partition instead of one of "aws".
-const direction = `(central|east|west|(north|south)(east|west)?)-[1-9][0-9]?$`
-
-// partitions is the one table of partitions. Regions are patterns rather than a list, since
+// partitions is the one table of partitions. Areas are a pattern rather than a list of regions, since
 // AWS opens new ones; which of them Latchkey offers is the API's enum (awsRegions).
 var partitions = []partition{
-	{"aws", "amazonaws.com", pattern(`^(af|ap|ca|eu|il|me|mx|sa|us)-` + direction)},
-	{"aws-cn", "amazonaws.com.cn", pattern(`^cn-` + direction)},
-	{"aws-us-gov", "amazonaws.com", pattern(`^us-gov-` + direction)},
-	{"aws-iso", "c2s.ic.gov", pattern(`^us-iso-` + direction)},
-	{"aws-iso-b", "sc2s.sgov.gov", pattern(`^us-isob-` + direction)},
-	{"aws-iso-e", "cloud.adc-e.uk", pattern(`^eu-isoe-` + direction)},
-	{"aws-iso-f", "csp.hci.ic.gov", pattern(`^us-isof-` + direction)},
-	{"aws-eusc", "amazonaws.eu", pattern(`^eusc-[a-z]{2}-` + direction)},
+	{"aws", "amazonaws.com", []string{"af", "ap", "ca", "eu", "il", "me", "mx", "sa", "us"}},
+	{"aws-cn", "amazonaws.com.cn", []string{"cn"}},
+	{"aws-us-gov", "amazonaws.com", []string{"us-gov"}},
+	{"aws-iso", "c2s.ic.gov", []string{"us-iso"}},
+	{"aws-iso-b", "sc2s.sgov.gov", []string{"us-isob"}},
+	{"aws-iso-e", "cloud.adc-e.uk", []string{"eu-isoe"}},
+	{"aws-iso-f", "csp.hci.ic.gov", []string{"us-isof"}},
+	{"aws-eusc", "amazonaws.eu", []string{"eusc-[a-z][a-z]"}},
 }
+
+// directions are the last words of regions' names. Spelt out, so that "us-gov-1" is a region of
+// no partition instead of one of "aws".
+var directions = []string{"central", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"}
 
 // DNSSuffix is the domain of the partition's services; "" if there is no such partition.
 func (p AWSPartition) DNSSuffix() string {
@@ -83,14 +84,31 @@ func (r AWSRegion) Atlas() string {
 	return strings.ToUpper(strings.ReplaceAll(string(r), "-", "_"))
 }
 
-// Partition is the partition the region belongs to; "" if its name fits none.
+// Partition is the partition the region belongs to; "" if its name fits none. It is an area, a direction and a
+// number up to 99: "us-gov-west-1". Every check asks for it a few times, so it is no regular expression.
 func (r AWSRegion) Partition() AWSPartition {
+	name, number := cutLast(string(r))
+	area, direction := cutLast(name)
+	if n, err := strconv.ParseUint(number, 10, 8); err != nil || n == 0 || n > 99 || number[0] == '0' || !slices.Contains(directions, direction) {
+		return ""
+	}
 	for _, p := range partitions {
-		if p.regions().MatchString(string(r)) {
-			return p.name
+		for _, pattern := range p.areas {
+			if is, err := path.Match(pattern, area); is && err == nil {
+				return p.name
+			}
 		}
 	}
 	return ""
+}
+
+// cutLast cuts a name before its last word; there is no rest if it has one only.
+func cutLast(name string) (rest, word string) {
+	i := strings.LastIndexByte(name, '-')
+	if i < 0 {
+		return "", name
+	}
+	return name[:i], name[i+1:]
 }
 
 // DNSSuffix is the domain of the region's services: "amazonaws.com"; "" if there is no such region.

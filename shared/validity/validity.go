@@ -8,8 +8,8 @@ package validity
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
+	"strconv"
 	"sync"
 	"time"
 
@@ -81,7 +81,7 @@ func New(keys Keyring, now func() time.Time) *Checker {
 // Check concludes a verdict on the subject. Calls within Shared of a check's start get that
 // check's verdict, unless they want it anew. The check goes on if the caller gives up, since others may wait for it.
 func (c *Checker) Check(ctx context.Context, s Subject) verdict.Verdict {
-	id := fmt.Sprintf("%s/%s/%d", s.GroupID, s.Name, s.Revision)
+	id := s.GroupID + "/" + s.Name + "/" + strconv.FormatInt(s.Revision, 10)
 	flight := id
 	if s.Anew {
 		flight += "/anew"
