@@ -170,6 +170,7 @@ func (t *ramTable) Write(ctx context.Context, ops ...store.Op) error {
 		case store.OpPut:
 			item := op.Item
 			item.Version++
+			item.Packed = false
 			item.Body = bytes.Clone(item.Body)
 			if !item.Expires.IsZero() {
 				item.Expires = item.Expires.UTC().Truncate(time.Second)

@@ -11,9 +11,9 @@ var mutations = []mutation{
 	{"I1", "a KMS that is busy has refused", "shared/verdict/verdict.go", "RateLimited: Throttled,", "RateLimited: Invalid,"},
 	{"I1", "a KMS that does not let our address in has refused", "shared/verdict/verdict.go", "NetworkRefused: Unreachable,", "NetworkRefused: Invalid,"},
 	{
-		"I1", "an STS that fails or is busy has refused", "shared/kms/awskms/credential.go", // behind its code is the canary
-		"\tif s.canary == nil || refused.Class() != verdict.Invalid {\n",
-		"\tif s.canary == nil || refused.Class() != verdict.Invalid {\n\t\trefused.Reason = verdict.RoleDenied\n",
+		"I1", "an STS that fails or is busy has refused", "shared/kms/awskms/session.go", // behind its code is the canary
+		"\tif a.options.Canary == nil || refused.Class() != verdict.Invalid {\n",
+		"\tif a.options.Canary == nil || refused.Class() != verdict.Invalid {\n\t\trefused.Reason = verdict.RoleDenied\n",
 	},
 	{
 		"I1", "an Entra ID that fails or is busy has refused", "shared/kms/azurekv/classify.go",
@@ -58,9 +58,9 @@ var mutations = []mutation{
 	},
 	{
 		"I7", "a change of a cluster is acknowledged that was not stored", "shared/cluster/commit.go",
-		"\tif err := s.Table.Write(ctx, ops...); err != nil {\n\t\treturn Cluster{}, err\n\t}\n\tafter.version++",
+		"\tif err := s.Table.Write(ctx, append(ops, told...)...); err != nil {\n\t\treturn Cluster{}, err\n\t}\n\tafter.version++",
 		"\tif before.ID != \"\" && before.Spec.Provider != after.Spec.Provider {\n\t\treturn after, nil\n\t}\n" +
-			"\tif err := s.Table.Write(ctx, ops...); err != nil {\n\t\treturn Cluster{}, err\n\t}\n\tafter.version++",
+			"\tif err := s.Table.Write(ctx, append(ops, told...)...); err != nil {\n\t\treturn Cluster{}, err\n\t}\n\tafter.version++",
 	},
 	{
 		"I7", "snapshots expire after ten minutes", "shared/snapshot/advance.go",
