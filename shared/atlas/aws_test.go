@@ -301,7 +301,7 @@ func TestPartition_isWhatThePatternsOfRegionsSay(t *testing.T) {
 		"aws-iso-b":  regexp.MustCompile(`^us-isob-` + direction),
 		"aws-iso-e":  regexp.MustCompile(`^eu-isoe-` + direction),
 		"aws-iso-f":  regexp.MustCompile(`^us-isof-` + direction),
-		"aws-eusc":   regexp.MustCompile(`^eusc-[a-z]{2}-` + direction),
+		"aws-eusc":   regexp.MustCompile(`^eusc-de-` + direction),
 	}
 	areas := []string{"af", "ap", "us", "eu", "cn", "us-gov", "us-iso", "us-isob", "eu-isoe", "us-isof", "eusc-de", "eusc-d", "eusc-D1", "gov", "us-us", "", "*", "["}
 	directions := []string{"central", "east", "northwest", "southeast", "north", "northsouth", "gov", "EAST", ""}

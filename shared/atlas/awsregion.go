@@ -1,7 +1,6 @@
 package atlas
 
 import (
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,10 +13,10 @@ type AWSPartition string
 type partition struct {
 	name      AWSPartition
 	dnsSuffix string
-	areas     []string // what names of its regions begin with, in the syntax of path.Match
+	areas     []string // what names of its regions begin with
 }
 
-// partitions is the one table of partitions. Areas are a pattern rather than a list of regions, since
+// partitions is the one table of partitions. They list areas and not regions, since
 // AWS opens new ones; which of them Latchkey offers is the API's enum (awsRegions).
 var partitions = []partition{
 	{"aws", "amazonaws.com", []string{"af", "ap", "ca", "eu", "il", "me", "mx", "sa", "us"}},
@@ -27,7 +26,7 @@ var partitions = []partition{
 	{"aws-iso-b", "sc2s.sgov.gov", []string{"us-isob"}},
 	{"aws-iso-e", "cloud.adc-e.uk", []string{"eu-isoe"}},
 	{"aws-iso-f", "csp.hci.ic.gov", []string{"us-isof"}},
-	{"aws-eusc", "amazonaws.eu", []string{"eusc-[a-z][a-z]"}},
+	{"aws-eusc", "amazonaws.eu", []string{"eusc-de"}},
 }
 
 // directions are the last words of regions' names. Spelt out, so that "us-gov-1" is a region of
@@ -93,10 +92,8 @@ func (r AWSRegion) Partition() AWSPartition {
 		return ""
 	}
 	for _, p := range partitions {
-		for _, pattern := range p.areas {
-			if is, err := path.Match(pattern, area); is && err == nil {
-				return p.name
-			}
+		if slices.Contains(p.areas, area) {
+			return p.name
 		}
 	}
 	return ""
